@@ -1,0 +1,1 @@
+//! Mimecast as a state machine.
