@@ -1,1 +1,5 @@
-//! The host that runs log sources.
+//! The host: it schedules log sources, runs each in a sandbox, delivers what they read and remembers how far it came.
+#![forbid(unsafe_code)]
+
+pub mod deliver;
+pub mod sinks;
