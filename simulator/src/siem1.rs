@@ -197,7 +197,7 @@ impl Simulator {
                     out.push_str(separator);
                 }
                 if json {
-                    fields.write_json(file.part % 2 == 0, &mut out);
+                    fields.write_json(file.part.is_multiple_of(2), &mut out);
                 } else {
                     out.push_str(&line(&fields, style));
                     out.push_str(separator);
