@@ -4,3 +4,4 @@
 pub mod config;
 pub mod deliver;
 pub mod sinks;
+pub mod state;
