@@ -7,3 +7,4 @@
 pub mod chunk;
 pub mod effects;
 pub mod kind;
+pub mod record;
