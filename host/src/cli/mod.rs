@@ -108,11 +108,15 @@ impl Cli {
         Cli::try_parse_from(arguments).map_err(|error| {
             // Nothing can be done if the terminal is gone.
             let _ = error.print();
-            match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::OK,
-                _ => exit::USAGE,
-            }
+            exit_code(&error)
         })
+    }
+}
+
+fn exit_code(error: &clap::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::OK,
+        _ => exit::USAGE,
     }
 }
 
@@ -123,7 +127,7 @@ mod tests {
     use std::path::Path;
 
     fn read(line: &str) -> Result<Cli, u8> {
-        Cli::read(line.split(' ').map(OsString::from))
+        Cli::try_parse_from(line.split(' ')).map_err(|error| exit_code(&error))
     }
 
     #[test]
