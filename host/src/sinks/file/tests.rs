@@ -1,5 +1,7 @@
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::tests::batch;
@@ -123,7 +125,7 @@ async fn what_a_crash_left_is_finished() {
         for bytes in torn.chain([zeros]) {
             fs::write(&part, &bytes).unwrap();
             drop(FileSink::open(options(folder.path(), compression)).unwrap());
-            assert_eq!(files(folder.path()), [finished.clone()]);
+            assert_eq!(files(folder.path()), std::slice::from_ref(&finished));
             assert_eq!(fs::read(&finished).unwrap(), acknowledged, "{compression:?} {}", bytes.len());
             fs::remove_file(&finished).unwrap();
         }
