@@ -22,7 +22,7 @@ use crate::zip::{Member, archive};
 
 /// An element that no parser takes, though its braces match.
 const BROKEN_ELEMENT: &str = "{\"acc\":BROKEN,\"datetime\":}";
-/// A line that breaks off before its first value ends.
+/// A line without a single field.
 const BROKEN_LINE: &str = "\u{1}\u{2}datetime 2025 no fields here";
 
 /// What a request asked for.

@@ -285,8 +285,10 @@ fn the_account_answers_and_the_log_holds_no_secret() {
     assert_eq!(log.len(), 4);
     assert_eq!(log[1].tenant.as_deref(), Some("one"));
     assert_eq!((log[3].endpoint, log[3].status), (Some(Endpoint::Storage), 200));
-    let text = format!("{log:?} {tenant:?}");
+    let text = format!("{log:?} {tenant:?} {:?} {request:?} {answer:?}", world.simulator);
     assert!(!text.contains("X-Amz") && !text.contains("Bearer"));
+    let bearer = request.header_value("authorization").unwrap().trim_start_matches("Bearer ");
+    assert!(!text.contains(bearer));
     let mimecast_simulator::Credentials::V2 { client_secret, .. } = &tenant.credentials else { panic!() };
     assert!(!text.contains(client_secret.as_str()));
 }
