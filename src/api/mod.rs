@@ -1,5 +1,6 @@
 //! Requests and answers of Mimecast's endpoints: values in, values out.
 
+pub mod audit;
 pub mod error;
 pub mod rate;
 pub mod siem;
