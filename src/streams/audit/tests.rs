@@ -228,8 +228,10 @@ fn tokens_that_repeat_and_empty_pages() {
         n += 1;
         page("", &format!("T{n}"))
     });
-    let fault =
-        one_window("").pull(&mut effects, SESSION, &Budget { requests: 1_000, ..Budget::default() }).unwrap_err();
+    let mut reader = one_window("");
+    let budget = Budget { requests: 1_000, ..Budget::default() };
+    assert_eq!(reader.pull(&mut effects, SESSION, &budget).unwrap().next, Next::More);
+    let fault = reader.pull(&mut effects, SESSION, &budget).unwrap_err();
     assert_eq!(fault.code, "page-token-repeats");
     assert_eq!(effects.requests.len(), 2 * EMPTY_PAGES as usize);
 }
