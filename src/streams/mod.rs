@@ -4,6 +4,7 @@ mod audit;
 pub mod position;
 pub mod pull;
 pub mod read;
+mod siem_archive;
 mod siem_batch;
 #[cfg(test)]
 pub mod testing;
@@ -66,9 +67,7 @@ impl Reader {
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
             Stream::Audit => Box::new(audit::Audit::open(start)?),
-            Stream::SiemArchive => {
-                return Err(Fault::new(FaultClass::Configuration, "unknown-stream", "not yet"));
-            }
+            Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
         Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })
     }
