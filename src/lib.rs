@@ -7,4 +7,5 @@
 pub mod chunk;
 pub mod effects;
 pub mod kind;
+pub mod normalize;
 pub mod record;
