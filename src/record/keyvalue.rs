@@ -50,10 +50,8 @@ pub fn line(text: &[u8], mut each: impl FnMut(Span, Span)) -> Result<(), NoField
 fn word(text: &[u8], start: usize) -> Option<Span> {
     const LONGEST: usize = 64;
     let rest = text.get(start..)?;
-    let length = rest
-        .iter()
-        .take(LONGEST)
-        .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'-')?;
+    let length =
+        rest.iter().take(LONGEST).position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && *byte != b'-')?;
     (length > 0 && rest[length] == b'=').then(|| Span { start: start as u32, end: (start + length) as u32 })
 }
 
@@ -79,7 +77,9 @@ mod tests {
     #[test]
     fn a_line_is_split_where_a_known_key_follows() {
         assert_eq!(
-            read(r"datetime=2021-05-12T09: 05:31+0100|Subject=\Q1 | plan|x=1\|RejInfo=\\|Act=Acc|headerFrom=|AttNames=\a"),
+            read(
+                r"datetime=2021-05-12T09: 05:31+0100|Subject=\Q1 | plan|x=1\|RejInfo=\\|Act=Acc|headerFrom=|AttNames=\a"
+            ),
             [
                 ("datetime", "2021-05-12T09: 05:31+0100"),
                 ("Subject", "Q1 | plan|x=1"),
@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn the_first_equals_sign_ends_the_key() {
         assert_eq!(
-            read(r#"ReceiptAck=250 2.0.0 OK id=1|SpamProcessingDetail={"spf":{"info":"a|b","allow":true}}|SpamScore=1"#),
+            read(
+                r#"ReceiptAck=250 2.0.0 OK id=1|SpamProcessingDetail={"spf":{"info":"a|b","allow":true}}|SpamScore=1"#
+            ),
             [
                 ("ReceiptAck", "250 2.0.0 OK id=1"),
                 ("SpamProcessingDetail", r#"{"spf":{"info":"a|b","allow":true}}"#),

@@ -37,7 +37,8 @@ fn container(text: &[u8], stack: &mut Vec<Member>, out: &mut Vec<u8>) {
     let object = text.trim_ascii_start().first() == Some(&b'{');
     out.push(if object { b'o' } else { b'a' });
     if object {
-        stack[base..].sort_by(|left, right| with_key(text, left, |left| with_key(text, right, |right| left.cmp(right))));
+        stack[base..]
+            .sort_by(|left, right| with_key(text, left, |left| with_key(text, right, |right| left.cmp(right))));
     }
     for index in base..stack.len() {
         let member = stack[index];
@@ -179,7 +180,19 @@ mod tests {
 
     #[test]
     fn content_and_structure_matter() {
-        let forms = ["{}", "[]", "[{}]", "[[]]", r#"{"a":"b"}"#, r#"["a","b"]"#, r#"["ab"]"#, r#"["a",["b"]]"#, "[1,2]", "[2,1]", "[null]"];
+        let forms = [
+            "{}",
+            "[]",
+            "[{}]",
+            "[[]]",
+            r#"{"a":"b"}"#,
+            r#"["a","b"]"#,
+            r#"["ab"]"#,
+            r#"["a",["b"]]"#,
+            "[1,2]",
+            "[2,1]",
+            "[null]",
+        ];
         for (index, one) in forms.iter().enumerate() {
             for other in &forms[index + 1..] {
                 assert_ne!(form(one), form(other), "{one} {other}");
