@@ -3,8 +3,10 @@
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -29,7 +31,7 @@ pub fn init_logging(level: &str, format: LogFormat) -> Result<(), String> {
         .map_err(|_| "logging was started before".to_owned())
 }
 
-fn filter(level: &str) -> Result<EnvFilter, String> {
+fn filter(level: &str) -> Result<Targets, String> {
     let level = level.trim().to_ascii_lowercase();
     let plain = ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str());
     let directives = match level.as_str() {
@@ -38,7 +40,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         "" => return filter("info"),
         _ => level,
     };
-    EnvFilter::builder().parse(&directives).map_err(|error| {
+    directives.parse().map_err(|error| {
         format!(
             "the log level is not understood: {error}. Use off, error, warn, info, debug or trace, or directives such as info,hyper=debug"
         )
@@ -46,7 +48,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 fn subscriber<W>(
-    filter: EnvFilter,
+    filter: Targets,
     format: LogFormat,
     colours: bool,
     writer: W,
@@ -54,11 +56,12 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = fmt::Subscriber::builder().with_env_filter(filter).with_writer(writer);
+    let lines = fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Text => Box::new(builder.with_ansi(colours).finish()),
+        LogFormat::Text => Box::new(Registry::default().with(lines.with_ansi(colours).with_filter(filter))),
         LogFormat::Json => {
-            Box::new(builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            Box::new(Registry::default().with(lines.with_filter(filter)))
         }
     }
 }
