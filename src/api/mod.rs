@@ -162,10 +162,12 @@ impl Answer {
         if text.len() > ANSWER_LIMIT {
             return Err(protocol("answer-too-large", "with more than 16 MiB of JSON").into());
         }
-        let fail: Result<FailOnly<'_>, _> = serde_json::from_slice(&text);
+        // A structure would be read from an array, too.
+        let object = text.trim_ascii_start().starts_with(b"{");
+        let fail = serde_json::from_slice::<FailOnly<'_>>(&text).ok().filter(|_| object);
         match fail {
-            Err(_) => Err(protocol("not-json", "with something that is no JSON object").into()),
-            Ok(FailOnly { fail: Some(fail) }) if !matches!(fail.get(), "[]" | "null" | "{}") => {
+            None => Err(protocol("not-json", "with something that is no JSON object").into()),
+            Some(FailOnly { fail: Some(fail) }) if !matches!(fail.get(), "[]" | "null" | "{}") => {
                 let now = effects.now();
                 let answered =
                     Answered { generation: config.generation(), endpoint, at: &self.at, headers: &self.headers, now };
@@ -174,7 +176,7 @@ impl Answer {
                 // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error.
                 if failure.codes.is_empty() { Ok(text) } else { Err(failure) }
             }
-            Ok(_) => Ok(text),
+            Some(_) => Ok(text),
         }
     }
 }
@@ -225,3 +227,6 @@ pub fn redact(text: &str, config: &Config) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,6 +96,9 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
     let raw: Raw = serde_json::from_slice(body).map_err(|error| {
         protocol("bad-page", format!("that cannot be read (line {}, column {})", error.line(), error.column()))
     })?;
+    if raw.value.is_none() && raw.next.is_none() && raw.caught_up.is_none() {
+        return Err(protocol("bad-page", "without files, token or end".into()));
+    }
     let next = raw.next.filter(|token| !token.is_empty());
     let entries = raw.value.unwrap_or_default();
     let caught_up = raw.caught_up.unwrap_or(entries.is_empty());
@@ -115,4 +118,65 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
         }
     }
     Ok(Page { files, next, caught_up })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(text: &str) -> Result<Page, Fault> {
+        let config = Config::parse(r#"{"client_id":"i","client_secret":"s"}"#).unwrap();
+        super::page(text.as_bytes(), &config, "host/path")
+    }
+
+    #[test]
+    fn pages() {
+        let text = r#"{"value":[
+            {"url":"https://b.s3.amazonaws.com/r/1.json.gz?X=signed","expiry":"2026-03-08T12:00:00.389Z","size":489},
+            {"url":"https://b.s3.amazonaws.com/r/2.json.gz?X=signed"},
+            {"url":"https://b.s3.amazonaws.com/r/1.json.gz?X=other"}],"@nextPage":"NDU1NA==","isCaughtUp":false}"#;
+        let found = page(text).unwrap();
+        assert_eq!((found.files.len(), found.next.as_deref(), found.caught_up), (2, Some("NDU1NA=="), false));
+        assert_eq!(found.files[0].at, "b.s3.amazonaws.com/r/1.json.gz");
+        assert_eq!((found.files[0].expiry, found.files[1].expiry), (Some(1_772_971_200_389_000_000), None));
+        assert!(!format!("{found:?}").contains("signed"));
+        for (text, next, caught_up) in [
+            (r#"{"value":[],"isCaughtUp":true}"#, None, true),
+            (r#"{"value":null,"@nextPage":"","isCaughtUp":false}"#, None, false),
+            (r#"{"value":[]}"#, None, true),
+            (r#"{"isCaughtUp":true,"@nextPage":"t"}"#, Some("t"), true),
+        ] {
+            let found = page(text).unwrap();
+            assert_eq!((found.next.as_deref(), found.caught_up, found.files.len()), (next, caught_up, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_page() {
+        for (text, code) in [
+            ("{}", "bad-page"),
+            (r#"{"value":5}"#, "bad-page"),
+            (r#"{"value":[{"url":"nothing?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"http://127.0.0.1/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":17}],"x":"signed"}"#, "bad-page"),
+        ] {
+            let fault = page(text).unwrap_err();
+            assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Protocol, code), "{text}");
+            assert!(!fault.to_string().contains("signed"));
+        }
+        let loopback = r#"{"client_id":"i","client_secret":"s","base_url":"http://localhost:1","insecure_http":true}"#;
+        let config = Config::parse(loopback).unwrap();
+        let text = r#"{"value":[{"url":"http://127.0.0.1:9000/f"}],"isCaughtUp":true}"#;
+        assert_eq!(super::page(text.as_bytes(), &config, "").unwrap().files.len(), 1);
+        assert!(super::page(text.replace("127.0.0.1", "192.0.2.1").as_bytes(), &config, "").is_err());
+    }
+
+    #[test]
+    fn queries() {
+        let dates = Ask::Dates { from: "2026-03-01", to: None };
+        assert_eq!(query("url protect", 100, dates), "type=url%20protect&pageSize=100&dateRangeStartsAt=2026-03-01");
+        let dates = Ask::Dates { from: "2026-03-01", to: Some("2026-03-02") };
+        assert!(query("av", 5, dates).ends_with("&dateRangeStartsAt=2026-03-01&dateRangeEndsAt=2026-03-02"));
+        assert_eq!(query("av", 5, Ask::Token("46:null==")), "type=av&pageSize=5&nextPage=46%3Anull%3D%3D");
+    }
 }

@@ -94,3 +94,6 @@ impl Access {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,13 @@ impl Audit {
         Ok(Self { state, start: Some(start), page: None, empty_pages: 0, restarts: 0, finished: false })
     }
 
+    /// What comes next is no longer served. An hour of slack: a backlog that is read from its oldest end must not trip
+    /// over it.
+    fn too_old(&self, oldest: Timestamp) -> bool {
+        let next = self.state.next.max(self.state.window.as_ref().map_or(0, |window| window.begin));
+        self.state.until.is_none() && next + HOUR < oldest
+    }
+
     /// Opens the next window; `false` if the present is too near.
     fn next_window(&mut self, pull: &Pull<'_>) -> bool {
         let now = whole(pull.now);
@@ -265,20 +272,16 @@ impl Source for Audit {
         match self.start.take() {
             None => {}
             Some(Start::Configured) => self.state.next = whole(pull.config.start_at.resolve(pull.now).max(oldest)),
-            Some(start @ Start::After(_)) => {
-                // An hour of slack: a backlog that is read from its oldest end must not trip over it.
-                if self.state.next.max(self.state.window.as_ref().map_or(0, |w| w.begin)) + HOUR < oldest
-                    && self.state.until.is_none()
-                {
-                    self.start = Some(start);
-                    return Err(Fault::new(
-                        FaultClass::PositionLost,
-                        "too-old",
-                        "the audit log was read last more than 60 days ago, longer than Mimecast keeps it",
-                    )
-                    .hint("The stream goes on as `on_position_lost` says"));
-                }
+            Some(start @ Start::After(_)) if self.too_old(oldest) => {
+                self.start = Some(start);
+                return Err(Fault::new(
+                    FaultClass::PositionLost,
+                    "too-old",
+                    "the audit log was read last more than 60 days ago, longer than Mimecast keeps it",
+                )
+                .hint("The stream goes on as `on_position_lost` says"));
             }
+            Some(Start::After(_)) => {}
             Some(Start::Oldest(lost)) => {
                 self.state.next = whole(oldest);
                 if let Some(position) = lost {

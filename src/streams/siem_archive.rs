@@ -3,23 +3,24 @@
 //! An answer's header names the token of the next one. The position keeps the token that fetched the archive in hand until
 //! every member of it is done.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+
+mod archive;
 
 use super::Source;
 use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
 use super::pull::Pull;
 use super::read::records::Records;
-use super::read::zip::{Entry, Zip};
-use super::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
-use crate::api::logs::{Empty, LOGS, body, empty, file_name, is_file};
-use crate::api::{Answer, Call, Content};
+use super::read::zip::Entry;
+use super::read::{Cut, ReadError};
+use crate::api::logs::{Empty, LOGS, body, empty, is_file};
+use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Occurrences, Origin, Source as Log};
+use archive::{Archive, Files, Member, shown, stamp};
 
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
@@ -60,38 +61,6 @@ pub struct SiemArchive {
     start: Option<Start>,
     archive: Option<Archive>,
     empty_answers: u32,
-}
-
-/// The answer that is being read.
-struct Archive {
-    content: Files,
-    /// The token of the answer after it.
-    next: Option<String>,
-    at: String,
-    member: Option<Member>,
-    /// How often a name was met: two members may share one.
-    names: BTreeMap<u64, u32>,
-    met_current: bool,
-}
-
-enum Files {
-    Zip(Zip),
-    /// One file, not in an archive: its name, until it is opened.
-    Plain(Option<String>, Box<dyn Pieces>),
-}
-
-struct Member {
-    name: String,
-    hash: u64,
-    /// Done before: it is only passed over.
-    passed: bool,
-    kind: Option<Kind>,
-    fallback_time: Option<Timestamp>,
-    records: Records,
-    index: u64,
-    occurrences: Occurrences,
-    error: Option<ReadError>,
-    ended: bool,
 }
 
 enum Step {
@@ -231,7 +200,7 @@ impl SiemArchive {
             kind: Kind::from_file_name(&name),
             fallback_time: stamp(&name),
             name,
-            records: Records::new(),
+            records: Records::default(),
             index: 0,
             occurrences: Occurrences::Adjacent { last, count },
             error: None,
@@ -279,9 +248,9 @@ impl SiemArchive {
                 fallback_time: member.fallback_time,
             };
             if member.passed {
-                member.records = Records::new();
+                member.records = Records::default();
             }
-            while let Some(cut) = member.records.next() {
+            while let Some(cut) = member.records.cut() {
                 let mark = current(&mut self.state.file, member.hash);
                 member.index += 1;
                 if member.index <= mark.index {
@@ -394,70 +363,6 @@ fn current(file: &mut Option<FileMark>, hash: u64) -> &mut FileMark {
     file.get_or_insert_with(|| FileMark::new(hash))
 }
 
-impl Archive {
-    fn new(answer: &mut Answer, begin: Vec<u8>, next: Option<String>) -> Self {
-        let zip = begin.starts_with(b"PK");
-        let name = file_name(&answer.headers).unwrap_or_default();
-        let body = std::mem::replace(&mut answer.body, Box::new(Nothing));
-        let source = Box::new(Begun { begin, rest: BodyPieces(body) });
-        let content =
-            if zip { Files::Zip(Zip::new(source)) } else { Files::Plain(Some(name), inflate::decode(source)) };
-        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
-    }
-
-    fn of_text(answer: &Answer, text: Vec<u8>, next: Option<String>) -> Self {
-        let source = Box::new(Begun { begin: text, rest: BodyPieces(Box::new(Nothing)) });
-        let content = Files::Plain(Some(String::new()), source);
-        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
-    }
-
-    /// Identity of a member within its archive: its name, and for the second one of a name its number.
-    fn hash(&mut self, name: &str) -> u64 {
-        let hash = position::hash(name.as_bytes());
-        let count = self.names.entry(hash).or_insert(0);
-        *count += 1;
-        if *count == 1 { hash } else { position::hash(format!("{name}\n{count}").as_bytes()) }
-    }
-}
-
-/// A body whose first bytes were already read.
-struct Begun {
-    begin: Vec<u8>,
-    rest: BodyPieces,
-}
-
-impl Pieces for Begun {
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
-        if self.begin.is_empty() {
-            return self.rest.fill(out);
-        }
-        out.append(&mut self.begin);
-        Ok(true)
-    }
-}
-
-struct Nothing;
-
-impl crate::effects::Body for Nothing {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, crate::effects::TransportError> {
-        Ok(None)
-    }
-}
-
-/// A member's name as it may be printed.
-fn shown(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(100).collect()
-}
-
-/// The time in a file's name: `receipt_20250301081600000.json`, UTC (section 4.4).
-fn stamp(name: &str) -> Option<Timestamp> {
-    let stem = name.rsplit(['/', '\\']).next()?.split('.').next()?;
-    let digits = stem.rsplit('_').next().filter(|part| part.len() >= 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
-    let time = chrono::NaiveDateTime::parse_from_str(&digits[..14], "%Y%m%d%H%M%S").ok()?.and_utc();
-    let milliseconds = digits.get(14..17).and_then(|ms| ms.parse::<u64>().ok()).unwrap_or(0);
-    Some(u64::try_from(time.timestamp()).ok()? * 1_000_000_000 + milliseconds * 1_000_000)
-}
-
 impl Source for SiemArchive {
     fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
@@ -485,12 +390,11 @@ impl Source for SiemArchive {
                     );
                 }
             }
-            Some(Start::Oldest(lost)) => {
-                if let Some(position) = lost {
-                    let mark = lost_mark(&position);
-                    if mark.is_none_or(|mark| mark < oldest) {
-                        pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
-                    }
+            Some(Start::Oldest(None)) => {}
+            Some(Start::Oldest(Some(position))) => {
+                let mark = lost_mark(&position);
+                if mark.is_none_or(|mark| mark < oldest) {
+                    pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
                 }
             }
             Some(Start::Now(lost)) => {

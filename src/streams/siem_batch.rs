@@ -283,7 +283,7 @@ impl SiemBatch {
             fallback_time: None,
         };
         loop {
-            while let Some(cut) = open.lines.next() {
+            while let Some(cut) = open.lines.cut() {
                 open.index += 1;
                 if open.index <= mark.index {
                     pull.tick();

@@ -109,9 +109,16 @@ pub fn parameter(request: &Request, name: &str) -> Option<String> {
         .find_map(|pair| Some(pair.strip_prefix(name)?.strip_prefix('=')?.replace("%20", " ").replace("%3D", "=")))
 }
 
+/// By what tests know a record again: `mark-` and what follows, in the record as in the event's body.
+pub fn mark(text: &str) -> String {
+    let begin = text.find("mark-").unwrap_or_else(|| panic!("no mark in {text}"));
+    text[begin..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
+}
+
 /// Everything that a reader gave until it was caught up.
 #[derive(Default, Debug)]
 pub struct Read {
+    /// The marks of the events' records.
     pub bodies: Vec<String>,
     pub ids: Vec<String>,
     pub malformed: Vec<String>,
@@ -130,7 +137,7 @@ impl Read {
             let end = event.end as usize;
             let body = std::str::from_utf8(&chunk.bodies[begin..end]).unwrap();
             assert!(body.ends_with('\n'));
-            self.bodies.push(body.trim_end().to_owned());
+            self.bodies.push(mark(body));
             self.ids.push(event.id.to_string());
             begin = end;
         }

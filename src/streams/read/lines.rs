@@ -60,7 +60,7 @@ impl Lines {
     }
 
     /// The next line; `None` if there is none without more bytes.
-    pub fn next(&mut self) -> Option<Cut<'_>> {
+    pub fn cut(&mut self) -> Option<Cut<'_>> {
         loop {
             let rest = &self.buffer[self.scanned..];
             let found = match self.ending {
@@ -129,7 +129,7 @@ mod tests {
         let mut lines = Lines::new(ending);
         let mut seen = Vec::new();
         let mut take = |lines: &mut Lines| {
-            while let Some(cut) = lines.next() {
+            while let Some(cut) = lines.cut() {
                 seen.push(match cut {
                     Cut::Record(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                     Cut::TooLong { head, size } => format!("long {} {size}", head.len()),
@@ -142,7 +142,7 @@ mod tests {
         }
         lines.finish();
         take(&mut lines);
-        assert!(lines.next().is_none());
+        assert!(lines.cut().is_none());
         seen
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut lines = Lines::new(Ending::LineFeed);
         for _ in 0..1_000 {
             lines.room().extend_from_slice(&[b'x'; 65_536]);
-            assert!(lines.next().is_none());
+            assert!(lines.cut().is_none());
             assert!(lines.buffer.capacity() < 4 << 20);
         }
     }

@@ -97,7 +97,7 @@ impl Objects {
     }
 
     /// The next record; `None` if there is none without more bytes. An object that never ends is one, too, at the end.
-    pub fn next(&mut self) -> Option<Cut<'_>> {
+    pub fn cut(&mut self) -> Option<Cut<'_>> {
         let end = match self.scan() {
             Step::End(end) => end,
             Step::More if self.finished && self.inside != Inside::Nothing => {
@@ -280,7 +280,7 @@ mod tests {
         let mut objects = Objects::new(Vec::new());
         let mut seen = Vec::new();
         let mut take = |objects: &mut Objects| {
-            while let Some(cut) = objects.next() {
+            while let Some(cut) = objects.cut() {
                 seen.push(match cut {
                     Cut::Record(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                     Cut::TooLong { head, size } => format!("long {} {size}", head.len()),
@@ -293,7 +293,7 @@ mod tests {
         }
         objects.finish();
         take(&mut objects);
-        assert!(objects.next().is_none());
+        assert!(objects.cut().is_none());
         seen
     }
 
@@ -365,13 +365,13 @@ mod tests {
         let mut objects = Objects::new(b"{\"data\":[{\"x\":\"".to_vec());
         for _ in 0..500 {
             objects.room().extend_from_slice(&[b'z'; 65_536]);
-            assert!(objects.next().is_none());
+            assert!(objects.cut().is_none());
             assert!(objects.buffer.capacity() < 4 << 20);
         }
         let mut objects = Objects::new(b"{\"data\":[],\"tail\":\"".to_vec());
         for _ in 0..500 {
             objects.room().extend_from_slice(&[b'z'; 65_536]);
-            assert!(objects.next().is_none());
+            assert!(objects.cut().is_none());
             assert!(objects.buffer.capacity() < 4 << 20);
         }
     }

@@ -15,11 +15,13 @@ pub enum Records {
     Objects(Objects),
 }
 
-impl Records {
-    pub fn new() -> Self {
+impl Default for Records {
+    fn default() -> Self {
         Records::Unknown { seen: Vec::new(), finished: false }
     }
+}
 
+impl Records {
     pub fn encoding(&self) -> Encoding {
         match self {
             Records::Lines(_) => Encoding::KeyValue,
@@ -72,11 +74,11 @@ impl Records {
         }
     }
 
-    pub fn next(&mut self) -> Option<Cut<'_>> {
+    pub fn cut(&mut self) -> Option<Cut<'_>> {
         match self {
             Records::Unknown { .. } => None,
-            Records::Lines(lines) => lines.next(),
-            Records::Objects(objects) => objects.next(),
+            Records::Lines(lines) => lines.cut(),
+            Records::Objects(objects) => objects.cut(),
         }
     }
 }
@@ -86,18 +88,18 @@ mod tests {
     use super::*;
 
     fn cut(text: &str, at: usize) -> (bool, Vec<String>) {
-        let mut records = Records::new();
+        let mut records = Records::default();
         let mut seen = Vec::new();
         for piece in [&text.as_bytes()[..at], &text.as_bytes()[at..]] {
             records.room().extend_from_slice(piece);
             records.settle();
-            while let Some(Cut::Record(bytes)) = records.next() {
+            while let Some(Cut::Record(bytes)) = records.cut() {
                 seen.push(String::from_utf8(bytes.to_vec()).unwrap());
             }
         }
         records.finish();
         records.settle();
-        while let Some(Cut::Record(bytes)) = records.next() {
+        while let Some(Cut::Record(bytes)) = records.cut() {
             seen.push(String::from_utf8(bytes.to_vec()).unwrap());
         }
         (matches!(records.encoding(), Encoding::KeyValue), seen)

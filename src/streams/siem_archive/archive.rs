@@ -1,0 +1,112 @@
+//! An answer of the archive chain, being read: a ZIP archive, or one plain file.
+
+use std::collections::BTreeMap;
+
+use super::super::position;
+use super::super::read::records::Records;
+use super::super::read::zip::Zip;
+use super::super::read::{BodyPieces, Pieces, ReadError, inflate};
+use crate::api::Answer;
+use crate::api::logs::file_name;
+use crate::chunk::Timestamp;
+use crate::kind::Kind;
+use crate::normalize::Occurrences;
+
+/// The answer that is being read.
+pub(super) struct Archive {
+    pub(super) content: Files,
+    /// The token of the answer after it.
+    pub(super) next: Option<String>,
+    pub(super) at: String,
+    pub(super) member: Option<Member>,
+    /// How often a name was met: two members may share one.
+    pub(super) names: BTreeMap<u64, u32>,
+    pub(super) met_current: bool,
+}
+
+pub(super) enum Files {
+    Zip(Box<Zip>),
+    /// One file, not in an archive: its name, until it is opened.
+    Plain(Option<String>, Box<dyn Pieces>),
+}
+
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) hash: u64,
+    /// Done before: it is only passed over.
+    pub(super) passed: bool,
+    pub(super) kind: Option<Kind>,
+    pub(super) fallback_time: Option<Timestamp>,
+    pub(super) records: Records,
+    pub(super) index: u64,
+    pub(super) occurrences: Occurrences,
+    pub(super) error: Option<ReadError>,
+    pub(super) ended: bool,
+}
+
+impl Archive {
+    pub(super) fn new(answer: &mut Answer, begin: Vec<u8>, next: Option<String>) -> Self {
+        let zip = begin.starts_with(b"PK");
+        let name = file_name(&answer.headers).unwrap_or_default();
+        let body = std::mem::replace(&mut answer.body, Box::new(Nothing));
+        let source = Box::new(Begun { begin, rest: BodyPieces(body) });
+        let content = if zip {
+            Files::Zip(Box::new(Zip::new(source)))
+        } else {
+            Files::Plain(Some(name), inflate::decode(source))
+        };
+        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
+    }
+
+    pub(super) fn of_text(answer: &Answer, text: Vec<u8>, next: Option<String>) -> Self {
+        let source = Box::new(Begun { begin: text, rest: BodyPieces(Box::new(Nothing)) });
+        let content = Files::Plain(Some(String::new()), source);
+        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
+    }
+
+    /// Identity of a member within its archive: its name, and for the second one of a name its number.
+    pub(super) fn hash(&mut self, name: &str) -> u64 {
+        let hash = position::hash(name.as_bytes());
+        let count = self.names.entry(hash).or_insert(0);
+        *count += 1;
+        if *count == 1 { hash } else { position::hash(format!("{name}\n{count}").as_bytes()) }
+    }
+}
+
+/// A body whose first bytes were already read.
+struct Begun {
+    begin: Vec<u8>,
+    rest: BodyPieces,
+}
+
+impl Pieces for Begun {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        if self.begin.is_empty() {
+            return self.rest.fill(out);
+        }
+        out.append(&mut self.begin);
+        Ok(true)
+    }
+}
+
+struct Nothing;
+
+impl crate::effects::Body for Nothing {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, crate::effects::TransportError> {
+        Ok(None)
+    }
+}
+
+/// A member's name as it may be printed.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// The time in a file's name: `receipt_20250301081600000.json`, UTC (section 4.4).
+pub(super) fn stamp(name: &str) -> Option<Timestamp> {
+    let stem = name.rsplit(['/', '\\']).next()?.split('.').next()?;
+    let digits = stem.rsplit('_').next().filter(|part| part.len() >= 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
+    let time = chrono::NaiveDateTime::parse_from_str(&digits[..14], "%Y%m%d%H%M%S").ok()?.and_utc();
+    let milliseconds = digits.get(14..17).and_then(|ms| ms.parse::<u64>().ok()).unwrap_or(0);
+    Some(u64::try_from(time.timestamp()).ok()? * 1_000_000_000 + milliseconds * 1_000_000)
+}
