@@ -134,7 +134,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
         }
         _ => {
             let entity = event.json.open("entity");
-            event.json.text("name", audit_text::entity(&audit_type).as_bytes());
+            // OCSF asks for a name where Mimecast may give none.
+            let name = if audit_type.is_empty() { "Unknown".to_owned() } else { audit_text::entity(&audit_type) };
+            event.json.text("name", name.as_bytes());
             event.json.close(entity);
             actor(event, &text);
         }
