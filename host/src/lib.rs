@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod deliver;
+pub mod outside;
+pub mod sandbox;
 pub mod sinks;
