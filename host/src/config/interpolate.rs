@@ -1,0 +1,167 @@
+//! Fills in `${NAME}`, `${NAME:-default}` and `SECRET[backend.key]`, in strings only and after parsing: what is filled
+//! in can never change the file's structure. `$$` stands for one `$`. What was filled in is not looked at again.
+
+use serde_json::Value;
+
+use super::problem::{Problem, Step};
+use super::secrets::Secrets;
+
+/// Where `${NAME}` comes from; the process's environment, except in tests.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Fills in every string under `value`. `path` is where `value` stands.
+pub fn interpolate(
+    value: &mut Value,
+    path: &str,
+    environment: &Environment<'_>,
+    secrets: &mut Secrets,
+    problems: &mut Vec<Problem>,
+) {
+    match value {
+        Value::String(text) => {
+            if text.contains('$') || text.contains(SECRET) {
+                match fill(text, path, environment, secrets) {
+                    Ok(filled) => *text = filled,
+                    Err(mut found) => problems.append(&mut found),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                interpolate(item, &format!("{path}[{i}]"), environment, secrets, problems);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map.iter_mut() {
+                interpolate(item, &join(path, key), environment, secrets, problems);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The path of `key` under `path`.
+pub fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+const SECRET: &str = "SECRET[";
+
+fn fill(text: &str, path: &str, environment: &Environment<'_>, secrets: &mut Secrets) -> Result<String, Vec<Problem>> {
+    let mut filled = String::with_capacity(text.len());
+    let mut problems = Vec::new();
+    let mut rest = text;
+    while let Some(at) = [rest.find('$'), rest.find(SECRET)].into_iter().flatten().min() {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$$") {
+            filled.push('$');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("${") {
+            let Some((inner, after)) = after.split_once('}') else {
+                problems.push(
+                    Problem::new(Step::Interpolate, path, "`${` is not closed by `}`")
+                        .hint("Write `$$` for a plain `$`"),
+                );
+                break;
+            };
+            match variable(inner, path, environment) {
+                Ok(value) => filled.push_str(&value),
+                Err(problem) => problems.push(problem),
+            }
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(SECRET) {
+            let Some((inner, after)) = after.split_once(']') else {
+                problems.push(Problem::new(Step::Interpolate, path, "`SECRET[` is not closed by `]`"));
+                break;
+            };
+            match secrets.value(inner, path) {
+                Ok(value) => filled.push_str(&value),
+                Err(problem) => problems.push(problem),
+            }
+            rest = after;
+        } else {
+            filled.push('$');
+            rest = &rest[1..];
+        }
+    }
+    filled.push_str(rest);
+    if problems.is_empty() { Ok(filled) } else { Err(problems) }
+}
+
+fn variable(inner: &str, path: &str, environment: &Environment<'_>) -> Result<String, Problem> {
+    let (name, default) = match inner.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inner, None),
+    };
+    let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !named {
+        return Err(Problem::new(Step::Interpolate, path, "what stands in `${...}` is not the name of a variable")
+            .hint("Write `${NAME}` or `${NAME:-default}`; write `$$` for a plain `$`"));
+    }
+    match (environment(name), default) {
+        (Some(value), None) => Ok(value),
+        (Some(value), Some(_)) if !value.is_empty() => Ok(value),
+        (_, Some(default)) => Ok(default.to_owned()),
+        (None, None) => {
+            Err(Problem::new(Step::Interpolate, path, format!("the environment variable {name} is not set"))
+                .hint(format!("Set it, or write `${{{name}:-default}}`")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn environment(name: &str) -> Option<String> {
+        match name {
+            "USER_ID" => Some("u1".into()),
+            "EMPTY" => Some(String::new()),
+            "TRICKY" => Some("a\"b ${USER_ID} $$ SECRET[env.USER_ID]".into()),
+            _ => None,
+        }
+    }
+
+    fn run(mut value: Value) -> (Value, Vec<String>) {
+        let mut problems = Vec::new();
+        let mut secrets = Secrets::new(&environment);
+        interpolate(&mut value, "", &environment, &mut secrets, &mut problems);
+        (value, problems.iter().map(Problem::to_string).collect())
+    }
+
+    #[test]
+    fn fills_strings_only_and_once() {
+        let (value, problems) = run(json!({
+            "a": "x-${USER_ID}-y", "b": ["${NOPE:-d}", "${EMPTY:-d}", "${EMPTY}"], "c": "$$5 $5 ${TRICKY}",
+            "d": 7, "e": "SECRET[env.USER_ID]", "${USER_ID}": "a key stays", "f": "cost: 5$"
+        }));
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(
+            value,
+            json!({
+                "a": "x-u1-y", "b": ["d", "d", ""], "c": "$5 $5 a\"b ${USER_ID} $$ SECRET[env.USER_ID]",
+                "d": 7, "e": "u1", "${USER_ID}": "a key stays", "f": "cost: 5$"
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_path() {
+        let (_, problems) = run(json!({
+            "sources": {"acme": {"client_secret": "${ACME_SECRET}", "list": ["ok", "${9}", "${open"]}},
+            "x": "SECRET[env.NOT_SET] SECRET[vault.key] SECRET[nodot]"
+        }));
+        assert_eq!(problems.len(), 6, "{problems:#?}");
+        assert!(problems[0].starts_with(
+            "sources.acme.client_secret: the environment variable ACME_SECRET is not set. Set it, or write `${ACME_SECRET:-default}`"
+        ));
+        assert!(problems[1].starts_with("sources.acme.list[1]: "));
+        assert!(problems[2].starts_with("sources.acme.list[2]: `${` is not closed"));
+        assert!(problems[3].contains("NOT_SET"));
+        assert!(problems[4].contains("vault"));
+        assert!(problems[5].contains("SECRET[backend.key]"));
+    }
+}

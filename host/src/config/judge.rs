@@ -1,0 +1,219 @@
+//! From the filled-in tree to a [`Config`], with everything that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::interpolate::join;
+use super::problem::{Problem, Step, listed, suggestion};
+use super::section::Section;
+use super::shape::{
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, Settings, Sink, SinkKind, Source, glob,
+};
+
+/// Vector keeps its state in /var/lib/vector; this is its neighbour.
+const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
+const MIB: u64 = 1024 * 1024;
+
+/// The components that are built in.
+const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
+const SINK_TYPES: [&str; 2] = ["file", "stdout"];
+
+/// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
+pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Option<Config> {
+    if !tree.is_object() {
+        problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
+        return None;
+    }
+    let mut top = Section::new("", Step::Global, tree, problems)?;
+    let data_dir = top.text("data_dir").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned());
+    let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
+    let source_tables = top.take("sources");
+    let sink_tables = top.take("sinks");
+    top.close(&["secret"]);
+
+    let mut sources = BTreeMap::new();
+    for (id, table) in components("sources", Step::Sources, source_tables, problems) {
+        if let Some(source) = source(&id, table, problems) {
+            sources.insert(id, source);
+        }
+    }
+    let source_ids = known_ids(&sources, problems, "sources.");
+    let mut sinks = BTreeMap::new();
+    for (id, table) in components("sinks", Step::Sinks, sink_tables, problems) {
+        if source_ids.contains(&id) {
+            let message = format!("the id is also that of sources.{id}");
+            problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
+        }
+        if let Some(sink) = sink(&id, table, &source_ids, problems) {
+            sinks.insert(id, sink);
+        }
+    }
+    shared_folders(&sinks, Path::new(&data_dir), problems);
+    if problems.is_empty() {
+        for id in sources.keys().filter(|id| !sinks.values().any(|sink| sink.takes(id))) {
+            let message = "no sink takes what it reads, so it is not run";
+            let hint = format!("Add \"{id}\" to the inputs of a sink");
+            warnings.push(Problem::new(Step::Sources, join("sources", id), message).hint(hint));
+        }
+    }
+    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, sources, sinks })
+}
+
+/// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
+fn known_ids(sources: &BTreeMap<String, Source>, problems: &[Problem], prefix: &str) -> Vec<String> {
+    let mut ids: Vec<String> = sources.keys().cloned().collect();
+    for problem in problems.iter().filter(|problem| problem.step == Step::Sources) {
+        if let Some(rest) = problem.path.strip_prefix(prefix) {
+            ids.push(rest.split('.').next().unwrap_or(rest).to_owned());
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// The tables of one kind of component, with what is wrong with their number and their ids.
+fn components(
+    kind: &'static str,
+    step: Step,
+    tables: Option<Value>,
+    problems: &mut Vec<Problem>,
+) -> Map<String, Value> {
+    let tables = match tables {
+        Some(Value::Object(tables)) => tables,
+        Some(_) => {
+            problems.push(Problem::new(step, kind, "must be a table of tables"));
+            return Map::new();
+        }
+        None => Map::new(),
+    };
+    if tables.is_empty() {
+        let one = kind.trim_end_matches('s');
+        problems.push(Problem::new(step, kind, format!("there is no {one}")).hint(format!("Add [{kind}.<id>]")));
+    }
+    let (good, bad): (Map<_, _>, Map<_, _>) = tables.into_iter().partition(|(id, _)| is_id(id));
+    for id in bad.keys() {
+        let message = "the id must be 1 to 64 letters, digits, `-` or `_`, and not start with `-`";
+        problems.push(Problem::new(step, join(kind, &id.escape_default().to_string()), message).hint("Rename it"));
+    }
+    good
+}
+
+/// An id names files and labels, and a dot in it would be taken for an output.
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && !id.starts_with('-')
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+    let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
+    let kind = component_type(&mut section, &SOURCE_TYPES);
+    let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
+    if tenant.len() > 256 || tenant.chars().any(char::is_control) {
+        section.fault("tenant", "must be at most 256 bytes without control characters", None);
+    }
+    let quota_share = section.share("quota_share", 0.8);
+    let retry_for = Duration::from_secs(section.whole("retry_for_secs", 1, 30 * 86_400, 90 * 60));
+    let on_position_lost = section.choice(
+        "on_position_lost",
+        &[("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)],
+    );
+    let max_in_flight_bytes = section.whole("max_in_flight_bytes", MIB, 1 << 40, 8 * MIB) as usize;
+    // Everything else is the component's, which judges it.
+    let mut settings = section.rest();
+    settings.insert("tenant".into(), tenant.clone().into());
+    let settings = Settings::new(Value::Object(settings).to_string());
+    Some(Source {
+        id: id.to_owned(),
+        kind: kind?,
+        tenant,
+        settings,
+        quota_share,
+        retry_for,
+        on_position_lost,
+        max_in_flight_bytes,
+    })
+}
+
+fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
+    match section.take("type") {
+        Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
+        Some(Value::String(kind)) => {
+            let hint = suggestion(&kind, known);
+            section.fault("type", format!("must be one of {}", listed(known)), hint);
+            None
+        }
+        Some(_) => {
+            section.fault("type", format!("must be one of {}", listed(known)), None);
+            None
+        }
+        None => {
+            section.fault("type", "is required", Some(format!("Known are {}", listed(known))));
+            None
+        }
+    }
+}
+
+fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Problem>) -> Option<Sink> {
+    let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
+    let kind = component_type(&mut section, &SINK_TYPES);
+    let inputs = match section.texts("inputs") {
+        Some(inputs) if !inputs.is_empty() => inputs,
+        Some(_) => {
+            section.fault("inputs", "must not be empty", Some("`inputs = [\"*\"]` takes all sources".into()));
+            Vec::new()
+        }
+        None => {
+            section.fault("inputs", "is required", Some("`inputs = [\"*\"]` takes all sources".into()));
+            Vec::new()
+        }
+    };
+    for (i, input) in inputs.iter().enumerate() {
+        // Without any source each input would be wrong; that there is none has been said.
+        if !source_ids.is_empty() && !source_ids.iter().any(|id| glob(input, id)) {
+            let known: Vec<&str> = source_ids.iter().map(String::as_str).collect();
+            let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
+            section.fault(&format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()), Some(hint));
+        }
+    }
+    let kind = match kind?.as_str() {
+        "stdout" => SinkKind::Stdout,
+        _ => {
+            let path = section.text("path");
+            if path.is_none() {
+                section.fault("path", "is required", Some("Name the folder for the files".into()));
+            }
+            let compression = section.choice(
+                "compression",
+                &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)],
+            );
+            let max_bytes = section.whole("max_bytes", 4096, 1 << 40, 128 * MIB);
+            let max_age = Duration::from_secs(section.whole("max_age_secs", 1, 30 * 86_400, 3600));
+            SinkKind::File(FileOptions { path: path.unwrap_or_default().into(), compression, max_bytes, max_age })
+        }
+    };
+    section.close(&[]);
+    Some(Sink { id: id.to_owned(), inputs, kind })
+}
+
+/// Two file sinks in one folder would finish each other's files.
+fn shared_folders(sinks: &BTreeMap<String, Sink>, data_dir: &Path, problems: &mut Vec<Problem>) {
+    let mut seen: Vec<(&str, &Path)> = Vec::new();
+    for sink in sinks.values() {
+        let SinkKind::File(options) = &sink.kind else { continue };
+        let path = options.path.as_path();
+        let at = format!("sinks.{}.path", sink.id);
+        if path == data_dir {
+            problems.push(Problem::new(Step::Sinks, &at, "is also data_dir").hint("Use a folder of its own"));
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, known)| path.starts_with(known) || known.starts_with(path)) {
+            let message = format!("overlaps the folder of sinks.{other}");
+            problems.push(Problem::new(Step::Sinks, &at, message).hint("Give each file sink a folder of its own"));
+        }
+        seen.push((&sink.id, path));
+    }
+}

@@ -1,0 +1,115 @@
+//! The configuration: one file in the shape that Vector made common, read, filled in and judged.
+//!
+//! ```toml
+//! data_dir = "/var/lib/tributary"
+//!
+//! [sources.acme]
+//! type = "mimecast"
+//! client_secret = "${ACME_SECRET}"
+//!
+//! [sinks.files]
+//! type = "file"
+//! inputs = ["*"]
+//! path = "/var/log/tributary"
+//! ```
+
+mod interpolate;
+mod judge;
+mod problem;
+mod secrets;
+mod section;
+mod shape;
+mod tree;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+pub use interpolate::Environment;
+pub use problem::{ConfigError, Problem, Step};
+pub use shape::{Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, Settings, Sink, SinkKind, Source};
+pub use tree::Format;
+
+/// A configuration that can be run, and what is suspicious about it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads the file at `path`, with the process's environment. Returns all problems at once.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
+    let format = Format::of(path).map_err(one)?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
+            std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
+            _ => "The file must be UTF-8 text that this user may read",
+        };
+        one(Problem::new(Step::Parse, path.display().to_string(), format!("cannot read it: {error}")).hint(hint))
+    })?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut loaded = parse(&text, format, &path.display().to_string(), &environment)?;
+    if let Some(warning) = readable_secrets(path, &text, format) {
+        loaded.warnings.insert(0, warning);
+    }
+    Ok(loaded)
+}
+
+/// Reads a configuration from `text`. `name` is for messages.
+pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Loaded, ConfigError> {
+    let mut tree = tree::parse(text, format, name)
+        .map_err(|problem| ConfigError { problems: vec![problem], warnings: Vec::new() })?;
+    let mut problems = Vec::new();
+    let mut secrets = secrets::Secrets::new(environment);
+    if let Value::Object(top) = &mut tree
+        && let Some(mut section) = top.remove("secret")
+    {
+        // Secrets cannot stand in the description of where secrets are.
+        let mut only_environment = secrets::Secrets::new(environment);
+        interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
+        secrets.configure(section, &mut problems);
+    }
+    interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
+    let mut warnings = secrets.warnings;
+    let config = judge::judge(tree, name, &mut problems, &mut warnings);
+    match config {
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        _ => {
+            problems.sort_by_key(|problem| problem.step);
+            Err(ConfigError { problems, warnings })
+        }
+    }
+}
+
+/// Warns where a file that others may read holds something that looks like a secret written out.
+#[cfg(unix)]
+fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    if mode & 0o007 == 0 {
+        return None;
+    }
+    let tree = tree::parse(text, format, "").ok()?;
+    let sources = tree.get("sources")?.as_object()?;
+    let found = sources.iter().find_map(|(id, source)| {
+        let key = source.as_object()?.iter().find(|(key, value)| {
+            let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
+            named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+        })?;
+        Some(format!("sources.{id}.{}", key.0))
+    })?;
+    let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
+    let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
+    Some(Problem::new(Step::Parse, found, message).hint(hint))
+}
+
+#[cfg(not(unix))]
+fn readable_secrets(_: &Path, _: &str, _: Format) -> Option<Problem> {
+    None
+}
+
+#[cfg(test)]
+mod tests;

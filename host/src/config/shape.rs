@@ -1,0 +1,173 @@
+//! What a configuration is, once it has been read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// The `type` of a source that the embedded component runs.
+pub const EMBEDDED_SOURCE: &str = "mimecast";
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where positions, ledgers, seen ids and dead letters are kept.
+    pub data_dir: PathBuf,
+    /// What may be between pull and acknowledgement in the whole host, in bytes.
+    pub max_in_flight_bytes: usize,
+    pub sources: BTreeMap<String, Source>,
+    pub sinks: BTreeMap<String, Sink>,
+}
+
+/// One source: one tenant's account with one vendor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    pub id: String,
+    /// Which component runs it.
+    pub kind: String,
+    /// Whose events these are: part of every event's identity, and of where files go.
+    pub tenant: String,
+    /// What the component is given.
+    pub settings: Settings,
+    /// How much of each of the vendor's quotas may be spent, more than 0 and at most 1.
+    pub quota_share: f64,
+    /// For how long a passing fault is retried before the stream is in error.
+    pub retry_for: Duration,
+    /// Where to go on when the vendor no longer knows the position.
+    pub on_position_lost: OnPositionLost,
+    /// What may be between pull and acknowledgement in one stream, in bytes.
+    pub max_in_flight_bytes: usize,
+}
+
+/// Where a stream goes on after its position was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnPositionLost {
+    /// At the oldest that the vendor still has.
+    #[default]
+    Oldest,
+    /// At the present: what lies between is a gap.
+    Now,
+    /// Nowhere, until the operator decides.
+    Stop,
+}
+
+/// A source's own configuration, as JSON text. Any of it may be a secret, so it shows itself to nobody who does not ask.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Settings(Arc<str>);
+
+impl Settings {
+    pub fn new(json: impl Into<Arc<str>>) -> Self {
+        Settings(json.into())
+    }
+
+    /// The JSON text. Hand it to the component and to nothing else.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Settings(hidden)")
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("hidden")
+    }
+}
+
+/// One sink, and what it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sink {
+    pub id: String,
+    /// Ids of sources; `*` stands for any characters.
+    pub inputs: Vec<String>,
+    pub kind: SinkKind,
+}
+
+impl Sink {
+    /// Whether this sink takes what the source `id` gives.
+    pub fn takes(&self, id: &str) -> bool {
+        self.inputs.iter().any(|input| glob(input, id))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkKind {
+    Stdout,
+    File(FileOptions),
+}
+
+/// Files of NDJSON in one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOptions {
+    /// The folder.
+    pub path: PathBuf,
+    pub compression: Compression,
+    /// A file is finished when it is at least this long, in bytes on disk.
+    pub max_bytes: u64,
+    /// A file is finished when it is this old.
+    pub max_age: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    #[default]
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any characters, also none.
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        match text.find(part) {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    text.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "acme"),
+            ("acme", "acme"),
+            ("acme-*", "acme-eu"),
+            ("*-eu", "acme-eu"),
+            ("a*e*u", "acme-eu"),
+            ("a**", "a"),
+        ] {
+            assert!(glob(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("acme", "acme2"), ("acme-*", "acme"), ("*-eu", "acme-us"), ("a*b*c", "acb"), ("ab*ba", "aba"), ("", "a")]
+        {
+            assert!(!glob(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn settings_show_nothing() {
+        let settings = Settings::new(r#"{"client_secret":"hunter2"}"#);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&settings).unwrap().contains("hunter2"));
+        assert!(settings.as_json().contains("hunter2"));
+    }
+}

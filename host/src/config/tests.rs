@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    (name == "ACME_SECRET").then(|| "hunter2".to_owned())
+}
+
+fn read(text: &str) -> Result<Loaded, ConfigError> {
+    parse(text, Format::Toml, "t.toml", &environment)
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let error = read(text).unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    error.problems.iter().map(Problem::to_string).collect()
+}
+
+const GOOD: &str = r#"
+data_dir = "/var/lib/t"
+[sources.acme]
+type = "mimecast"
+client_id = "c"
+client_secret = "${ACME_SECRET}"
+quota_share = "0.5"
+retry_for_secs = 60
+on_position_lost = "now"
+fields = { customer = "7" }
+[sources.other]
+type = "mimecast"
+tenant = "Other Ltd"
+[sinks.files]
+type = "file"
+inputs = ["acme"]
+path = "/out"
+compression = "zstd"
+[sinks.console]
+type = "stdout"
+inputs = "acm*"
+"#;
+
+#[test]
+fn a_good_configuration() {
+    let Loaded { config, warnings } = read(GOOD).unwrap();
+    let acme = &config.sources["acme"];
+    assert_eq!((acme.kind.as_str(), acme.tenant.as_str(), acme.quota_share), ("mimecast", "acme", 0.5));
+    assert_eq!((acme.retry_for, acme.on_position_lost), (Duration::from_secs(60), OnPositionLost::Now));
+    let settings: Value = serde_json::from_str(acme.settings.as_json()).unwrap();
+    assert_eq!(
+        settings,
+        serde_json::json!({"tenant": "acme", "client_id": "c", "client_secret": "hunter2", "fields": {"customer": "7"}})
+    );
+    let other = &config.sources["other"];
+    assert_eq!((other.tenant.as_str(), other.retry_for), ("Other Ltd", Duration::from_secs(5400)));
+    assert_eq!((other.quota_share, other.max_in_flight_bytes), (0.8, 8 << 20));
+    assert_eq!(other.on_position_lost, OnPositionLost::Oldest);
+    let SinkKind::File(files) = &config.sinks["files"].kind else { panic!() };
+    assert_eq!((files.compression, files.max_bytes), (Compression::Zstd, 128 << 20));
+    assert_eq!(files.max_age, Duration::from_secs(3600));
+    assert!(config.sinks["console"].takes("acme") && !config.sinks["console"].takes("other"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let warnings: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("sources.other: no sink takes what it reads"), "{warnings:?}");
+}
+
+#[test]
+fn the_default_of_data_dir() {
+    let text = GOOD.replace("data_dir = \"/var/lib/t\"", "");
+    assert_eq!(read(&text).unwrap().config.data_dir, Path::new("/var/lib/tributary"));
+}
+
+#[test]
+fn all_problems_at_once() {
+    let found = problems(
+        r#"
+        data_dri = "/x"
+        [sources.acme]
+        type = "mimecats"
+        client_secret = "${NOT_SET}"
+        [sources."a.b"]
+        type = "mimecast"
+        [sources.rest]
+        type = "mimecast"
+        quota_share = 2
+        retry_for_secs = "soon"
+        on_position_lost = "latest"
+        max_in_flight_bytes = -1
+        client_secret = "${ACME_SECRET}"
+        [sinks.rest]
+        type = "file"
+        inputs = ["acme", "rst", "x*"]
+        max_byte = 5
+        compression = "gzp"
+        [sinks.second]
+        type = "stdout"
+        "#,
+    );
+    let expected = [
+        "sources.acme.client_secret: the environment variable NOT_SET is not set",
+        "data_dri: unknown key. Did you mean `data_dir`?",
+        "sources.a.b: the id must be",
+        "sources.acme.type: must be one of `mimecast`. Did you mean `mimecast`?",
+        "sources.rest.quota_share: must be a number of more than 0 and at most 1. The default is 0.8",
+        "sources.rest.retry_for_secs: must be a whole number",
+        "sources.rest.on_position_lost: must be one of `oldest`, `now`, `stop`",
+        "sources.rest.max_in_flight_bytes: must be a whole number",
+        "sinks.rest: the id is also that of sources.rest",
+        "sinks.rest.inputs[1]: `rst` fits no source. Did you mean `rest`?",
+        "sinks.rest.inputs[2]: `x*` fits no source",
+        "sinks.rest.path: is required",
+        "sinks.rest.compression: must be one of `none`, `gzip`, `zstd`. Did you mean `gzip`?",
+        "sinks.rest.max_byte: unknown key. Did you mean `max_bytes`?",
+        "sinks.second.inputs: is required",
+    ];
+    for want in expected {
+        assert!(found.iter().any(|problem| problem.starts_with(want)), "{want}\nnot in {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn nothing_to_do_is_an_error() {
+    let found = problems("data_dir = '/x'");
+    assert_eq!(found, ["sources: there is no source. Add [sources.<id>]", "sinks: there is no sink. Add [sinks.<id>]"]);
+    assert_eq!(problems("sources = 3\nsinks = []").len(), 2);
+}
+
+#[test]
+fn file_sinks_do_not_share_a_folder() {
+    let sink = |id: &str, path: &str| format!("[sinks.{id}]\ntype = \"file\"\ninputs = [\"*\"]\npath = \"{path}\"\n");
+    let text = |first: &str, second: &str| {
+        format!("data_dir = '/data'\n[sources.s]\ntype = \"mimecast\"\n{}{}", sink("a", first), sink("b", second))
+    };
+    assert_eq!(
+        problems(&text("/out", "/out/b")),
+        ["sinks.b.path: overlaps the folder of sinks.a. Give each file sink a folder of its own"]
+    );
+    assert_eq!(problems(&text("/out", "/data")).len(), 1);
+    read(&text("/out/a", "/out/b")).unwrap();
+}
+
+#[test]
+fn a_file_on_disk() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tributary.toml");
+    let text = GOOD.replace("${ACME_SECRET}", "hunter2");
+    fs::write(&path, &text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = load(&path).unwrap().warnings;
+    assert!(warnings[0].to_string().starts_with("sources.acme.client_secret: a secret is written out"), "{warnings:?}");
+    assert!(!format!("{warnings:?}").contains("hunter2"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(load(&path).unwrap().warnings.len(), 1);
+    let missing = load(&folder.path().join("no.toml")).unwrap_err().to_string();
+    assert!(missing.contains("cannot read it") && missing.contains("--config"), "{missing}");
+    let unknown = load(&folder.path().join("no.conf")).unwrap_err().to_string();
+    assert!(unknown.contains(".toml, .yaml, .yml or .json"), "{unknown}");
+}
