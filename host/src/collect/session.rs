@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 use super::source::Source;
 use crate::outside::{Clock, Random};
 use crate::sandbox::{FaultClass, GuestError, Session};

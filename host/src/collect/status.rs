@@ -56,7 +56,6 @@ pub struct StreamStatus {
     pub read: Counts,
     /// What of it is acknowledged and stored.
     pub stored: Counts,
-    pub gaps: u64,
     /// Chunks between pull and store.
     pub in_flight: u64,
     pub polls: u64,
@@ -75,6 +74,15 @@ impl StreamStatus {
     /// How far behind the present the stream reads, in nanoseconds; zero when it is caught up.
     pub fn lag(&self, now: u64) -> Option<u64> {
         if self.caught_up { Some(0) } else { self.newest.map(|newest| now.saturating_sub(newest)) }
+    }
+
+    /// Counts a chunk that was read.
+    pub(super) fn progress(&mut self, counts: &Counts, newest: Option<u64>, caught_up: bool) {
+        self.read.add(counts);
+        self.newest = self.newest.max(newest);
+        self.fault = None;
+        self.caught_up = caught_up;
+        self.was_caught_up |= caught_up;
     }
 
     /// Whether everything that the vendor had is read and stored, or nothing more is to be expected.
@@ -107,7 +115,6 @@ impl Board {
             state: StreamState::Pending,
             read: Counts::default(),
             stored: Counts::default(),
-            gaps: 0,
             in_flight: 0,
             polls: 0,
             faults: 0,

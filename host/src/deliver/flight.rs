@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::deliver::EventId;
+use super::EventId;
 
 /// What a chunk costs beside its bytes: so that empty ones, of which nothing else bounds the number, count too.
 const CHUNK_OVERHEAD: usize = 1 << 10;
