@@ -1,0 +1,196 @@
+//! The database's way to its file, with a rehearsal: a database may be opened on a copy in memory, to see whether it is
+//! sound without changing a byte of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+#[cfg(test)]
+use std::sync::Arc;
+use std::sync::Mutex;
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::StorageBackend;
+
+/// The file itself. It takes no lock: the data folder has one.
+#[derive(Debug)]
+pub struct Disk {
+    file: File,
+    /// Makes every write fail while it is set.
+    #[cfg(test)]
+    full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    #[cfg(not(test))]
+    pub fn new(file: File) -> Self {
+        Disk { file }
+    }
+
+    #[cfg(test)]
+    pub fn new(file: File, full: Arc<AtomicBool>) -> Self {
+        Disk { file, full }
+    }
+
+    #[cfg(not(test))]
+    fn room(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn room(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.room()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.room()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.room()?;
+        self.file.write_all_at(data, offset)
+    }
+}
+
+/// The file as it would be: what is written stays in memory and is forgotten.
+#[derive(Debug)]
+pub struct Rehearsal {
+    file: File,
+    file_len: u64,
+    changed: Mutex<Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    len: u64,
+    pages: BTreeMap<u64, Box<[u8]>>,
+}
+
+const PAGE: usize = 4096;
+
+impl Rehearsal {
+    pub fn new(file: File) -> io::Result<Self> {
+        let file_len = file.metadata()?.len();
+        Ok(Rehearsal { file, file_len, changed: Mutex::new(Changed { len: file_len, pages: BTreeMap::new() }) })
+    }
+
+    fn changed(&self) -> io::Result<std::sync::MutexGuard<'_, Changed>> {
+        self.changed.lock().map_err(|_| io::Error::other("the rehearsal broke off"))
+    }
+
+    /// What the file itself holds at `offset`; zeros behind its end.
+    fn original(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let there = self.file_len.saturating_sub(offset).min(out.len() as u64) as usize;
+        self.file.read_exact_at(&mut out[..there], offset)?;
+        out[there..].fill(0);
+        Ok(())
+    }
+}
+
+/// The pages that `len` bytes at `offset` touch: page, offset in it, range of the bytes.
+fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done == len {
+            return None;
+        }
+        let at = offset + done as u64;
+        let inside = (at % PAGE as u64) as usize;
+        let piece = (PAGE - inside).min(len - done);
+        let range = done..done + piece;
+        done += piece;
+        Some((at / PAGE as u64, inside, range))
+    })
+}
+
+impl StorageBackend for Rehearsal {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changed()?.len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changed = self.changed()?;
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > changed.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.original(offset, out)?;
+        for (page, inside, range) in pages(offset, out.len()) {
+            if let Some(bytes) = changed.pages.get(&page) {
+                let piece = range.len();
+                out[range].copy_from_slice(&bytes[inside..inside + piece]);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.changed()?.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changed = self.changed()?;
+        for (page, inside, range) in pages(offset, data.len()) {
+            let bytes = match changed.pages.entry(page) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    let mut bytes = vec![0; PAGE].into_boxed_slice();
+                    self.original(page * PAGE as u64, &mut bytes)?;
+                    entry.insert(bytes)
+                }
+            };
+            bytes[inside..inside + range.len()].copy_from_slice(&data[range]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let original: Vec<u8> = (0..10_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &original).unwrap();
+        let rehearsal = Rehearsal::new(File::open(&path).unwrap()).unwrap();
+        rehearsal.write(4090, &[7; 20]).unwrap();
+        rehearsal.set_len(20_000).unwrap();
+        rehearsal.write(15_000, &[9; 5000]).unwrap();
+        let mut expected = original.clone();
+        expected[4090..4110].fill(7);
+        expected.resize(15_000, 0);
+        expected.resize(20_000, 9);
+        let mut read = vec![0; 20_000];
+        rehearsal.read(0, &mut read).unwrap();
+        assert_eq!(read, expected);
+        let mut part = vec![0; 30];
+        rehearsal.read(4085, &mut part).unwrap();
+        assert_eq!(part, expected[4085..4115]);
+        assert!(rehearsal.read(19_999, &mut [0; 2]).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), original);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the host remembers: how far each stream came, what it counted, which records it saw, and what it could not read.
+//!
+//! Everything but the dead letters lies in one file, `<data_dir>/state.redb`. A commit is one transaction, on disk when it
+//! returns. All calls block; asynchronous callers use a thread for them.
+
+mod dead_letters;
+mod disk;
+mod error;
+mod filter;
+mod folder;
+mod ledger;
+mod seen;
+mod store;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use error::StateError;
+pub use folder::{DataDir, is_writable};
+pub use ledger::{Counts, Ledger};
+pub use store::Store;
+
+/// Names one stream of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    pub source: String,
+    pub stream: String,
+}
+
+impl StreamKey {
+    pub fn new(source: impl Into<String>, stream: impl Into<String>) -> Self {
+        StreamKey { source: source.into(), stream: stream.into() }
+    }
+
+    /// As a key of the store. An id of a source holds no NUL, so the first one parts the two.
+    fn row(&self) -> String {
+        format!("{}\0{}", self.source, self.stream)
+    }
+
+    fn of_row(row: &str) -> Self {
+        let (source, stream) = row.split_once('\0').unwrap_or((row, ""));
+        StreamKey::new(source, stream)
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.source, self.stream)
+    }
+}
+
+/// What is stored of one stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamState {
+    /// Where it goes on, in the source's own words. `None` before the first commit with one.
+    pub position: Option<Vec<u8>>,
+    pub ledger: Ledger,
+}
+
+/// What one stream has to store. It is all stored, or nothing is.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub key: StreamKey,
+    /// `None` leaves the position where it is.
+    pub position: Option<Vec<u8>>,
+    /// Added to the ledger.
+    pub counts: Counts,
+    /// Ids of records read for the first time.
+    pub seen: Vec<u128>,
+    /// For how long those may come again, in time in which the stream is read. Zero: nothing is kept.
+    pub seen_for: Duration,
+    /// Now, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}

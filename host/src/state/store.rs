@@ -1,0 +1,346 @@
+//! The store: positions, ledgers and seen ids in one file.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use tracing::{info, warn};
+
+use super::disk::{Disk, Rehearsal};
+use super::error::StateError;
+use super::filter::{Filter, Filters};
+use super::folder::{self, DataDir, STATE_FILE};
+use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
+use super::{Commit, Ledger, StreamKey, StreamState};
+
+/// Numbers that describe the file.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Stream to (form of the row, position).
+const POSITIONS: TableDefinition<&str, (u8, &[u8])> = TableDefinition::new("positions");
+/// Stream to its ledger as JSON.
+const LEDGERS: TableDefinition<&str, &[u8]> = TableDefinition::new("ledgers");
+/// Stream to (its own milliseconds, time of its last commit).
+const CLOCKS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("clocks");
+
+/// Version of the tables. A file with a higher one is refused.
+const FORMAT: u64 = 1;
+const POSITION_FORM: u8 = 1;
+/// Pages of the file in memory.
+const CACHE_BYTES: usize = 64 << 20;
+/// Filters of seen ids in memory: 200 million ids. What does not fit is read from the file when it is needed.
+const FILTER_BYTES: usize = 256 << 20;
+
+/// See the module. Dropping it closes the file.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    /// `None` after a fault of the disk, until the file could be opened again.
+    database: RwLock<Option<Database>>,
+    filters: Mutex<Filters>,
+    next_run: AtomicU64,
+    /// Milliseconds of the last commit of each stream in this process.
+    last_commits: Mutex<HashMap<StreamKey, u64>>,
+    #[cfg(test)]
+    full: Arc<std::sync::atomic::AtomicBool>,
+    _folder: DataDir,
+}
+
+impl Store {
+    /// Opens the store in `data_dir`, or makes one. A damaged file is refused and left as it is.
+    pub fn open(data_dir: &Path) -> Result<Store, StateError> {
+        let folder = DataDir::open(data_dir)?;
+        let path = data_dir.join(STATE_FILE);
+        let mut store = Store {
+            database: RwLock::new(None),
+            filters: Mutex::new(Filters::new(FILTER_BYTES)),
+            next_run: AtomicU64::new(0),
+            last_commits: Mutex::new(HashMap::new()),
+            #[cfg(test)]
+            full: Arc::default(),
+            _folder: folder,
+            path,
+        };
+        if !store.path.exists() {
+            store.create()?;
+        }
+        rehearse(&store.path)?;
+        let database = store.open_file(&store.path)?;
+        let (format, next_run) = inspect(&database).map_err(|error| StateError::database(&store.path, error))?;
+        if format > FORMAT {
+            return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
+        }
+        store.next_run = AtomicU64::new(next_run);
+        store.database = RwLock::new(Some(database));
+        Ok(store)
+    }
+
+    /// Makes the file under another name first: an empty or half-made one is never taken for a new store.
+    fn create(&self) -> Result<(), StateError> {
+        let draft = self.path.with_extension("redb.new");
+        let io = |error: &std::io::Error| StateError::io(&draft, error);
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
+            _ => {}
+        }
+        folder::private().read(true).create_new(true).open(&draft).map_err(|error| io(&error))?;
+        let database = self.open_file(&draft)?;
+        prepare(&database).map_err(|error| StateError::database(&draft, error))?;
+        database.close().map_err(|error| StateError::database(&draft, error.into()))?;
+        fs::rename(&draft, &self.path).map_err(|error| io(&error))?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StateError::io(folder, &error))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Database, StateError> {
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|error| StateError::io(path, &error))?;
+        #[cfg(not(test))]
+        let disk = Disk::new(file);
+        #[cfg(test)]
+        let disk = Disk::new(file, self.full.clone());
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk);
+        database.map_err(|error| StateError::database(path, error.into()))
+    }
+
+    /// What is stored of a stream; the default if nothing is.
+    pub fn stream(&self, key: &StreamKey) -> Result<StreamState, StateError> {
+        let row = key.row();
+        self.read(|transaction| {
+            let position = match transaction.open_table(POSITIONS)?.get(row.as_str())? {
+                Some(value) => {
+                    let (form, bytes) = value.value();
+                    if form != POSITION_FORM {
+                        return Err(corrupted(format!("the position of {key} has the unknown form {form}")));
+                    }
+                    Some(bytes.to_vec())
+                }
+                None => None,
+            };
+            let ledger = match transaction.open_table(LEDGERS)?.get(row.as_str())? {
+                Some(value) => parse_ledger(key, value.value())?,
+                None => Ledger::default(),
+            };
+            Ok(StreamState { position, ledger })
+        })
+    }
+
+    /// Every stream of which something is stored.
+    pub fn streams(&self) -> Result<Vec<StreamKey>, StateError> {
+        self.read(|transaction| {
+            let ledgers = transaction.open_table(LEDGERS)?;
+            ledgers.iter()?.map(|row| Ok(StreamKey::of_row(row?.0.value()))).collect()
+        })
+    }
+
+    /// For each of `ids`, whether a record with it is known to have been read in this stream.
+    pub fn known(&self, key: &StreamKey, ids: &[u128]) -> Result<Vec<bool>, StateError> {
+        let mut known = vec![false; ids.len()];
+        if ids.is_empty() {
+            return Ok(known);
+        }
+        let mut wanted: Vec<(u128, usize)> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        wanted.sort_unstable();
+        self.read(|transaction| {
+            known.fill(false);
+            let blocks = transaction.open_table(BLOCKS)?;
+            for run in seen::runs(&transaction.open_table(RUNS)?, &key.row())? {
+                // Runs never change, so a filter is right for as long as its run is there.
+                let there = self.filters().get(run.number);
+                let filter = match there {
+                    Some(filter) => filter,
+                    None => {
+                        let filter = Arc::new(Filter::new(&seen::ids(&blocks, &run)?, seen::BLOCK));
+                        self.filters().insert(run.number, filter.clone());
+                        filter
+                    }
+                };
+                seen::mark(&blocks, &run, &filter, &wanted, &mut known)?;
+            }
+            Ok(())
+        })?;
+        Ok(known)
+    }
+
+    /// Stores all of `commits` in one transaction, or none of them. It is on disk when this returns.
+    pub fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let times: Vec<(StreamKey, u64)> = commits.iter().map(|commit| (commit.key.clone(), commit.at_ms)).collect();
+        let changes = {
+            let guard = self.database()?;
+            let Some(database) = guard.as_ref() else { return Err(self.closed()) };
+            let result = self.write(database, commits);
+            drop(guard);
+            result.map_err(|error| self.fault(error))?
+        };
+        let mut filters = self.filters();
+        for change in changes {
+            for run in change.removed {
+                filters.remove(run);
+            }
+            if let Some((run, filter)) = change.added {
+                filters.insert(run, filter);
+            }
+        }
+        drop(filters);
+        self.last_commits.lock().unwrap_or_else(PoisonError::into_inner).extend(times);
+        Ok(())
+    }
+
+    fn write(&self, database: &Database, commits: Vec<Commit>) -> Result<Vec<Change>, redb::Error> {
+        let transaction = database.begin_write()?;
+        let mut changes = Vec::new();
+        {
+            let mut positions = transaction.open_table(POSITIONS)?;
+            let mut ledgers = transaction.open_table(LEDGERS)?;
+            let mut clocks = transaction.open_table(CLOCKS)?;
+            let mut runs = transaction.open_table(RUNS)?;
+            let mut blocks = transaction.open_table(BLOCKS)?;
+            let mut writer = Writer { runs: &mut runs, blocks: &mut blocks };
+            for commit in commits {
+                let row = commit.key.row();
+                let row = row.as_str();
+                if let Some(position) = &commit.position {
+                    positions.insert(row, (POSITION_FORM, position.as_slice()))?;
+                }
+                let stored = ledgers.get(row)?.map(|value| value.value().to_vec());
+                let mut ledger = match stored {
+                    Some(bytes) => parse_ledger(&commit.key, &bytes)?,
+                    None => Ledger { since_ms: commit.at_ms, ..Ledger::default() },
+                };
+                ledger.counts.add(&commit.counts);
+                ledger.updated_ms = commit.at_ms;
+                let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
+                ledgers.insert(row, bytes.as_slice())?;
+
+                let (before, _) = clocks.get(row)?.map_or((0, 0), |value| value.value());
+                let now = before + self.step(&commit);
+                clocks.insert(row, (now, commit.at_ms))?;
+                let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+                changes.push(writer.add(row, now, commit.seen, commit.seen_for, number)?);
+            }
+        }
+        transaction.commit()?;
+        Ok(changes)
+    }
+
+    /// What a commit adds to its stream's own time.
+    fn step(&self, commit: &Commit) -> u64 {
+        let last = self.last_commits.lock().unwrap_or_else(PoisonError::into_inner).get(&commit.key).copied();
+        last.map_or(0, |last| commit.at_ms.saturating_sub(last).min(LONGEST_STEP.as_millis() as u64))
+    }
+
+    fn read<T>(&self, mut read: impl FnMut(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T, StateError> {
+        let guard = self.database()?;
+        let Some(database) = guard.as_ref() else { return Err(self.closed()) };
+        let result = database.begin_read().map_err(redb::Error::from).and_then(|transaction| read(&transaction));
+        drop(guard);
+        result.map_err(|error| self.fault(error))
+    }
+
+    /// The database. After a fault of the disk it was closed; then it is opened again here.
+    fn database(&self) -> Result<std::sync::RwLockReadGuard<'_, Option<Database>>, StateError> {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_some() {
+            return Ok(guard);
+        }
+        drop(guard);
+        let mut writer = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            *writer = Some(self.open_file(&self.path)?);
+            info!(path = %self.path.display(), "the state can be used again");
+        }
+        drop(writer);
+        Ok(self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// After an error of the disk, redb wants its file to be opened again.
+    fn fault(&self, error: redb::Error) -> StateError {
+        if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+            self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+            warn!(path = %self.path.display(), %error, "the state could not be used; its file will be opened again");
+        }
+        StateError::database(&self.path, error)
+    }
+
+    fn closed(&self) -> StateError {
+        StateError::Io { path: self.path.clone(), reason: "the file is closed after a fault of the disk".into() }
+    }
+
+    fn filters(&self) -> MutexGuard<'_, Filters> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the file at `path` in memory and checks every page, so that a damaged one is found before a byte of it changes.
+/// What a crash left is sound here: redb goes back to the last whole commit.
+fn rehearse(path: &Path) -> Result<(), StateError> {
+    let file = File::open(path).map_err(|error| StateError::io(path, &error))?;
+    let damaged = |reason: &str| StateError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() };
+    if file.metadata().map_err(|error| StateError::io(path, &error))?.len() == 0 {
+        return Err(damaged("it is empty"));
+    }
+    let rehearsal = Rehearsal::new(file).map_err(|error| StateError::io(path, &error))?;
+    // redb may panic on a file that was changed from outside.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        let database = builder.create_with_backend(rehearsal)?;
+        inspect(&database)
+    }));
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(redb::Error::Io(error))) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(StateError::io(path, &error))
+        }
+        Ok(Err(error)) => Err(damaged(&error.to_string())),
+        Err(_) => Err(damaged("its pages contradict each other")),
+    }
+}
+
+/// Format of the tables, and the number for the next run.
+fn inspect(database: &Database) -> Result<(u64, u64), redb::Error> {
+    let transaction = database.begin_read()?;
+    let format = transaction.open_table(META)?.get("format")?.map(|value| value.value());
+    let format = format.ok_or_else(|| corrupted("it does not say its format".into()))?;
+    if format > FORMAT {
+        return Ok((format, 0));
+    }
+    let last = transaction.open_table(BLOCKS)?.last()?.map(|(key, _)| key.value().0);
+    // Opened, so that a table of another type is found here.
+    transaction.open_table(POSITIONS)?;
+    transaction.open_table(LEDGERS)?;
+    transaction.open_table(CLOCKS)?;
+    transaction.open_table(RUNS)?;
+    Ok((format, last.map_or(0, |last| last + 1)))
+}
+
+/// Makes all tables.
+fn prepare(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.open_table(POSITIONS)?;
+    transaction.open_table(LEDGERS)?;
+    transaction.open_table(CLOCKS)?;
+    transaction.open_table(RUNS)?;
+    transaction.open_table(BLOCKS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn parse_ledger(key: &StreamKey, bytes: &[u8]) -> Result<Ledger, redb::Error> {
+    serde_json::from_slice(bytes).map_err(|error| corrupted(format!("the ledger of {key} cannot be read: {error}")))
+}
+
+fn corrupted(reason: String) -> redb::Error {
+    redb::Error::Corrupted(reason)
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
