@@ -1,0 +1,213 @@
+//! Refusals: every shape of error body to one list, and status and code to the contract's faults (sections 8.1 to 8.3
+//! of the API reference).
+
+use serde_json::Value;
+
+use super::rate;
+use super::{Endpoint, Headers};
+use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::kind::Generation;
+
+/// One error as Mimecast tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VendorError {
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+}
+
+/// A call that failed: what the host must know, and the vendor's codes for what a stream can mend itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub fault: Fault,
+    pub codes: Vec<String>,
+}
+
+impl Failure {
+    pub fn has(&self, code: &str) -> bool {
+        self.codes.iter().any(|c| c == code)
+    }
+
+    /// A page token or cursor that was sent with the request may be what is wrong (quirks Q16 and Q23).
+    pub fn may_be_the_token(&self) -> bool {
+        self.fault.status == Some(400) || self.has("err_audit_siem_invalid_token")
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure { fault, codes: Vec::new() }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        failure.fault
+    }
+}
+
+/// Every `{code, message}` under `fail[]`, `fail[].errors[]`, `error` and `errors[]`.
+pub fn errors(body: &Value) -> Vec<VendorError> {
+    let mut found = Vec::new();
+    for key in ["fail", "error", "errors"] {
+        if let Some(value) = body.get(key) {
+            collect(value, &mut found);
+        }
+    }
+    found
+}
+
+fn collect(value: &Value, found: &mut Vec<VendorError>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(map) => {
+            if let Some(inner) = map.get("errors") {
+                collect(inner, found);
+            }
+            let text = |key: &str| map.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (code, message) = (text("code"), text("message"));
+            if !code.is_empty() || !message.is_empty() {
+                let retryable = map.get("retryable").and_then(Value::as_bool).unwrap_or(false);
+                found.push(VendorError { code, message, retryable });
+            }
+        }
+        // OAuth's own form: {"error":"invalid_client"}.
+        Value::String(text) if !text.is_empty() => {
+            found.push(VendorError { code: text.clone(), message: String::new(), retryable: false });
+        }
+        _ => {}
+    }
+}
+
+/// The circumstances of an answer.
+pub struct Answered<'a> {
+    pub generation: Generation,
+    pub endpoint: &'a Endpoint,
+    /// Host and path.
+    pub at: &'a str,
+    pub headers: &'a Headers,
+    pub now: Timestamp,
+}
+
+/// What a refusal means.
+///
+/// `status` is the HTTP status, 200 included, where `fail` is not empty.
+pub fn judge(status: u16, body: &[u8], answered: &Answered<'_>, redact: &dyn Fn(&str) -> String) -> Failure {
+    let errors = serde_json::from_slice::<Value>(body).map(|value| self::errors(&value)).unwrap_or_default();
+    let said = match errors.first() {
+        Some(error) if error.message.is_empty() => format!(": {}", error.code),
+        Some(error) if error.code.is_empty() => format!(": {}", error.message),
+        Some(error) => format!(": {} ({})", error.message.trim_end_matches('.'), error.code),
+        None => beginning(body),
+    };
+    let message = redact(&format!("{} answered {status}{said}", answered.at));
+    let codes: Vec<String> = errors.iter().map(|error| error.code.clone()).collect();
+    let has = |code: &str| codes.iter().any(|c| c == code);
+    let http = format!("http-{status}");
+    let of = |class: FaultClass, code: &str, hint: String| {
+        Fault::new(class, code, message.clone()).status(status).hint(hint)
+    };
+
+    let fault = if status == 418 || has("err_xdk_binding_expired") {
+        of(
+            FaultClass::Credentials,
+            "keys-expired",
+            "The API 1.0 keys have expired. Make new ones, and set the authentication profile's lifetime to Never Expires".into(),
+        )
+    } else if has("err_developer_key") {
+        of(FaultClass::Configuration, "wrong-app-id", "Check `app_id`: Mimecast does not know this application".into())
+    } else if has("err_audit_log_incorrect_region") {
+        of(
+            FaultClass::Configuration,
+            "wrong-region",
+            "Set `region` to the account's own, or leave it out and set `administrator_email`".into(),
+        )
+    } else if status == 403 || has("err_xdk_operation_forbidden_for_address") {
+        of(
+            FaultClass::NotEntitled,
+            &format!("http-{}", if status == 200 { 403 } else { status }),
+            entitlement(answered),
+        )
+    } else {
+        match status {
+            401 => unauthorized(&codes, &errors, answered, &of),
+            404 => of(
+                FaultClass::Protocol,
+                &http,
+                "Check `base_url` or `region`, and that `api` is the account's generation".into(),
+            ),
+            429 => {
+                let wait = rate::wait_ms(answered.headers, answered.now);
+                of(
+                    FaultClass::Throttled(wait),
+                    &http,
+                    "Wait; if it comes often, give this collector credentials of its own".into(),
+                )
+            }
+            200 if errors.iter().any(|error| error.retryable) => of(FaultClass::Unavailable, "fail", RETRY.into()),
+            200 => of(FaultClass::Protocol, "fail", REPORT.into()),
+            300..=399 => {
+                of(FaultClass::Protocol, &http, "Redirects are not followed with credentials. Check `base_url`".into())
+            }
+            408 | 500..=599 => of(FaultClass::Unavailable, &http, RETRY.into()),
+            _ => of(FaultClass::Protocol, &http, REPORT.into()),
+        }
+    };
+    Failure { fault, codes }
+}
+
+const RETRY: &str = "Nothing to do: it is tried again";
+const REPORT: &str = "It is tried again; if it stays, report it with this message";
+
+fn unauthorized(
+    codes: &[String],
+    errors: &[VendorError],
+    answered: &Answered<'_>,
+    of: &dyn Fn(FaultClass, &str, String) -> Fault,
+) -> Fault {
+    if answered.generation == Generation::V1 {
+        // One answer for three wrong keys (quirk Q3), and for a wrong clock.
+        let mut hint = "One of `access_key`, `secret_key`, `app_key` is wrong, or the region is".to_owned();
+        if let Some(skew) = skew_seconds(answered).filter(|skew| skew.abs() > 300) {
+            hint = format!(
+                "This machine's clock is {} s {} Mimecast's; set it right first",
+                skew.abs(),
+                if skew > 0 { "ahead of" } else { "behind" }
+            );
+        }
+        return of(FaultClass::Credentials, "bad-signature", hint);
+    }
+    // Both are sometimes answered by mistake though the token is good (quirks Q7 and Q8).
+    let passing = codes.iter().any(|code| {
+        matches!(code.as_str(), "InvalidClientIdentifier" | "invalid_client_identifier" | "token_verification_failed")
+    }) || errors.iter().any(|error| error.message.contains("Unauthorized Request"));
+    if passing {
+        return of(FaultClass::Unavailable, "http-401", RETRY.into());
+    }
+    of(FaultClass::SessionExpired, "http-401", "A new token is fetched".into())
+}
+
+/// How far this machine's clock is ahead of the vendor's, by the answer's `Date`.
+fn skew_seconds(answered: &Answered<'_>) -> Option<i64> {
+    let date = chrono::DateTime::parse_from_rfc2822(answered.headers.get("date")?).ok()?;
+    Some((answered.now / 1_000_000_000) as i64 - date.timestamp())
+}
+
+fn entitlement(answered: &Answered<'_>) -> String {
+    let Endpoint { product, permission, .. } = answered.endpoint;
+    match answered.generation {
+        Generation::V2 => format!(
+            "Give the API application the product \"{product}\" and its role the permission \"{permission}\". Products \
+             cannot be changed after an application was saved: make a new one"
+        ),
+        Generation::V1 => format!("Give the service user's role the permission \"{permission}\""),
+    }
+}
+
+/// The first 200 bytes of a body that is no JSON, on one line.
+fn beginning(body: &[u8]) -> String {
+    let text: String =
+        String::from_utf8_lossy(&body[..body.len().min(200)]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    if text.is_empty() { ", with an empty body".to_owned() } else { format!(": {text}") }
+}

@@ -1,0 +1,202 @@
+//! Requests and answers of Mimecast's endpoints: values in, values out.
+
+pub mod error;
+pub mod rate;
+pub mod siem;
+pub mod url;
+
+use crate::auth::Access;
+use crate::chunk::{Fault, FaultClass};
+use crate::config::Config;
+use crate::effects::{Body, Effects, Method, Request, TransportError};
+use error::{Answered, Failure};
+
+/// An endpoint, and what an account needs for it (section 2.3 of the API reference).
+#[derive(Debug)]
+pub struct Endpoint {
+    pub path: &'static str,
+    /// The product's id in the catalogue of API 2.0.
+    pub product: &'static str,
+    /// The role's permission.
+    pub permission: &'static str,
+}
+
+/// An answer's headers: names in lower case.
+#[derive(Debug, Default)]
+pub struct Headers(pub Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+}
+
+/// A success: status 200, the body yet to be read.
+pub struct Answer {
+    pub headers: Headers,
+    pub body: Box<dyn Body>,
+    /// Host and path, for messages.
+    pub at: String,
+}
+
+/// An answer in JSON is never larger than this.
+pub const ANSWER_LIMIT: usize = 16 << 20;
+
+/// Refusals are read this far.
+const REFUSAL_LIMIT: usize = 64 << 10;
+
+/// One call of the API.
+pub struct Call<'a> {
+    pub endpoint: &'static Endpoint,
+    /// A GET with this query, or a POST of this JSON.
+    pub content: Content<'a>,
+}
+
+pub enum Content<'a> {
+    Query(&'a str),
+    Json(String),
+}
+
+/// What was learned about the quota from an answer, good or bad.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Left {
+    pub quota: Option<u32>,
+    /// The vendor asks for this pause, in milliseconds, before the next call.
+    pub pause_ms: Option<u32>,
+}
+
+/// Makes a call with the session's rights.
+///
+/// # Errors
+/// Every status but 200, told apart by [`error::judge`]; a request that got no answer is `unavailable`.
+pub fn exchange(
+    effects: &mut dyn Effects,
+    config: &Config,
+    access: &Access,
+    call: &Call<'_>,
+    left: &mut Left,
+) -> Result<Answer, Failure> {
+    let endpoint = call.endpoint;
+    let mut headers = access.headers(config, endpoint.path, effects)?;
+    headers.push(("accept", "application/json".to_owned()));
+    let (method, url, body) = match &call.content {
+        Content::Query(query) => (Method::Get, format!("{}{}?{query}", access.base.url, endpoint.path), Vec::new()),
+        Content::Json(json) => {
+            headers.push(("content-type", "application/json".to_owned()));
+            (Method::Post, format!("{}{}", access.base.url, endpoint.path), json.clone().into_bytes())
+        }
+    };
+    send(effects, config, Request { method, url, headers, body }, endpoint, left)
+}
+
+/// Sends one request of the API; a status other than 200 becomes a failure.
+pub fn send(
+    effects: &mut dyn Effects,
+    config: &Config,
+    request: Request,
+    endpoint: &Endpoint,
+    left: &mut Left,
+) -> Result<Answer, Failure> {
+    let at = url::Url::parse(&request.url).map(|url| url.to_string()).unwrap_or_default();
+    let response = effects.send(request).map_err(|error| unreachable(&error, &at, config))?;
+    let headers = Headers(response.headers);
+    let now = effects.now();
+    let (quota, pause_ms) = rate::left(&headers, now);
+    *left = Left { quota, pause_ms };
+    if response.status == 200 {
+        return Ok(Answer { headers, body: response.body, at });
+    }
+    let mut body = response.body;
+    // A refusal whose body breaks off is still that refusal.
+    let text = read_up_to(&mut *body, REFUSAL_LIMIT).unwrap_or_default();
+    let answered = Answered { generation: config.generation(), endpoint, at: &at, headers: &headers, now };
+    Err(error::judge(response.status, &text, &answered, &|text| redact(text, config)))
+}
+
+impl Answer {
+    /// Reads a body that should be JSON, and checks `fail` before anything else (quirk Q1).
+    pub fn json(mut self, config: &Config, endpoint: &Endpoint, effects: &mut dyn Effects) -> Result<Vec<u8>, Failure> {
+        let text =
+            read_up_to(&mut *self.body, ANSWER_LIMIT + 1).map_err(|error| unreachable(&error, &self.at, config))?;
+        self.check(text, config, endpoint, effects)
+    }
+
+    /// The same for a body that was read already.
+    pub fn check(
+        &self,
+        text: Vec<u8>,
+        config: &Config,
+        endpoint: &Endpoint,
+        effects: &mut dyn Effects,
+    ) -> Result<Vec<u8>, Failure> {
+        let protocol = |code: &str, what: &str| {
+            Fault::new(FaultClass::Protocol, code, format!("{} answered 200 {what}", self.at))
+                .status(200)
+                .hint("Check `base_url`, and whether a proxy answers instead of Mimecast; it is tried again")
+        };
+        if text.len() > ANSWER_LIMIT {
+            return Err(protocol("answer-too-large", "with more than 16 MiB of JSON").into());
+        }
+        let fail: Result<FailOnly<'_>, _> = serde_json::from_slice(&text);
+        match fail {
+            Err(_) => Err(protocol("not-json", "with something that is no JSON object").into()),
+            Ok(FailOnly { fail: Some(fail) }) if !matches!(fail.get(), "[]" | "null" | "{}") => {
+                let now = effects.now();
+                let answered =
+                    Answered { generation: config.generation(), endpoint, at: &self.at, headers: &self.headers, now };
+                let body = format!("{{\"fail\":{}}}", fail.get());
+                let failure = error::judge(200, body.as_bytes(), &answered, &|text| redact(text, config));
+                // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error.
+                if failure.codes.is_empty() { Ok(text) } else { Err(failure) }
+            }
+            Ok(_) => Ok(text),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct FailOnly<'a> {
+    #[serde(borrow, default)]
+    fail: Option<&'a serde_json::value::RawValue>,
+}
+
+/// Reads a body whole, or its first `limit` bytes.
+pub fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<Vec<u8>, TransportError> {
+    let mut text = Vec::new();
+    while text.len() < limit {
+        match body.next()? {
+            Some(piece) => text.extend_from_slice(&piece),
+            None => break,
+        }
+    }
+    text.truncate(limit);
+    Ok(text)
+}
+
+/// A request without an answer. Everything passes by itself, but a host that may not be reached.
+pub fn unreachable(error: &TransportError, at: &str, config: &Config) -> Fault {
+    let message = redact(&format!("{at} could not be reached: {}", error.message), config);
+    let (class, hint) = match error.code {
+        "denied" => (FaultClass::Configuration, "Allow the collector to reach this host"),
+        "dns" => (FaultClass::Unavailable, "Check `base_url` or `region`, and this machine's name service"),
+        "tls" => {
+            (FaultClass::Unavailable, "Check this machine's clock and certificates, and whether a proxy inspects TLS")
+        }
+        "connection-refused" | "connection-timeout" => {
+            (FaultClass::Unavailable, "Check `base_url`, the firewall and the proxy; it is tried again")
+        }
+        _ => (FaultClass::Unavailable, "Nothing to do: it is tried again"),
+    };
+    Fault::new(class, error.code, message).hint(hint)
+}
+
+/// Takes the configuration's secrets out of a text that a vendor or a transport wrote.
+pub fn redact(text: &str, config: &Config) -> String {
+    let mut text = text.to_owned();
+    for secret in config.secrets() {
+        if secret.len() >= 4 && text.contains(secret) {
+            text = text.replace(secret, "…");
+        }
+    }
+    text
+}

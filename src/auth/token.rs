@@ -1,0 +1,83 @@
+//! The token of API 2.0: OAuth 2 client credentials (section 2.1 of the API reference).
+
+use serde::Deserialize;
+
+use super::Secret;
+use crate::api::url::form;
+use crate::api::{Endpoint, Left, send};
+use crate::chunk::{Fault, FaultClass};
+use crate::config::{Config, Keys, SECOND};
+use crate::describe::Session;
+use crate::effects::{Effects, Method, Request};
+
+static TOKEN: Endpoint = Endpoint { path: "/oauth/token", product: "any", permission: "any" };
+
+/// The lifetime if the answer does not tell it: what Mimecast's answers say.
+const LIFETIME_S: u64 = 1_799;
+
+pub fn authenticate(config: &Config, effects: &mut dyn Effects) -> Result<Session, Fault> {
+    let (Keys::V2 { client_id, client_secret }, Some(base)) = (&config.keys, &config.base) else {
+        return Err(Fault::new(FaultClass::Configuration, "wrong-generation", "these are no keys of API 2.0"));
+    };
+    let pairs = [
+        ("client_id", client_id.0.as_str()),
+        ("client_secret", client_secret.0.as_str()),
+        ("grant_type", "client_credentials"),
+    ];
+    let request = Request {
+        method: Method::Post,
+        url: format!("{}{}", base.url, TOKEN.path),
+        headers: vec![
+            ("accept", "application/json".to_owned()),
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ],
+        body: form(&pairs).into_bytes(),
+    };
+    let answer =
+        send(effects, config, request, &TOKEN, &mut Left::default()).map_err(|failure| refused(failure.fault))?;
+    let text = answer.json(config, &TOKEN, effects).map_err(|failure| refused(failure.fault))?;
+
+    #[derive(Deserialize)]
+    struct Token {
+        access_token: String,
+        #[serde(default)]
+        expires_in: Option<serde_json::Value>,
+    }
+    let token: Token =
+        serde_json::from_slice(&text).ok().filter(|token: &Token| usable(&token.access_token)).ok_or_else(|| {
+            Fault::new(FaultClass::Protocol, "no-token", format!("{}{} answered without a token", base.url, TOKEN.path))
+                .status(200)
+                .hint("Check `base_url`; it is tried again")
+        })?;
+    // A number, or a number as text.
+    let lifetime = token.expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()));
+    let lifetime = lifetime.unwrap_or(LIFETIME_S).min(86_400);
+    Ok(Session {
+        secret: Secret { token: Some(token.access_token), base_url: None }.bytes(),
+        expires_at: Some(effects.now().saturating_add(lifetime * SECOND)),
+    })
+}
+
+/// It goes into a header as it is.
+fn usable(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// At the token's own path every refusal is one of the credentials.
+fn refused(mut fault: Fault) -> Fault {
+    match fault.status {
+        // 200 is a `fail` in the body; an answer that is no JSON stays a fault of the protocol.
+        Some(400 | 401 | 403) => {}
+        Some(200) if fault.code == "fail" => {}
+        Some(404) => {
+            fault.class = FaultClass::Configuration;
+            fault.hint = Some("There is no API 2.0 at this `base_url`. Leave it out, or set `region`".into());
+            return fault;
+        }
+        _ => return fault,
+    }
+    fault.class = FaultClass::Credentials;
+    fault.code = "bad-client".into();
+    fault.hint = Some("Check `client_id` and `client_secret`, and that the API 2.0 application is enabled".into());
+    fault
+}

@@ -1,0 +1,257 @@
+//! What an operator may set: read from JSON, judged without any I/O, every complaint naming its key.
+
+mod address;
+mod schema;
+mod span;
+mod value;
+
+use base64::Engine;
+
+use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::describe::Stream;
+use crate::kind::Generation;
+
+pub use address::{Base, DISCOVERY, is_loopback};
+pub use schema::{KEYS, config_schema};
+pub use span::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, instant};
+use value::Values;
+
+/// A configuration that has been judged good.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub keys: Keys,
+    /// Where the API is; `None` where it has to be discovered (API 1.0 without `base_url` and `region`).
+    pub base: Option<Base>,
+    /// Plain HTTP to loopback, for a simulator. Nothing else.
+    pub insecure_http: bool,
+    /// The selected streams, in the descriptor's order.
+    pub collect: Vec<Stream>,
+    pub start_at: StartAt,
+    /// The form of the bodies: `ocsf`.
+    pub output: String,
+    pub tenant: String,
+    /// What ids are scoped to; the tenant unless set.
+    pub id_scope: String,
+    /// Constant fields that every body gets.
+    pub fields: Vec<(String, String)>,
+    /// Files that one page of a SIEM 2.0 listing names, 1 to 100.
+    pub page_size: u32,
+    /// Rows of an audit page, 1 to 500.
+    pub audit_page_size: u32,
+    /// How far behind the present an audit window is read again (records appear late), in nanoseconds.
+    pub audit_overlap: u64,
+    /// How far behind the present an audit window ends, in nanoseconds.
+    pub audit_lag: u64,
+}
+
+/// The credentials, by generation.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    V1 {
+        /// Needed for discovery only.
+        administrator_email: Option<String>,
+        app_id: String,
+        app_key: Secret<String>,
+        access_key: Secret<String>,
+        /// Decoded from base64.
+        secret_key: Secret<Vec<u8>>,
+    },
+    V2 {
+        client_id: Secret<String>,
+        client_secret: Secret<String>,
+    },
+}
+
+/// A value that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(pub T);
+
+impl<T> std::fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Where a stream without a position begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// So many nanoseconds before the first pull.
+    Ago(u64),
+    At(Timestamp),
+}
+
+impl StartAt {
+    /// The time that it means, seen from `now`; never in the future.
+    pub fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            StartAt::Ago(span) => now.saturating_sub(span),
+            StartAt::At(time) => time.min(now),
+        }
+    }
+}
+
+const V1_KEYS: [&str; 5] = ["administrator_email", "app_id", "app_key", "access_key", "secret_key"];
+const V2_KEYS: [&str; 2] = ["client_id", "client_secret"];
+
+impl Config {
+    /// Judges a configuration.
+    ///
+    /// # Errors
+    /// A fault of the class `configuration` that names the key, says what is wrong with it and what to do. It never
+    /// repeats the value of a secret.
+    pub fn parse(json: &str) -> Result<Config, Fault> {
+        let values = Values::parse(json)?;
+        let generation = match values.text("api")?.as_deref() {
+            None | Some("2.0" | "2") => Generation::V2,
+            Some("1.0" | "1") => Generation::V1,
+            Some(other) => {
+                return Err(fault(
+                    "bad-value",
+                    format!("`api` is \"{other}\", which is no generation of Mimecast's API"),
+                )
+                .hint("Set it to \"2.0\" (OAuth, the default) or \"1.0\" (signed requests)"));
+            }
+        };
+        let keys = match generation {
+            Generation::V1 => keys_v1(&values)?,
+            Generation::V2 => keys_v2(&values)?,
+        };
+        let insecure_http = values.boolean("insecure_http")?.unwrap_or(false);
+        let base = address::base(&values, generation, insecure_http)?;
+        if let (None, Keys::V1 { administrator_email: None, .. }) = (&base, &keys) {
+            return Err(fault("missing-key", "neither `base_url` nor `region` nor `administrator_email` is set").hint(
+                "Set `region` (eu, us, …), or `administrator_email` so that Mimecast is asked for the account's region",
+            ));
+        }
+        let tenant = values.text("tenant")?.unwrap_or_else(|| "default".to_owned());
+        let id_scope = values.text("id_scope")?.unwrap_or_else(|| tenant.clone());
+        let output = values.text("output")?.unwrap_or_else(|| "ocsf".to_owned());
+        if output != "ocsf" {
+            return Err(fault("bad-value", format!("`output` is \"{output}\", which is no form of events"))
+                .hint("Set it to \"ocsf\", the default"));
+        }
+        Ok(Config {
+            keys,
+            base,
+            insecure_http,
+            collect: collect(&values, generation)?,
+            start_at: start_at(&values)?,
+            output,
+            tenant,
+            id_scope,
+            fields: values.fields("fields")?,
+            page_size: values.integer("page_size", 1, 100)?.unwrap_or(100),
+            audit_page_size: values.integer("audit_page_size", 1, 500)?.unwrap_or(500),
+            audit_overlap: values.duration("audit_overlap", MINUTE, DAY)?.unwrap_or(30 * MINUTE),
+            audit_lag: values.duration("audit_lag", 0, HOUR)?.unwrap_or(MINUTE),
+        })
+    }
+
+    /// The texts that must not appear in anything that is printed.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        match &self.keys {
+            Keys::V1 { app_key, access_key, .. } => vec![&app_key.0, &access_key.0],
+            Keys::V2 { client_id, client_secret } => vec![&client_secret.0, &client_id.0],
+        }
+    }
+
+    pub fn generation(&self) -> Generation {
+        match self.keys {
+            Keys::V1 { .. } => Generation::V1,
+            Keys::V2 { .. } => Generation::V2,
+        }
+    }
+}
+
+pub(crate) fn fault(code: &str, message: impl Into<String>) -> Fault {
+    Fault::new(FaultClass::Configuration, code, message)
+}
+
+/// Keys of the other generation are a sign of a mix-up, so they are refused rather than ignored (quirk Q11).
+fn refuse_other_generation(values: &Values, others: &[&str], api: &str, other: &str) -> Result<(), Fault> {
+    match others.iter().find(|key| values.has(key)) {
+        None => Ok(()),
+        Some(key) => Err(fault("wrong-generation", format!("`{key}` belongs to API {other}, but `api` is \"{api}\""))
+            .hint(format!("Remove `{key}`, or set `api` to \"{other}\" and give the keys of that generation"))),
+    }
+}
+
+fn credential(values: &Values, key: &str, hint: &str) -> Result<String, Fault> {
+    let text = values.text(key)?.map(|value| value.trim().to_owned()).unwrap_or_default();
+    if text.is_empty() {
+        return Err(fault("missing-key", format!("`{key}` is missing or empty")).hint(hint.to_owned()));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(fault("bad-secret", format!("`{key}` contains blanks or control characters"))
+            .hint(format!("Copy `{key}` again, without line breaks")));
+    }
+    Ok(text)
+}
+
+fn keys_v2(values: &Values) -> Result<Keys, Fault> {
+    let hint = "Create an API 2.0 application in Mimecast's Administration Console (Integrations | API and Platform \
+                Integrations) and copy its client id and secret";
+    refuse_other_generation(values, &V1_KEYS, "2.0", "1.0")?;
+    Ok(Keys::V2 {
+        client_id: Secret(credential(values, "client_id", hint)?),
+        client_secret: Secret(credential(values, "client_secret", hint)?),
+    })
+}
+
+fn keys_v1(values: &Values) -> Result<Keys, Fault> {
+    let hint = "API 1.0 needs `app_id` and `app_key` of the API application, and `access_key` and `secret_key` of its \
+                service user";
+    refuse_other_generation(values, &V2_KEYS, "1.0", "2.0")?;
+    let secret = credential(values, "secret_key", hint)?;
+    let secret_key = base64::engine::general_purpose::STANDARD.decode(secret.as_bytes()).map_err(|_| {
+        fault("bad-secret", "`secret_key` is not valid base64")
+            .hint("Copy the secret key again, whole, with the `=` signs at its end")
+    })?;
+    Ok(Keys::V1 {
+        administrator_email: values.text("administrator_email")?.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()),
+        app_id: credential(values, "app_id", hint)?,
+        app_key: Secret(credential(values, "app_key", hint)?),
+        access_key: Secret(credential(values, "access_key", hint)?),
+        secret_key: Secret(secret_key),
+    })
+}
+
+/// Names and groups of streams, to streams. A group is the part before the slash.
+fn collect(values: &Values, generation: Generation) -> Result<Vec<Stream>, Fault> {
+    let all = Stream::of(generation);
+    let Some(wanted) = values.list("collect")? else {
+        return Ok(all);
+    };
+    let mut selected = Vec::new();
+    for name in &wanted {
+        let before = selected.len();
+        selected.extend(all.iter().copied().filter(|s| s.name() == name || s.group() == name));
+        if selected.len() == before {
+            let known: Vec<&str> = all.iter().map(|s| s.name()).collect();
+            let api = if generation == Generation::V1 { "1.0" } else { "2.0" };
+            return Err(fault(
+                "unknown-stream",
+                format!("`collect` names \"{name}\", which is no stream of API {api}"),
+            )
+            .hint(format!("Choose from: {}; or the groups siem, audit", known.join(", "))));
+        }
+    }
+    if selected.is_empty() {
+        return Err(fault("bad-value", "`collect` is empty, so nothing would be collected")
+            .hint("Name at least one stream, or remove `collect` to get all"));
+    }
+    Ok(all.into_iter().filter(|s| selected.contains(s)).collect())
+}
+
+fn start_at(values: &Values) -> Result<StartAt, Fault> {
+    let Some(text) = values.text("start_at")? else {
+        return Ok(StartAt::Ago(7 * DAY));
+    };
+    span::duration(&text).map(StartAt::Ago).or_else(|| span::instant(&text).map(StartAt::At)).ok_or_else(|| {
+        fault("bad-start", format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
+            .hint("Use a duration such as \"7d\" or \"36h\", or a time such as \"2026-03-01T00:00:00Z\"")
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! The configuration's JSON Schema (draft 2020-12): what a form or an editor needs to know.
+
+use serde_json::{Value, json};
+
+/// Every key that the source accepts. A test keeps it equal to the schema's properties.
+pub const KEYS: [&str; 21] = [
+    "api",
+    "client_id",
+    "client_secret",
+    "administrator_email",
+    "app_id",
+    "app_key",
+    "access_key",
+    "secret_key",
+    "base_url",
+    "region",
+    "insecure_http",
+    "collect",
+    "start_at",
+    "output",
+    "tenant",
+    "id_scope",
+    "fields",
+    "page_size",
+    "audit_page_size",
+    "audit_overlap",
+    "audit_lag",
+];
+
+/// The schema as text, the same in every build.
+pub fn config_schema() -> String {
+    schema().to_string()
+}
+
+fn schema() -> Value {
+    let text = |description: &str| json!({ "type": "string", "minLength": 1, "description": description });
+    let secret = |description: &str| json!({ "type": "string", "minLength": 1, "writeOnly": true, "format": "password", "description": description });
+    let duration = |description: &str, default: &str| json!({ "type": "string", "pattern": "^ *[0-9]+ *[smhdw] *$", "default": default, "description": description });
+    let mut properties = json!({
+        "api": { "enum": ["2.0", "1.0"], "default": "2.0", "description": "Generation of Mimecast's API. 1.0 is for old accounts: Mimecast no longer makes keys for it." },
+        "client_id": secret("API 2.0: the application's client id."),
+        "client_secret": secret("API 2.0: the application's client secret."),
+        "administrator_email": text("API 1.0: address of the service user, to find the account's region when neither base_url nor region is set."),
+        "app_id": text("API 1.0: the application's id."),
+        "app_key": secret("API 1.0: the application's key."),
+        "access_key": secret("API 1.0: the service user's access key."),
+        "secret_key": secret("API 1.0: the service user's secret key, base64."),
+        "base_url": { "type": "string", "format": "uri", "description": "Root of the API, such as https://api.services.mimecast.com. Instead of region." },
+        "region": { "type": "string", "description": "API 2.0: global, us, uk. API 1.0: eu, de, us, usb, uspcom, ca, za, au, je, sandbox." },
+        "insecure_http": { "type": "boolean", "default": false, "description": "Allow http:// in base_url, on loopback only, for a simulator." },
+        "collect": { "type": "array", "items": { "type": "string" }, "minItems": 1, "description": "Streams or groups (siem, audit) to collect. All if absent." },
+        "start_at": { "type": "string", "default": "7d", "description": "Where a stream without a position begins: a duration before now (7d, 36h) or a time (RFC 3339). Never before what Mimecast keeps." },
+        "output": { "enum": ["ocsf"], "default": "ocsf", "description": "Form of the events." },
+        "tenant": text("Name of the tenant, carried in every event."),
+        "id_scope": text("What event ids are scoped to. The tenant if absent; never change it later."),
+        "fields": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] }, "description": "Constant fields added to every event." },
+        "page_size": { "type": "integer", "minimum": 1, "maximum": 100, "default": 100, "description": "Files a page of a SIEM listing names (API 2.0)." },
+        "audit_page_size": { "type": "integer", "minimum": 1, "maximum": 500, "default": 500, "description": "Rows of an audit page." }
+    });
+    properties["audit_overlap"] =
+        duration("How far back audit windows are read again, because records appear late.", "30m");
+    properties["audit_lag"] = duration("How far behind the present an audit window ends.", "1m");
+    let has = |key: &str, value: Value| json!({ "properties": { key: value }, "required": [key] });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Mimecast",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "if": has("api", json!({ "const": "1.0" })),
+        "then": { "required": ["app_id", "app_key", "access_key", "secret_key"] },
+        "else": { "required": ["client_id", "client_secret"] }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_properties_are_the_same() {
+        let schema: Value = serde_json::from_str(&config_schema()).unwrap();
+        let mut properties: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys = KEYS.to_vec();
+        properties.sort_unstable();
+        keys.sort_unstable();
+        assert_eq!(properties, keys);
+    }
+}

@@ -1,0 +1,153 @@
+//! The configuration's JSON object: known keys only, and each of the right type.
+
+use serde_json::{Map, Value};
+
+use super::schema::KEYS;
+use super::{fault, span};
+use crate::chunk::Fault;
+
+pub struct Values(Map<String, Value>);
+
+impl Values {
+    pub fn parse(json: &str) -> Result<Values, Fault> {
+        // serde_json's message holds a line and a column, never a value of the document.
+        let value: Value = serde_json::from_str(json).map_err(|error| {
+            fault(
+                "bad-json",
+                format!("the configuration is not JSON (line {}, column {})", error.line(), error.column()),
+            )
+            .hint("Give one JSON object")
+        })?;
+        let Value::Object(mut map) = value else {
+            return Err(fault("bad-json", "the configuration is not a JSON object").hint("Give one JSON object"));
+        };
+        map.retain(|_, value| !value.is_null());
+        if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            let hint = match nearest(key) {
+                Some(known) => format!("Did you mean `{known}`?"),
+                None => format!("The keys are: {}", KEYS.join(", ")),
+            };
+            return Err(fault("unknown-key", format!("`{}` is not a key of this source", shown(key))).hint(hint));
+        }
+        Ok(Values(map))
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    pub fn text(&self, key: &str) -> Result<Option<String>, Fault> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(wrong_type(key, "a text")),
+        }
+    }
+
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>, Fault> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(wrong_type(key, "true or false")),
+        }
+    }
+
+    pub fn integer(&self, key: &str, min: u32, max: u32) -> Result<Option<u32>, Fault> {
+        let Some(value) = self.0.get(key) else {
+            return Ok(None);
+        };
+        match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
+            Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
+            _ => Err(fault("bad-value", format!("`{key}` is not a whole number from {min} to {max}"))
+                .hint(format!("Set `{key}` to a number from {min} to {max}, or remove it"))),
+        }
+    }
+
+    pub fn duration(&self, key: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        match span::duration(&text) {
+            Some(value) if (min..=max).contains(&value) => Ok(Some(value)),
+            _ => Err(fault("bad-value", format!("`{key}` is not a duration within its limits")).hint(format!(
+                "Use seconds, minutes or hours such as \"30m\", from {}s to {}s",
+                min / span::SECOND,
+                max / span::SECOND
+            ))),
+        }
+    }
+
+    /// A list of texts; one text counts as a list of one.
+    pub fn list(&self, key: &str) -> Result<Option<Vec<String>>, Fault> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(key, "a list of texts")))
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(_) => Err(wrong_type(key, "a list of texts")),
+        }
+    }
+
+    /// An object of texts, numbers and booleans; the values as text.
+    pub fn fields(&self, key: &str) -> Result<Vec<(String, String)>, Fault> {
+        let expected = "an object whose values are texts, numbers or booleans";
+        match self.0.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Object(map)) => map
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::String(text) => Ok((name.clone(), text.clone())),
+                    Value::Number(_) | Value::Bool(_) => Ok((name.clone(), value.to_string())),
+                    _ => Err(wrong_type(key, expected)),
+                })
+                .collect(),
+            Some(_) => Err(wrong_type(key, expected)),
+        }
+    }
+}
+
+fn wrong_type(key: &str, expected: &str) -> Fault {
+    fault("wrong-type", format!("`{key}` is not {expected}")).hint(format!("Give {expected}"))
+}
+
+/// A key as it may be printed: somebody may have pasted a secret in its place.
+fn shown(key: &str) -> String {
+    let mut shown: String = key.chars().filter(|c| !c.is_control()).take(24).collect();
+    if key.chars().count() > 24 {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The known key that a slip of the finger most likely meant.
+fn nearest(key: &str) -> Option<&'static str> {
+    let fold = |text: &str| text.to_ascii_lowercase().replace(['-', ' ', '.'], "_");
+    let key = fold(key);
+    let squeezed = key.replace('_', "");
+    KEYS.iter()
+        .map(|known| {
+            let distance = if known.replace('_', "") == squeezed { 0 } else { distance(&key, known) };
+            (distance, *known)
+        })
+        .filter(|(distance, known)| *distance <= 2.max(known.len() / 4))
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein's distance over bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substitute = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,181 @@
+//! One pull in progress: its budget, its clock, and the chunk that it fills.
+
+use crate::api::{Answer, Call, Left, error::Failure, exchange};
+use crate::auth::Access;
+use crate::chunk::{Budget, Chunk, Gap, Malformed, Next, Timestamp};
+use crate::config::Config;
+use crate::effects::Effects;
+use crate::normalize::{Normalizer, Occurrences, Origin};
+
+/// The clock is read once in so many records: reading it costs as much as a tenth of a record.
+const CLOCK_EVERY: u32 = 16;
+
+pub struct Pull<'a> {
+    pub effects: &'a mut dyn Effects,
+    pub config: &'a Config,
+    pub access: &'a Access,
+    pub chunk: Chunk,
+    /// The wall clock at the start.
+    pub now: Timestamp,
+    /// Records outside of this span are left out: `[since, until)`.
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    /// The newest event's time, but never in the future: a record with a wrong clock must not move the mark past others.
+    pub newest: Option<Timestamp>,
+    normalizer: &'a mut Normalizer,
+    budget: Budget,
+    started_ms: u64,
+    unchecked: u32,
+    late: bool,
+    malformed_bytes: usize,
+    verbatim_done: bool,
+    /// The vendor said that the quota is used up until then (monotonic clock).
+    paused_until_ms: &'a mut u64,
+}
+
+impl<'a> Pull<'a> {
+    pub fn new(
+        effects: &'a mut dyn Effects,
+        config: &'a Config,
+        access: &'a Access,
+        normalizer: &'a mut Normalizer,
+        paused_until_ms: &'a mut u64,
+        budget: Budget,
+    ) -> Self {
+        let now = effects.now();
+        let started_ms = effects.monotonic_ms();
+        Self {
+            effects,
+            config,
+            access,
+            chunk: Chunk::default(),
+            now,
+            since: None,
+            until: None,
+            newest: None,
+            normalizer,
+            budget,
+            started_ms,
+            unchecked: 0,
+            late: false,
+            malformed_bytes: 0,
+            verbatim_done: false,
+            paused_until_ms,
+        }
+    }
+
+    /// Nothing more fits into this chunk.
+    pub fn full(&mut self) -> bool {
+        let count = self.chunk.events.len() + self.chunk.malformed.len();
+        count >= self.budget.events as usize
+            || self.chunk.bodies.len() + self.malformed_bytes >= self.budget.bytes as usize
+            || self.verbatim_done
+            || self.late
+    }
+
+    /// Counts a record against the clock.
+    pub fn tick(&mut self) {
+        self.unchecked += 1;
+        if self.unchecked >= CLOCK_EVERY {
+            self.check_clock();
+        }
+    }
+
+    /// Reads the clock: between pieces of a body and between requests, which take long.
+    pub fn check_clock(&mut self) {
+        self.unchecked = 0;
+        let elapsed = self.effects.monotonic_ms().saturating_sub(self.started_ms);
+        self.late = self.late || elapsed >= u64::from(self.budget.time_ms);
+    }
+
+    /// Hands a record to the normalizer, and leaves its event out if it lies outside of the span.
+    pub fn record(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) {
+        self.tick();
+        if self.budget.verbatim {
+            self.verbatim_done = true;
+            self.malformed("handed over unparsed: reading it failed again and again", bytes, Some(bytes.len() as u64));
+            return;
+        }
+        let (events, malformed) = (self.chunk.events.len(), self.chunk.malformed.len());
+        self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
+        self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
+        let Some(event) = self.chunk.events.get(events) else {
+            return;
+        };
+        let time = event.time;
+        if self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until) {
+            self.chunk.events.truncate(events);
+            self.chunk.bodies.truncate(self.chunk.events.last().map_or(0, |last| last.end as usize));
+            self.chunk.records -= 1;
+        } else {
+            self.newest = self.newest.max(Some(time.min(self.now)));
+        }
+    }
+
+    /// Runs a record through the normalizer for its id only: it was delivered before.
+    pub fn replay(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Chunk {
+        self.tick();
+        let mut aside = Chunk::default();
+        self.normalizer.push(bytes, origin, occurrences, &mut aside);
+        aside
+    }
+
+    /// A record, or a larger piece, that cannot be read.
+    pub fn malformed(&mut self, reason: impl Into<String>, head: &[u8], size: Option<u64>) {
+        let mut malformed = Malformed::new(reason, head);
+        malformed.size = size;
+        self.malformed_bytes += malformed.head.len();
+        self.chunk.malformed.push(malformed);
+        self.chunk.records += 1;
+    }
+
+    pub fn gap(
+        &mut self,
+        what: impl Into<String>,
+        begin: Option<Timestamp>,
+        end: Option<Timestamp>,
+        reason: impl Into<String>,
+    ) {
+        self.chunk.gaps.push(Gap { what: what.into(), begin, end, reason: reason.into() });
+    }
+
+    /// Whether another request of the API may be made; if not, what the chunk should say.
+    pub fn may_request(&mut self) -> Result<(), Next> {
+        let now = self.effects.monotonic_ms();
+        if *self.paused_until_ms > now {
+            let wait = (*self.paused_until_ms - now).min(u64::from(u32::MAX));
+            return Err(Next::Pause(wait as u32));
+        }
+        self.check_clock();
+        if self.chunk.requests >= self.budget.requests || self.full() { Err(Next::More) } else { Ok(()) }
+    }
+
+    /// Makes a request against the quota.
+    pub fn call(&mut self, call: &Call<'_>) -> Result<Answer, Failure> {
+        self.chunk.requests += 1;
+        let mut left = Left::default();
+        let result = exchange(self.effects, self.config, self.access, call, &mut left);
+        self.chunk.quota_left = left.quota.or(self.chunk.quota_left);
+        if let Some(pause) = left.pause_ms {
+            *self.paused_until_ms = self.effects.monotonic_ms() + u64::from(pause);
+        }
+        result
+    }
+
+    /// Makes a request whose answer is JSON without an error in it.
+    ///
+    /// `err_developer_key` is answered now and then though the application id is right, so once it is asked again.
+    pub fn call_json(&mut self, call: &Call<'_>) -> Result<(Vec<u8>, String), Failure> {
+        let mut again = true;
+        loop {
+            let result = self.call(call).and_then(|answer| {
+                let at = answer.at.clone();
+                Ok((answer.json(self.config, call.endpoint, self.effects)?, at))
+            });
+            match result {
+                Err(failure) if failure.has("err_developer_key") && again => again = false,
+                result => return result,
+            }
+        }
+    }
+}
