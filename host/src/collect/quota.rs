@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// Requests that one pull may make at most, so that streams of one quota take turns.
-const REQUESTS_A_PULL: u32 = 10;
+/// Requests that one pull may make at most.
+const REQUESTS_A_PULL: f64 = 10.0;
+
+/// How much of the share may be spent at once after a quiet time; the rest is spent evenly. A source has about ten
+/// streams on one quota, and each wants a request or two when the host starts.
+const BURST: f64 = 0.25;
 
 /// One quota of one source.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct Quota {
     rate: f64,
     /// Requests that may be made at once, after a quiet time.
     burst: f64,
+    /// Requests that one pull is granted: a tenth of the burst, so that streams take turns.
+    portion: f64,
     /// What other users of the same keys are left, out of each window.
     others: u32,
     bucket: Mutex<Bucket>,
@@ -33,12 +39,13 @@ impl Quota {
     /// Spends at most `share` of `requests` in any span as long as `window`.
     pub fn new(requests: u32, window: Duration, share: f64) -> Self {
         let mine = (f64::from(requests) * share).max(1.0);
-        // A tenth at once and the rest evenly add up to the share. Where the share is a few requests, one at a time.
-        let burst = (mine / 10.0).max(1.0);
+        // Both add up to the share. Where the share is a few requests, it is one at a time.
+        let burst = (mine * BURST).floor().max(1.0);
         let even = (mine - burst).max(mine / 2.0);
         Self {
             rate: even / window.as_secs_f64().max(f64::MIN_POSITIVE),
             burst,
+            portion: (burst / 10.0).floor().clamp(1.0, REQUESTS_A_PULL),
             others: (f64::from(requests) - mine).max(0.0) as u32,
             bucket: Mutex::new(Bucket { tokens: burst, filled: Instant::now(), paused_until: None }),
             turn: tokio::sync::Mutex::new(()),
@@ -50,11 +57,18 @@ impl Quota {
         let _turn = self.turn.lock().await;
         loop {
             let wait = match self.try_take() {
-                Ok(requests) => return Grant { quota: Some(Arc::clone(self)), requests },
+                Ok(requests) => return Grant { quota: Some(Arc::clone(self)), requests, in_use: false },
                 Err(wait) => wait,
             };
             sleep(wait).await;
         }
+    }
+
+    /// Grants what is there without waiting, which may be nothing: enough to read on in what was listed already.
+    pub fn take_now(self: &Arc<Self>) -> Grant {
+        // Whoever waits for a turn comes first.
+        let requests = self.turn.try_lock().map_or(0, |_turn| self.try_take().unwrap_or(0));
+        Grant { quota: Some(Arc::clone(self)), requests, in_use: false }
     }
 
     fn try_take(&self) -> Result<u32, Duration> {
@@ -70,9 +84,9 @@ impl Quota {
             // A millisecond more, so that rounding does not wake it just before.
             return Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.rate) + Duration::from_millis(1));
         }
-        let requests = (bucket.tokens as u32).min(REQUESTS_A_PULL);
-        bucket.tokens -= f64::from(requests);
-        Ok(requests)
+        let requests = bucket.tokens.floor().min(self.portion);
+        bucket.tokens -= requests;
+        Ok(requests as u32)
     }
 
     /// The vendor wants a pause: one for all streams of the quota, and an even start after it.
@@ -102,21 +116,27 @@ impl Quota {
     }
 }
 
-/// Requests that a pull may make. Dropped without having been settled, one is taken for spent.
+/// Requests that a pull may make. What was not settled when it is dropped comes back, but for one if it was in use.
 #[derive(Debug)]
 pub struct Grant {
     quota: Option<Arc<Quota>>,
     requests: u32,
+    in_use: bool,
 }
 
 impl Grant {
     /// For a stream without a quota.
     pub fn unlimited() -> Self {
-        Self { quota: None, requests: 50 }
+        Self { quota: None, requests: 50, in_use: false }
     }
 
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// A pull begins. Should it fail, nobody says how many requests it made; it was one most likely.
+    pub fn begin(&mut self) {
+        self.in_use = true;
     }
 
     /// Gives back what was not used, or takes what was used beyond it.
@@ -130,7 +150,7 @@ impl Grant {
 impl Drop for Grant {
     fn drop(&mut self) {
         if let Some(quota) = self.quota.take() {
-            quota.settle(self.requests, 1, None);
+            quota.settle(self.requests, self.requests.min(self.in_use.into()), None);
         }
     }
 }
@@ -161,7 +181,7 @@ mod tests {
             let quota = Arc::new(Quota::new(requests, HOUR, share));
             let mine = f64::from(requests) * share;
             for spent in spend(&quota, HOUR, 3).await {
-                assert!(f64::from(spent) <= mine && f64::from(spent) > 0.85 * mine, "{spent} of {mine}");
+                assert!(f64::from(spent) <= mine && f64::from(spent) > 0.7 * mine, "{spent} of {mine}");
             }
         }
     }
@@ -170,7 +190,7 @@ mod tests {
     async fn spending_is_even() {
         let quota = Arc::new(Quota::new(300, HOUR, 0.8));
         let spent = spend(&quota, HOUR / 10, 10).await;
-        assert!(spent[1..].iter().all(|count| (20..=23).contains(count)), "{spent:?}");
+        assert!(spent[1..].iter().all(|count| (17..=19).contains(count)), "{spent:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -199,7 +219,24 @@ mod tests {
         }
         let start = Instant::now();
         let grant = quota.take().await;
-        assert_eq!((grant.requests(), start.elapsed()), (REQUESTS_A_PULL, Duration::ZERO));
+        assert_eq!((grant.requests(), start.elapsed()), (6, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_requests_nobody_waits_who_needs_none() {
+        let quota = Arc::new(Quota::new(50, HOUR, 0.8));
+        let mut grants: Vec<_> = (0..12).map(|_| quota.take_now()).collect();
+        assert_eq!(grants.iter().map(Grant::requests).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]);
+        // What was not begun comes back, and a grant of nothing costs nothing.
+        grants[1..].iter_mut().for_each(Grant::begin);
+        drop(grants);
+        assert_eq!(quota.take_now().requests(), 1);
+        let mut last = quota.take_now();
+        last.begin();
+        drop(last);
+        let start = Instant::now();
+        quota.take().await.settle(1, None);
+        assert!(start.elapsed() < HOUR / 20, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -164,7 +164,7 @@ impl Worker {
                 Ok(value) => return value,
                 Err(error) => {
                     let retry_in = backoff.next(&self.around.random);
-                    tracing::error!(stream = %self.key, ?retry_in, "{what}: {error}");
+                    tracing::error!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{what}: {error}");
                     tokio::time::sleep(retry_in).await;
                 }
             }
@@ -182,6 +182,8 @@ impl Worker {
         }
         let mut allowance: Option<Allowance> = None;
         loop {
+            // The first pull lists; later ones may read on in what was listed, which costs no request.
+            let mut thirsty = true;
             let account = Arc::clone(&self.account);
             let mut reader = match account.source.open(&self.stream.name, self.start()).await {
                 Ok(reader) => reader,
@@ -193,12 +195,12 @@ impl Worker {
                 }
                 let allowed = match allowance.take() {
                     Some(allowed) => allowed,
-                    None => match timeout(INSTANCE_PATIENCE, self.allowance()).await {
+                    None => match timeout(INSTANCE_PATIENCE, self.allowance(thirsty)).await {
                         Ok(Some(allowed)) => allowed,
                         Ok(None) => return Outcome::Stopping,
                         Err(_) => {
                             drop(reader);
-                            allowance = self.allowance().await;
+                            allowance = self.allowance(true).await;
                             if allowance.is_none() {
                                 return Outcome::Stopping;
                             }
@@ -207,21 +209,25 @@ impl Worker {
                     },
                 };
                 let begun = Instant::now();
-                let answer = self.pull(&mut *reader, &mut session, &allowed.grant).await;
-                let Allowance { room, grant } = allowed;
+                let Allowance { room, mut grant } = allowed;
+                grant.begin();
+                let answer = self.pull(&mut *reader, &mut session, &grant).await;
                 let chunk = match answer {
                     Ok(chunk) => chunk,
                     Err(Refusal::Guest(error)) => return self.failed(&error),
                     Err(Refusal::Session(trouble)) => return self.no_session(&trouble),
                 };
+                let spent = chunk.requests >= grant.requests();
                 grant.settle(chunk.requests, chunk.quota_left);
                 let (next, idle) = (chunk.next, chunk.records == 0 && !self.moves(&chunk.position));
                 self.accept(chunk, room).await;
                 match next {
                     Next::CaughtUp => return Outcome::CaughtUp,
                     Next::Pause(pause) => return Outcome::Again(Duration::from_millis(pause.into())),
+                    // It may have stopped for want of a request.
+                    Next::More if idle && spent && self.quota.is_some() && !thirsty => thirsty = true,
                     Next::More if idle => tokio::time::sleep_until(begun + IDLE_PULL).await,
-                    Next::More => {}
+                    Next::More => thirsty = false,
                 }
             }
         }
@@ -236,15 +242,17 @@ impl Worker {
         }
     }
 
-    /// Waits for room and requests; `None` when the host stops.
-    async fn allowance(&self) -> Option<Allowance> {
+    /// Waits for room, and for requests if the next pull needs one; `None` when the host stops.
+    async fn allowance(&self, thirsty: bool) -> Option<Allowance> {
         let mut stop = self.around.stop.clone();
         let wait = async {
-            let room = self.memory.reserve(Budget::default().bytes).await?;
+            // Room comes last: a quota may mean minutes, in which others have a use for it.
             let grant = match &self.quota {
-                Some(quota) => quota.take().await,
+                Some(quota) if thirsty => quota.take().await,
+                Some(quota) => quota.take_now(),
                 None => Grant::unlimited(),
             };
+            let room = self.memory.reserve(Budget::default().bytes).await?;
             Some(Allowance { room, grant })
         };
         tokio::select! {
@@ -267,7 +275,7 @@ impl Worker {
         if fault.class != FaultClass::SessionExpired {
             return answer.map_err(Refusal::Guest);
         }
-        tracing::debug!(stream = %self.key, "the session is no longer good: {fault}");
+        tracing::debug!(source = %self.key.source, stream = %self.key.stream, "the session is no longer good: {fault}");
         *session = self.account.sessions.renew(session).await.map_err(Refusal::Session)?;
         let answer = reader.pull(&session.session, budget).await;
         if let Err(GuestError::Fault(fault)) = &answer
@@ -293,7 +301,7 @@ impl Worker {
         let newest = chunk.events.iter().map(|event| event.time).max();
         let at_ms = self.around.clock.millis();
         for gap in &chunk.gaps {
-            tracing::warn!(stream = %self.key, begin = gap.begin, end = gap.end, "gap: {}: {}", gap.what, gap.reason);
+            tracing::warn!(source = %self.key.source, stream = %self.key.stream, begin = gap.begin, end = gap.end, "gap: {}: {}", gap.what, gap.reason);
         }
         let counts = Counts {
             records: chunk.records.into(),
@@ -423,9 +431,9 @@ impl Worker {
         let text = error.to_string();
         let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
         match outcome {
-            Outcome::Again(retry_in) if throttled => tracing::info!(stream = %self.key, ?retry_in, "{text}"),
-            Outcome::Again(retry_in) => tracing::warn!(stream = %self.key, ?retry_in, "{text}"),
-            _ => tracing::error!(stream = %self.key, "{text}"),
+            Outcome::Again(retry_in) if throttled => tracing::info!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}"),
+            Outcome::Again(retry_in) => tracing::warn!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}"),
+            _ => tracing::error!(source = %self.key.source, stream = %self.key.stream, "{text}"),
         }
         self.entry.update(|status| {
             status.faults += 1;

@@ -28,7 +28,7 @@ pub struct Parcel {
     pub room: Room,
     pub flight: Flight,
     /// Called when it is stored.
-    pub stored: Box<dyn FnOnce(&Counts) + Send>,
+    pub stored: Box<dyn FnOnce(&Counts) + Send + Sync>,
 }
 
 enum Message {
@@ -123,7 +123,7 @@ struct Batch {
     commits: Vec<Commit>,
     /// By source.
     dead_letters: BTreeMap<String, Vec<DeadLetter>>,
-    stored: Vec<(Counts, Room, Flight, Box<dyn FnOnce(&Counts) + Send>)>,
+    stored: Vec<(Counts, Room, Flight, Box<dyn FnOnce(&Counts) + Send + Sync>)>,
 }
 
 impl Committer {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::commit::{Acknowledgement, Line, Lines, Parcel};
 use super::Batch;
 use crate::backoff::Backoff;
-use crate::config;
+use crate::config::glob;
 use crate::outside::Random;
 use crate::sinks::{Sink, SinkError};
 use crate::state::StreamKey;
@@ -39,8 +39,21 @@ pub struct Pipeline {
 #[derive(Clone)]
 struct Outlet {
     id: Arc<str>,
-    config: config::Sink,
+    inputs: Arc<[String]>,
     queue: UnboundedSender<Delivery>,
+}
+
+/// A sink, and the sources that it takes: ids, in which `*` stands for any characters.
+pub struct Attached {
+    pub id: String,
+    pub inputs: Vec<String>,
+    pub sink: Box<dyn Sink>,
+}
+
+impl Outlet {
+    fn takes(&self, source: &str) -> bool {
+        self.inputs.iter().any(|input| glob(input, source))
+    }
 }
 
 /// The way of one stream's chunks: to the sinks that take its source, then to the committer.
@@ -59,19 +72,19 @@ pub struct SinkTask {
 
 impl Pipeline {
     /// The pipeline, and the tasks that its sinks run in.
-    pub fn new(lines: Lines, sinks: Vec<(config::Sink, Box<dyn Sink>)>, random: &Random) -> (Self, Vec<SinkTask>) {
+    pub fn new(lines: Lines, sinks: Vec<Attached>, random: &Random) -> (Self, Vec<SinkTask>) {
         let (mut outlets, mut tasks) = (Vec::new(), Vec::new());
-        for (config, sink) in sinks {
+        for Attached { id, inputs, sink } in sinks {
             let (sender, queue) = unbounded_channel();
-            let id: Arc<str> = config.id.as_str().into();
+            let id: Arc<str> = id.into();
             tasks.push(SinkTask { id: Arc::clone(&id), sink, queue, random: random.fork() });
-            outlets.push(Outlet { id, config, queue: sender });
+            outlets.push(Outlet { id, inputs: inputs.into(), queue: sender });
         }
         (Self { lines, outlets: outlets.into() }, tasks)
     }
 
     pub fn route(&self, key: StreamKey) -> Route {
-        let outlets = self.outlets.iter().filter(|outlet| outlet.config.takes(&key.source)).cloned().collect();
+        let outlets = self.outlets.iter().filter(|outlet| outlet.takes(&key.source)).cloned().collect();
         Route { line: self.lines.line(key), outlets }
     }
 }

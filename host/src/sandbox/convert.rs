@@ -53,7 +53,7 @@ pub fn descriptor(given: wit::Descriptor) -> Result<Descriptor, GuestError> {
 
 /// Names become parts of keys and log lines.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
 }
 
 fn log_stream(given: wit::LogStream) -> LogStream {
