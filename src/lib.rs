@@ -15,6 +15,7 @@ pub mod effects;
 mod http;
 pub mod kind;
 pub mod normalize;
+pub mod record;
 pub mod streams;
 
 pub use auth::authenticate;

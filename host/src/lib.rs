@@ -7,6 +7,7 @@ pub mod collect;
 pub mod config;
 pub mod deliver;
 mod host;
+pub mod observe;
 pub mod outside;
 pub mod sandbox;
 pub mod sinks;

@@ -18,10 +18,17 @@ use crate::simulator::Simulator;
 use crate::time::{Millis, SECOND, parse_signed_date};
 
 /// Access tokens, each with its tenant and its end.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Tokens {
     issued: u64,
     live: BTreeMap<String, (usize, Millis)>,
+}
+
+/// Counts only: a secret never appears in debug output.
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("issued", &self.issued).field("live", &self.live.len()).finish()
+    }
 }
 
 impl Tokens {
@@ -88,22 +95,25 @@ impl Simulator {
         (Some(tenant), Response::json(200, &body))
     }
 
-    /// Whose bearer token the request carries, or the 401 that says why not.
-    pub(crate) fn bearer(&mut self, request: &Request, at: Endpoint, now: Millis) -> Result<usize, Response> {
+    /// Whose bearer token the request carries; or whose it was, and the 401 that says why it does not count.
+    pub(crate) fn bearer(
+        &mut self,
+        request: &Request,
+        at: Endpoint,
+        now: Millis,
+    ) -> Result<usize, (Option<usize>, Response)> {
         let header = request.header_value("authorization").unwrap_or_default();
         let token = header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer "));
         let Some(token) = token.map(str::trim) else {
-            return Err(errors::gateway(401, "unauthorized", "Unauthorized Request"));
+            return Err((None, errors::gateway(401, "unauthorized", "Unauthorized Request")));
         };
-        if let Some((tenant, _)) = self.tokens.live.get(token).copied()
-            && self.tenants[tenant].faults.fires(&Fault::TokenExpiresNow { at })
-        {
+        let expired = || errors::gateway(401, "token_expired", "Token expired");
+        let Some((tenant, end)) = self.tokens.live.get(token).copied() else { return Err((None, expired())) };
+        if self.tenants[tenant].faults.fires(&Fault::TokenExpiresNow { at }) {
             self.tokens.revoke(tenant);
+            return Err((Some(tenant), expired()));
         }
-        match self.tokens.live.get(token) {
-            Some((tenant, end)) if *end > now => Ok(*tenant),
-            _ => Err(errors::gateway(401, "token_expired", "Token expired")),
-        }
+        if end > now { Ok(tenant) } else { Err((Some(tenant), expired())) }
     }
 
     /// Who signed the request, or the answer that says why it does not count. The body is not looked at, as in the

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use crate::exchange::{Request, Response};
 use crate::simulator::Simulator;
@@ -239,37 +240,43 @@ fn sent(response: Response) -> hyper::Response<Sending> {
         || response.header_value("content-length").is_some_and(|declared| declared != length.to_string());
     let mut data = response.body;
     data.truncate(response.cut_after.unwrap_or(length));
-    let body = Sending { data: (!data.is_empty()).then_some(data), cut };
+    let pause = cut.then(|| Box::pin(tokio::time::sleep(BEFORE_CUT)));
+    let body = Sending { data: (!data.is_empty()).then_some(data), pause };
     // All headers are made here, of visible characters; a wrong one would show as a 500 in the test that made it.
     builder.body(body).unwrap_or_else(|_| {
-        let mut response = hyper::Response::new(Sending { data: None, cut: false });
+        let mut response = hyper::Response::new(Sending { data: None, pause: None });
         *response.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
 }
 
+/// So long a body rests before it breaks off: hyper sends what it has only when there is nothing more at hand.
+const BEFORE_CUT: Duration = Duration::from_millis(20);
+
 /// A body that may break off.
 struct Sending {
     data: Option<Bytes>,
-    cut: bool,
+    /// Until the cut.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for Sending {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
-        Poll::Ready(match self.data.take() {
-            Some(data) => Some(Ok(Frame::data(data))),
-            None if std::mem::take(&mut self.cut) => {
-                Some(Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut by a fault")))
-            }
-            None => None,
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if let Some(data) = self.data.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let Some(pause) = &mut self.pause else { return Poll::Ready(None) };
+        pause.as_mut().poll(context).map(|()| {
+            self.pause = None;
+            Some(Err(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut by a fault")))
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && !self.cut
+        self.data.is_none() && self.pause.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

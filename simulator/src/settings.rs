@@ -246,7 +246,7 @@ impl Settings {
             ("publish_interval_v2_ms", self.publish_interval_v2_ms),
             ("publish_interval_v1_ms", self.publish_interval_v1_ms),
         ] {
-            if !(SECOND..=DAY).contains(&value) || DAY % value != 0 {
+            if !(SECOND..=DAY).contains(&value) || !DAY.is_multiple_of(value) {
                 return fail(format!("{what} is {value}: it must divide a day and be a second or more"));
             }
         }

@@ -22,7 +22,7 @@ use crate::zip::{Member, archive};
 
 /// An element that no parser takes, though its braces match.
 const BROKEN_ELEMENT: &str = "{\"acc\":BROKEN,\"datetime\":}";
-/// A line that breaks off before its first value ends.
+/// A line without a single field.
 const BROKEN_LINE: &str = "\u{1}\u{2}datetime 2025 no fields here";
 
 /// What a request asked for.
@@ -197,7 +197,7 @@ impl Simulator {
                     out.push_str(separator);
                 }
                 if json {
-                    fields.write_json(file.part % 2 == 0, &mut out);
+                    fields.write_json(file.part.is_multiple_of(2), &mut out);
                 } else {
                     out.push_str(&line(&fields, style));
                     out.push_str(separator);

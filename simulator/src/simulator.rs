@@ -173,7 +173,7 @@ impl Simulator {
     fn with_bearer(&mut self, request: &Request, at: Endpoint, now: Millis, then: Then) -> (Option<usize>, Response) {
         let tenant = match self.bearer(request, at, now) {
             Ok(tenant) => tenant,
-            Err(response) => return (None, response),
+            Err(refused) => return refused,
         };
         let name = &self.tenants[tenant].tenant.name;
         let (key, quota) = match at {

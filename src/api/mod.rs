@@ -1,6 +1,8 @@
 //! Requests and answers of Mimecast's endpoints: values in, values out.
 
+pub mod audit;
 pub mod error;
+pub mod logs;
 pub mod rate;
 pub mod siem;
 pub mod url;
@@ -116,13 +118,36 @@ pub fn send(
 impl Answer {
     /// Reads a body that should be JSON, and checks `fail` before anything else (quirk Q1).
     pub fn json(mut self, config: &Config, endpoint: &Endpoint, effects: &mut dyn Effects) -> Result<Vec<u8>, Failure> {
-        let text =
-            read_up_to(&mut *self.body, ANSWER_LIMIT + 1).map_err(|error| unreachable(&error, &self.at, config))?;
+        self.json_after(Vec::new(), config, endpoint, effects)
+    }
+
+    /// The first bytes of the body: at least four, unless there are fewer.
+    pub fn begin(&mut self, config: &Config) -> Result<Vec<u8>, Failure> {
+        let mut begin = Vec::new();
+        while begin.len() < 4 {
+            match self.body.next().map_err(|error| unreachable(&error, &self.at, config))? {
+                Some(piece) => begin.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        Ok(begin)
+    }
+
+    /// Like [`Answer::json`], for a body whose first bytes were read.
+    pub fn json_after(
+        &mut self,
+        begin: Vec<u8>,
+        config: &Config,
+        endpoint: &Endpoint,
+        effects: &mut dyn Effects,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut text = begin;
+        let rest = read_up_to(&mut *self.body, (ANSWER_LIMIT + 1).saturating_sub(text.len()));
+        text.append(&mut rest.map_err(|error| unreachable(&error, &self.at, config))?);
         self.check(text, config, endpoint, effects)
     }
 
-    /// The same for a body that was read already.
-    pub fn check(
+    fn check(
         &self,
         text: Vec<u8>,
         config: &Config,

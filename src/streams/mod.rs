@@ -1,9 +1,13 @@
 //! One file a stream (or family): how it pages and what its position is.
 
+mod audit;
 pub mod position;
 pub mod pull;
 pub mod read;
+mod siem_archive;
 mod siem_batch;
+#[cfg(test)]
+pub mod testing;
 
 use crate::auth::Access;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
@@ -62,9 +66,8 @@ impl Reader {
         });
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
-            Stream::SiemArchive | Stream::Audit => {
-                return Err(Fault::new(FaultClass::Configuration, "unknown-stream", "not yet"));
-            }
+            Stream::Audit => Box::new(audit::Audit::open(start)?),
+            Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
         Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })
     }
@@ -85,15 +88,15 @@ impl Reader {
         let mut pull =
             Pull::new(effects, &self.config, &access, &mut self.normalizer, &mut self.paused_until_ms, *budget);
         self.source.begin(&mut pull)?;
-        let before = self.source.position();
         let result = self.source.pull(&mut pull);
+        let moved = pull.moved;
         let mut chunk = pull.chunk;
         chunk.position = self.source.position();
         match result {
             Ok(next) => chunk.next = next,
             Err(fault) => {
                 let empty = chunk.events.is_empty() && chunk.malformed.is_empty() && chunk.gaps.is_empty();
-                if empty && chunk.position == before {
+                if empty && !moved {
                     return Err(fault);
                 }
                 self.pending = Some((fault, secret.to_vec()));

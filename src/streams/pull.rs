@@ -2,7 +2,7 @@
 
 use crate::api::{Answer, Call, Left, error::Failure, exchange};
 use crate::auth::Access;
-use crate::chunk::{Budget, Chunk, Gap, Malformed, Next, Timestamp};
+use crate::chunk::{Budget, Chunk, Digest, Event, Gap, Malformed, Next, Timestamp};
 use crate::config::Config;
 use crate::effects::Effects;
 use crate::normalize::{Normalizer, Occurrences, Origin};
@@ -22,6 +22,8 @@ pub struct Pull<'a> {
     pub until: Option<Timestamp>,
     /// The newest event's time, but never in the future: a record with a wrong clock must not move the mark past others.
     pub newest: Option<Timestamp>,
+    /// Something was finished that a new reader would have to do again: worth a chunk of its own before a fault.
+    pub moved: bool,
     normalizer: &'a mut Normalizer,
     budget: Budget,
     started_ms: u64,
@@ -53,6 +55,7 @@ impl<'a> Pull<'a> {
             since: None,
             until: None,
             newest: None,
+            moved: false,
             normalizer,
             budget,
             started_ms,
@@ -88,21 +91,19 @@ impl<'a> Pull<'a> {
         self.late = self.late || elapsed >= u64::from(self.budget.time_ms);
     }
 
-    /// Hands a record to the normalizer, and leaves its event out if it lies outside of the span.
-    pub fn record(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) {
+    /// Hands a record to the normalizer, and leaves its event out if it lies outside of the span. The event's id, even
+    /// then; none if the record gave no event.
+    pub fn record(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Option<Digest> {
         self.tick();
         if self.budget.verbatim {
             self.verbatim_done = true;
             self.malformed("handed over unparsed: reading it failed again and again", bytes, Some(bytes.len() as u64));
-            return;
+            return None;
         }
         let (events, malformed) = (self.chunk.events.len(), self.chunk.malformed.len());
         self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
         self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
-        let Some(event) = self.chunk.events.get(events) else {
-            return;
-        };
-        let time = event.time;
+        let Event { id, time, .. } = *self.chunk.events.get(events)?;
         if self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until) {
             self.chunk.events.truncate(events);
             self.chunk.bodies.truncate(self.chunk.events.last().map_or(0, |last| last.end as usize));
@@ -110,14 +111,20 @@ impl<'a> Pull<'a> {
         } else {
             self.newest = self.newest.max(Some(time.min(self.now)));
         }
+        Some(id)
+    }
+
+    /// The budget says to hand the next record over unparsed.
+    pub fn verbatim(&self) -> bool {
+        self.budget.verbatim
     }
 
     /// Runs a record through the normalizer for its id only: it was delivered before.
-    pub fn replay(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Chunk {
+    pub fn replay(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Option<Digest> {
         self.tick();
         let mut aside = Chunk::default();
         self.normalizer.push(bytes, origin, occurrences, &mut aside);
-        aside
+        aside.events.last().map(|event| event.id)
     }
 
     /// A record, or a larger piece, that cannot be read.

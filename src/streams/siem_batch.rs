@@ -186,7 +186,7 @@ impl SiemBatch {
     }
 
     /// Takes the page's next token. `true` if there is nothing more for now.
-    fn turn_page(&mut self) -> bool {
+    fn turn_page(&mut self, pull: &mut Pull<'_>) -> bool {
         let Some((page, _)) = self.page.take() else {
             return false;
         };
@@ -195,6 +195,7 @@ impl SiemBatch {
             return true;
         };
         self.state.token = Some(token);
+        pull.moved = true;
         if !self.state.done.is_empty() {
             self.state.before = std::mem::take(&mut self.state.done);
         }
@@ -288,7 +289,9 @@ impl SiemBatch {
                     pull.tick();
                 } else {
                     match cut {
-                        Cut::Record(bytes) => pull.record(bytes, &origin, &mut open.occurrences),
+                        Cut::Record(bytes) => {
+                            pull.record(bytes, &origin, &mut open.occurrences);
+                        }
                         Cut::TooLong { head, size } => pull.malformed("a line of more than 1 MiB", head, Some(size)),
                     }
                     mark.index = open.index;
@@ -298,6 +301,7 @@ impl SiemBatch {
                 }
             }
             if open.ended {
+                pull.moved = true;
                 self.state.done.push(mark.hash);
                 self.state.file = None;
                 self.open = None;
@@ -437,7 +441,7 @@ impl SiemBatch {
             } else if let Some(file) = self.next_file() {
                 self.fetch(pull, file)?;
             } else if self.page.is_some() {
-                if self.turn_page() {
+                if self.turn_page(pull) {
                     return Ok(Next::CaughtUp);
                 }
             } else {
@@ -452,3 +456,6 @@ impl SiemBatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

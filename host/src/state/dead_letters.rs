@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -72,19 +73,17 @@ impl DeadLetters {
     /// there is something to keep.
     pub fn open(data_dir: &Path, source: &str) -> io::Result<DeadLetters> {
         let path = data_dir.join("dead-letters").join(format!("{source}.ndjson"));
-        match fs::metadata(&path) {
-            Ok(_) => {
-                folder::tighten_file(&path);
-                let mut file = folder::private().read(true).open(&path)?;
-                let cut = cut_torn_line(&mut file)?;
-                if cut > 0 {
-                    warn!(path = %path.display(), bytes = cut, "the last dead letter was torn by a crash and is cut off");
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let there = match fs::metadata(&path) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
+        };
+        let letters = DeadLetters { path, file: Mutex::new(None) };
+        if there {
+            folder::tighten_file(&letters.path);
+            letters.open_file()?;
         }
-        Ok(DeadLetters { path, file: Mutex::new(None) })
+        Ok(letters)
     }
 
     pub fn path(&self) -> &Path {
@@ -102,24 +101,33 @@ impl DeadLetters {
             lines.push(b'\n');
         }
         let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match &mut *held {
-            Some(file) => file,
-            none => none.insert(self.create()?),
+        let mut file = match held.take() {
+            // Somebody may have taken the file away, to look at what is in it.
+            Some(file) if file.metadata()?.nlink() > 0 => file,
+            _ => self.open_file()?,
         };
         let before = file.metadata()?.len();
-        let written = file.write_all(&lines).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // A piece of a line would spoil the next one.
-            file.set_len(before)?;
+        if let Err(error) = file.write_all(&lines).and_then(|()| file.sync_data()) {
+            // A piece of a line would spoil the next one. If this fails too, opening it again does it.
+            if file.set_len(before).is_ok() {
+                *held = Some(file);
+            }
+            return Err(error);
         }
-        written
+        *held = Some(file);
+        Ok(())
     }
 
-    fn create(&self) -> io::Result<File> {
+    /// Opens the file, or makes it, and cuts a torn line off.
+    fn open_file(&self) -> io::Result<File> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         folder::create(folder)?;
-        let file = folder::private().append(true).create(true).open(&self.path)?;
+        let mut file = folder::private().read(true).append(true).create(true).open(&self.path)?;
         File::open(folder)?.sync_all()?;
+        let cut = cut_torn_line(&mut file)?;
+        if cut > 0 {
+            warn!(path = %self.path.display(), bytes = cut, "the last dead letter was torn by a crash and is cut off");
+        }
         Ok(file)
     }
 }
@@ -188,6 +196,18 @@ mod tests {
         assert_eq!(lines[1]["truncated"], json!(true));
         assert_eq!((&lines[2]["size"], lines.len()), (&Value::Null, 3));
         assert_eq!(fs::metadata(letters.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::open(folder.path(), "acme").unwrap();
+        letters.append(&[letter(b"first", None)]).unwrap();
+        fs::remove_file(letters.path()).unwrap();
+        letters.append(&[letter(b"second", None)]).unwrap();
+        letters.append(&[letter(b"third", None)]).unwrap();
+        let heads: Vec<Value> = lines(letters.path()).into_iter().map(|mut line| line["head"].take()).collect();
+        assert_eq!(heads, [json!("second"), json!("third")]);
     }
 
     #[test]

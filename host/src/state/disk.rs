@@ -17,9 +17,18 @@ use redb::StorageBackend;
 #[derive(Debug)]
 pub struct Disk {
     file: File,
-    /// Makes every write fail while it is set.
     #[cfg(test)]
-    full: Arc<AtomicBool>,
+    faults: Arc<Faults>,
+}
+
+/// What a test lets go wrong.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Every write fails.
+    pub full: AtomicBool,
+    /// The next sync fails, though everything is there.
+    pub sync: AtomicBool,
 }
 
 impl Disk {
@@ -29,8 +38,8 @@ impl Disk {
     }
 
     #[cfg(test)]
-    pub fn new(file: File, full: Arc<AtomicBool>) -> Self {
-        Disk { file, full }
+    pub fn new(file: File, faults: Arc<Faults>) -> Self {
+        Disk { file, faults }
     }
 
     #[cfg(not(test))]
@@ -40,7 +49,7 @@ impl Disk {
 
     #[cfg(test)]
     fn room(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if self.faults.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
 
@@ -60,6 +69,10 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.room()?;
+        #[cfg(test)]
+        if self.faults.sync.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("a sync was lost"));
+        }
         self.file.sync_data()
     }
 

@@ -22,8 +22,8 @@ pub const RUNS: TableDefinition<(&str, u64), (u64, u64, u64)> = TableDefinition:
 /// (run, block) to ascending ids, 16 bytes each, big-endian.
 pub const BLOCKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("seen-blocks");
 
-/// Ids in a block.
-pub const BLOCK: usize = 1024;
+/// Ids in a block: as many as fit into 16 KiB with what redb adds. With a few more it would take 32 KiB.
+pub const BLOCK: usize = 1008;
 const ID: usize = size_of::<u128>();
 /// Ids in a run that is not merged any more.
 const FULL_RUN: u64 = 1 << 20;

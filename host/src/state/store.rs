@@ -26,6 +26,9 @@ const LEDGERS: TableDefinition<&str, &[u8]> = TableDefinition::new("ledgers");
 /// Stream to (its own milliseconds, time of its last commit).
 const CLOCKS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("clocks");
 
+const FORMAT_KEY: &str = "format";
+const LAST_COMMIT: &str = "last-commit";
+
 /// Version of the tables. A file with a higher one is refused.
 const FORMAT: u64 = 1;
 const POSITION_FORM: u8 = 1;
@@ -42,10 +45,11 @@ pub struct Store {
     database: RwLock<Option<Database>>,
     filters: Mutex<Filters>,
     next_run: AtomicU64,
+    next_commit: AtomicU64,
     /// Milliseconds of the last commit of each stream in this process.
     last_commits: Mutex<HashMap<StreamKey, u64>>,
     #[cfg(test)]
-    full: Arc<std::sync::atomic::AtomicBool>,
+    faults: Arc<super::disk::Faults>,
     _folder: DataDir,
 }
 
@@ -58,9 +62,10 @@ impl Store {
             database: RwLock::new(None),
             filters: Mutex::new(Filters::new(FILTER_BYTES)),
             next_run: AtomicU64::new(0),
+            next_commit: AtomicU64::new(0),
             last_commits: Mutex::new(HashMap::new()),
             #[cfg(test)]
-            full: Arc::default(),
+            faults: Arc::default(),
             _folder: folder,
             path,
         };
@@ -69,11 +74,13 @@ impl Store {
         }
         rehearse(&store.path)?;
         let database = store.open_file(&store.path)?;
-        let (format, next_run) = inspect(&database).map_err(|error| StateError::database(&store.path, error))?;
+        let Contents { format, next_run, next_commit } =
+            inspect(&database).map_err(|error| StateError::database(&store.path, error))?;
         if format > FORMAT {
             return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
         }
         store.next_run = AtomicU64::new(next_run);
+        store.next_commit = AtomicU64::new(next_commit);
         store.database = RwLock::new(Some(database));
         Ok(store)
     }
@@ -101,7 +108,7 @@ impl Store {
         #[cfg(not(test))]
         let disk = Disk::new(file);
         #[cfg(test)]
-        let disk = Disk::new(file, self.full.clone());
+        let disk = Disk::new(file, self.faults.clone());
         let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk);
         database.map_err(|error| StateError::database(path, error.into()))
     }
@@ -166,6 +173,9 @@ impl Store {
     }
 
     /// Stores all of `commits` in one transaction, or none of them. It is on disk when this returns.
+    ///
+    /// After an error of the disk that lasts it may be unknown whether they were stored: then [`Store::stream`] tells,
+    /// as soon as it answers again.
     pub fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         if commits.is_empty() {
             return Ok(());
@@ -174,9 +184,18 @@ impl Store {
         let changes = {
             let guard = self.database()?;
             let Some(database) = guard.as_ref() else { return Err(self.closed()) };
-            let result = self.write(database, commits);
+            let number = self.next_commit.fetch_add(1, Ordering::Relaxed);
+            let mut changes = Vec::new();
+            let result = self.write(database, commits, number, &mut changes);
             drop(guard);
-            result.map_err(|error| self.fault(error))?
+            if let Err(error) = result {
+                let fault = self.fault(error);
+                // The last sync may have failed with everything in place; to store it again would count it twice.
+                if !self.read(last_commit).is_ok_and(|last| last == number) {
+                    return Err(fault);
+                }
+            }
+            changes
         };
         let mut filters = self.filters();
         for change in changes {
@@ -192,9 +211,15 @@ impl Store {
         Ok(())
     }
 
-    fn write(&self, database: &Database, commits: Vec<Commit>) -> Result<Vec<Change>, redb::Error> {
+    fn write(
+        &self,
+        database: &Database,
+        commits: Vec<Commit>,
+        number: u64,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        let mut changes = Vec::new();
+        transaction.open_table(META)?.insert(LAST_COMMIT, number)?;
         {
             let mut positions = transaction.open_table(POSITIONS)?;
             let mut ledgers = transaction.open_table(LEDGERS)?;
@@ -226,7 +251,7 @@ impl Store {
             }
         }
         transaction.commit()?;
-        Ok(changes)
+        Ok(())
     }
 
     /// What a commit adds to its stream's own time.
@@ -303,13 +328,19 @@ fn rehearse(path: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Format of the tables, and the number for the next run.
-fn inspect(database: &Database) -> Result<(u64, u64), redb::Error> {
+/// What a file says of itself.
+struct Contents {
+    format: u64,
+    next_run: u64,
+    next_commit: u64,
+}
+
+fn inspect(database: &Database) -> Result<Contents, redb::Error> {
     let transaction = database.begin_read()?;
-    let format = transaction.open_table(META)?.get("format")?.map(|value| value.value());
+    let format = transaction.open_table(META)?.get(FORMAT_KEY)?.map(|value| value.value());
     let format = format.ok_or_else(|| corrupted("it does not say its format".into()))?;
     if format > FORMAT {
-        return Ok((format, 0));
+        return Ok(Contents { format, next_run: 0, next_commit: 0 });
     }
     let last = transaction.open_table(BLOCKS)?.last()?.map(|(key, _)| key.value().0);
     // Opened, so that a table of another type is found here.
@@ -317,13 +348,19 @@ fn inspect(database: &Database) -> Result<(u64, u64), redb::Error> {
     transaction.open_table(LEDGERS)?;
     transaction.open_table(CLOCKS)?;
     transaction.open_table(RUNS)?;
-    Ok((format, last.map_or(0, |last| last + 1)))
+    let next_commit = last_commit(&transaction)? + 1;
+    Ok(Contents { format, next_run: last.map_or(0, |last| last + 1), next_commit })
+}
+
+/// The number of the last commit; zero before the first.
+fn last_commit(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
+    Ok(transaction.open_table(META)?.get(LAST_COMMIT)?.map_or(0, |value| value.value()))
 }
 
 /// Makes all tables.
 fn prepare(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
     transaction.open_table(POSITIONS)?;
     transaction.open_table(LEDGERS)?;
     transaction.open_table(CLOCKS)?;

@@ -184,7 +184,7 @@ fn a_newer_format_is_refused() {
         let store = Store::open(folder.path()).unwrap();
         let guard = store.database().unwrap();
         let transaction = guard.as_ref().unwrap().begin_write().unwrap();
-        transaction.open_table(META).unwrap().insert("format", format).unwrap();
+        transaction.open_table(META).unwrap().insert(FORMAT_KEY, format).unwrap();
         transaction.commit().unwrap();
     };
     set(FORMAT);
@@ -199,12 +199,12 @@ fn a_full_disk_passes_by() {
     let key = StreamKey::new("acme", "a");
     let store = Store::open(folder.path()).unwrap();
     store.commit(vec![commit("a", "1", ids(1, 100), 1)]).unwrap();
-    store.full.store(true, Ordering::SeqCst);
+    store.faults.full.store(true, Ordering::SeqCst);
     for _ in 0..3 {
         let error = store.commit(vec![commit("a", "2", ids(2, 100), 2)]).unwrap_err();
         assert!(matches!(error, StateError::Full { .. }), "{error}");
     }
-    store.full.store(false, Ordering::SeqCst);
+    store.faults.full.store(false, Ordering::SeqCst);
     assert_eq!(store.stream(&key).unwrap().position.as_deref(), Some(b"1".as_slice()));
     assert!(store.known(&key, &ids(1, 100)).unwrap().iter().all(|known| *known));
     assert!(!store.known(&key, &ids(2, 100)).unwrap().iter().any(|known| *known));
@@ -212,6 +212,24 @@ fn a_full_disk_passes_by() {
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.stream(&key).unwrap().position.as_deref(), Some(b"2".as_slice()));
+}
+
+#[test]
+fn a_commit_that_is_there_after_all_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = StreamKey::new("acme", "a");
+    let store = Store::open(folder.path()).unwrap();
+    store.commit(vec![commit("a", "1", ids(1, 100), 1)]).unwrap();
+    store.faults.sync.store(true, Ordering::SeqCst);
+    let result = store.commit(vec![commit("a", "2", ids(2, 100), 2)]);
+    assert!(!store.faults.sync.load(Ordering::SeqCst), "a sync failed");
+    let state = store.stream(&key).unwrap();
+    let expected: (&[u8], u64) = if result.is_ok() { (b"2", 20) } else { (b"1", 10) };
+    assert_eq!((state.position.as_deref().unwrap(), state.ledger.counts.records), expected);
+    assert!(result.is_ok(), "redb syncs once, after all is written: {result:?}");
+    store.commit(vec![commit("a", "3", ids(3, 100), 3)]).unwrap();
+    assert!(store.known(&key, &ids(2, 100)).unwrap().iter().all(|known| *known));
+    assert_eq!(store.stream(&key).unwrap().ledger.counts.records, 30);
 }
 
 #[test]

@@ -88,11 +88,15 @@ impl Fields {
 }
 
 fn write_text(text: &str, escape_slashes: bool, out: &mut String) {
-    let quoted = quote(text);
-    if escape_slashes {
-        out.push_str(&quoted.replace('/', "\\/"));
+    let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\' && !(escape_slashes && *byte == b'/');
+    if text.as_bytes().iter().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else if escape_slashes {
+        out.push_str(&quote(text).replace('/', "\\/"));
     } else {
-        out.push_str(&quoted);
+        out.push_str(&quote(text));
     }
 }
 

@@ -217,7 +217,7 @@ impl Planner<'_> {
             recipients: self.recipients,
             attempt,
             succeeded,
-            repeated: mark.0 % 331 == 0,
+            repeated: mark.0.is_multiple_of(331),
         });
     }
 }

@@ -2,6 +2,9 @@
 
 pub mod inflate;
 pub mod lines;
+pub mod objects;
+pub mod records;
+pub mod zip;
 
 use crate::effects::TransportError;
 

@@ -1,0 +1,20 @@
+//! Exit codes, after BSD's sysexits, as Vector uses them.
+
+/// All went well; also after a graceful stop.
+pub const OK: u8 = 0;
+/// The command line is wrong.
+pub const USAGE: u8 = 64;
+/// Something that is needed is gone.
+pub const UNAVAILABLE: u8 = 69;
+/// A fault of this program.
+pub const SOFTWARE: u8 = 70;
+/// A file or folder cannot be made.
+pub const CANNOT_CREATE: u8 = 73;
+/// Reading or writing failed.
+pub const IO: u8 = 74;
+/// It failed for a cause that passes: try again.
+pub const TEMPORARY: u8 = 75;
+/// The vendor refuses the credentials, or the right.
+pub const NO_PERMISSION: u8 = 77;
+/// The configuration is wrong.
+pub const CONFIGURATION: u8 = 78;

@@ -1,0 +1,165 @@
+//! The command line. One file a verb.
+
+pub mod exit;
+pub mod validate;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::observe::LogFormat;
+
+/// Collects logs from the services that a configuration names, and delivers every record once.
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 64 wrong command line, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
+)]
+pub struct Cli {
+    /// Configuration file: .toml, .yaml, .yml or .json
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "TRIBUTARY_CONFIG",
+        value_name = "FILE",
+        default_value = "/etc/tributary/tributary.toml"
+    )]
+    pub config: PathBuf,
+
+    /// What to log: off, error, warn, info, debug, trace, or directives such as info,hyper=debug
+    #[arg(long, global = true, env = "TRIBUTARY_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// How to write log lines, which go to standard error
+    #[arg(long, global = true, env = "TRIBUTARY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Collect and deliver until stopped
+    ///
+    /// SIGTERM or SIGINT drains and stops; a second one stops at once. What was not acknowledged by then is read again
+    /// at the next start.
+    Run(Run),
+    /// Judge the configuration, without calling any service
+    ///
+    /// Prints a line for each step. Exits with 78 if one failed.
+    Validate(Validate),
+    /// Try the credentials and one call for each stream, and store nothing
+    ///
+    /// Says what each refusal means and what to do. Exits with 75 for a passing fault, 77 if the service refuses the
+    /// credentials or a right, 78 if the configuration is wrong.
+    Check(Check),
+    /// Say what the built-in source is: its streams, their limits, and the keys it takes
+    Describe(Describe),
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// How long a graceful stop may take
+    #[arg(long, env = "TRIBUTARY_GRACEFUL_SHUTDOWN_LIMIT_SECS", value_name = "SECONDS", default_value_t = 60)]
+    pub graceful_shutdown_limit_secs: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Leave out what depends on this machine: whether folders can be written
+    #[arg(long)]
+    pub no_environment: bool,
+
+    /// Fail on warnings too
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Ids of the sources to check; all of them if none is named
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Describe {
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: DescribeFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DescribeFormat {
+    /// For people
+    Text,
+    /// Everything, with the JSON Schema of the configuration
+    Json,
+}
+
+impl Cli {
+    /// Reads the command line. If there is nothing to run, what there is to say has been printed, and the exit code is
+    /// returned.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+        Cli::try_parse_from(arguments).map_err(|error| {
+            // Nothing can be done if the terminal is gone.
+            let _ = error.print();
+            exit_code(&error)
+        })
+    }
+}
+
+fn exit_code(error: &clap::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => exit::OK,
+        _ => exit::USAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::path::Path;
+
+    fn read(line: &str) -> Result<Cli, u8> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| exit_code(&error))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_verb() {
+        for line in
+            ["tributary -c a.toml --log-format json validate", "tributary validate --config a.toml --log-format json"]
+        {
+            let cli = read(line).unwrap();
+            assert_eq!((cli.config.as_path(), cli.log_format), (Path::new("a.toml"), LogFormat::Json));
+            assert!(matches!(cli.verb, Verb::Validate(Validate { no_environment: false, deny_warnings: false })));
+        }
+        let Verb::Check(check) = read("tributary check acme other").unwrap().verb else { panic!() };
+        assert_eq!(check.sources, ["acme", "other"]);
+    }
+
+    #[test]
+    fn exit_codes() {
+        for (line, code) in [
+            ("tributary --help", exit::OK),
+            ("tributary run --help", exit::OK),
+            ("tributary --version", exit::OK),
+            ("tributary", exit::USAGE),
+            ("tributary runn", exit::USAGE),
+            ("tributary run --no-such-flag", exit::USAGE),
+            ("tributary run --log-format xml", exit::USAGE),
+        ] {
+            assert_eq!(read(line).unwrap_err(), code, "{line}");
+        }
+    }
+}

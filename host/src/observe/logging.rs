@@ -1,0 +1,122 @@
+//! Log lines, as text or JSON, on standard error: standard output may belong to a sink.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people: time, level, origin, message, key=value.
+    #[default]
+    Text,
+    /// One JSON object a line, fields beside `message`.
+    Json,
+}
+
+/// The crates whose lines are the host's own; the others' come from warnings on.
+const OWN: [&str; 2] = ["tributary", "tributary_host"];
+
+/// Starts logging for the whole process. `level` is `off`, `error`, `warn`, `info`, `debug` or `trace` for the host's own
+/// lines, or directives such as `info,hyper=debug`. The error says what is wrong with it.
+pub fn init_logging(level: &str, format: LogFormat) -> Result<(), String> {
+    let filter = filter(level)?;
+    // Colours for people only; https://no-color.org
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing::subscriber::set_global_default(subscriber(filter, format, colours, io::stderr))
+        .map_err(|_| "logging was started before".to_owned())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let level = level.trim().to_ascii_lowercase();
+    let plain = ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str());
+    let directives = match level.as_str() {
+        "off" | "error" => level,
+        _ if plain => OWN.iter().fold("warn".to_owned(), |all, own| format!("{all},{own}={level}")),
+        "" => return filter("info"),
+        _ => level,
+    };
+    EnvFilter::builder().parse(&directives).map_err(|error| {
+        format!(
+            "the log level is not understood: {error}. Use off, error, warn, info, debug or trace, or directives such as info,hyper=debug"
+        )
+    })
+}
+
+fn subscriber<W>(
+    filter: EnvFilter,
+    format: LogFormat,
+    colours: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync + 'static>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = fmt::Subscriber::builder().with_env_filter(filter).with_writer(writer);
+    match format {
+        LogFormat::Text => Box::new(builder.with_ansi(colours).finish()),
+        LogFormat::Json => {
+            Box::new(builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    fn logged(level: &str, format: LogFormat) -> String {
+        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let writer = bytes.clone();
+        let subscriber = subscriber(filter(level).unwrap(), format, false, move || Shared(writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(source = "acme", events = 5, "collected");
+            tracing::debug!("detail");
+            tracing::info!(target: "hyper::client", "chatter");
+            tracing::warn!(target: "hyper::client", "trouble");
+        });
+        let bytes = bytes.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn text() {
+        let text = logged("info", LogFormat::Text);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("INFO") && text.contains("collected source=\"acme\" events=5"), "{text}");
+        assert!(text.contains("trouble"), "{text}");
+        assert_eq!(logged("debug", LogFormat::Text).lines().count(), 3);
+        assert_eq!(logged("error", LogFormat::Text), "");
+        assert_eq!(logged("", LogFormat::Text).lines().count(), 2);
+        assert_eq!(logged("off,hyper=info", LogFormat::Text).lines().count(), 2);
+    }
+
+    #[test]
+    fn json() {
+        let text = logged("INFO", LogFormat::Json);
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"collected".into()));
+        assert_eq!((&line["source"], &line["events"]), (&"acme".into(), &5.into()));
+    }
+
+    #[test]
+    fn a_wrong_level_is_explained() {
+        let error = filter("tributary=loud").unwrap_err();
+        assert!(error.contains("Use off, error, warn, info"), "{error}");
+    }
+}

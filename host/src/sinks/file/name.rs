@@ -1,0 +1,95 @@
+//! Names of folders and files. Tenants and streams are texts of others: nothing in them leads out of the folder, and two
+//! different ones never share a name.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+
+/// Longest name of one folder, in bytes. File systems take 255.
+const LONGEST: usize = 200;
+
+/// The folder of a tenant's stream; a slash in the stream's name makes a folder.
+pub fn folder(tenant: &str, stream: &str) -> PathBuf {
+    std::iter::once(tenant).chain(stream.split('/')).map(component).collect()
+}
+
+/// `text` as the name of one folder: what is not a letter, digit, `-`, `_` or inner `.` becomes `%` and its bytes in
+/// hexadecimal.
+fn component(text: &str) -> String {
+    let mut name = String::new();
+    for (i, c) in text.char_indices() {
+        if c.is_alphanumeric() || matches!(c, '-' | '_') || (c == '.' && i > 0) {
+            name.push(c);
+        } else {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a text does not fail.
+                let _ = write!(name, "%{byte:02X}");
+            }
+        }
+    }
+    if name.is_empty() {
+        // Nothing else becomes a single `%`.
+        name.push('%');
+    }
+    if name.len() > LONGEST {
+        let cut = (0..=LONGEST - 18).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+        let digest = fnv1a(text.as_bytes());
+        name.truncate(cut);
+        let _ = write!(name, "%-{digest:016x}");
+    }
+    name
+}
+
+/// Tells long names apart (Fowler, Noll and Vo's hash).
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The name of a file that was begun at `time`, the `number`th of that second.
+pub fn file(time: SystemTime, number: u32, extension: &str) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let time = i64::try_from(seconds).ok().and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
+    format!("{}-{number:04}.ndjson{extension}", time.unwrap_or_default().format("%Y%m%dT%H%M%SZ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Component, Path};
+
+    #[test]
+    fn plain_names_stay() {
+        assert_eq!(folder("acme", "siem/receipt"), Path::new("acme/siem/receipt"));
+        assert_eq!(folder("Müller.GmbH-2", "audit"), Path::new("Müller.GmbH-2/audit"));
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_000_000);
+        assert_eq!(file(time, 3, ".gz"), "20261118T110640Z-0003.ndjson.gz");
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        let long = "x".repeat(300);
+        let texts =
+            ["", ".", "..", "/", "a/b", "../../etc", "a\\b", "a\0b", "C:", ".hidden", "%2E", "a b", "a_b", &long];
+        for tenant in texts {
+            for stream in texts {
+                let path = folder(tenant, stream);
+                assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+                assert_eq!(path.components().count(), 1 + stream.split('/').count(), "{path:?}");
+                assert!(path.iter().all(|part| part.len() <= LONGEST && !part.to_string_lossy().starts_with('.')));
+            }
+        }
+    }
+
+    #[test]
+    fn different_texts_have_different_names() {
+        let long = "x".repeat(300);
+        let longer = "x".repeat(301);
+        let texts = ["", "%", "a b", "a_b", "a%20b", ".a", "%2Ea", "a.", &long, &longer];
+        let mut names: Vec<String> = texts.iter().map(|text| component(text)).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), texts.len());
+    }
+}

@@ -1,0 +1,194 @@
+//! Typed records to events in a normal form: OCSF today.
+
+pub mod ocsf;
+pub mod writer;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    chunk::{Chunk, Digest, Event, Malformed, Timestamp},
+    kind::{Generation, Kind},
+    record::{
+        Field, Fields,
+        identity::{Identity, again},
+        time,
+    },
+};
+
+/// The normal form of the bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// OCSF 1.8.0.
+    #[default]
+    Ocsf,
+}
+
+/// What an operator sets that concerns every event of a source.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub form: Form,
+    pub generation: Generation,
+    /// The operator's name for the tenant; the record's account code, where it has one, goes before it.
+    pub tenant: String,
+    /// What ids are unique within. Default: the tenant.
+    pub id_scope: String,
+    /// The operator's own names and values: `metadata.tags` of every event.
+    pub fields: Vec<(String, String)>,
+}
+
+/// The log that a record is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    Siem,
+    Audit,
+}
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Json,
+    /// `key=value|key=value`, API 1.0 only. Without its line ending.
+    KeyValue,
+}
+
+/// Where a record came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    pub source: Source,
+    /// The stream's name: `metadata.log_source`.
+    pub stream: &'a str,
+    /// Told by the stream or the file's name. `None`: the record itself decides.
+    pub kind: Option<Kind>,
+    pub encoding: Encoding,
+    /// The file's stamp, for records without a time.
+    pub fallback_time: Option<Timestamp>,
+}
+
+/// Counts identical records, so that the second of two gets an id of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occurrences {
+    /// In a file, only runs of identical lines count. `last` is the id of the line before without its number, `count` how often it
+    /// came; both stand in the position, so that a run goes on after a restart.
+    Adjacent { last: Option<Digest>, count: u32 },
+    /// In the answer to a list, identical records count wherever they stand: how often each came.
+    Answer(BTreeMap<Digest, u32>),
+}
+
+impl Occurrences {
+    /// The id of the record that is next: its own the first time, derived from it and its number after that.
+    fn number(&mut self, id: Digest) -> Digest {
+        let seen = match self {
+            Occurrences::Adjacent { last, count } => {
+                if *last != Some(id) {
+                    *last = Some(id);
+                    *count = 0;
+                }
+                count
+            }
+            Occurrences::Answer(counts) => counts.entry(id).or_default(),
+        };
+        let number = *seen;
+        *seen = seen.saturating_add(1);
+        if number == 0 { id } else { again(id, number) }
+    }
+}
+
+/// Turns records into events. Keeps its buffers from one record to the next.
+#[derive(Debug)]
+pub struct Normalizer {
+    settings: Settings,
+    fields: Fields,
+    identity: Identity,
+    ocsf: ocsf::Mapper,
+}
+
+impl Normalizer {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            fields: Fields::default(),
+            identity: Identity::new(&settings.id_scope),
+            ocsf: ocsf::Mapper::new(&settings),
+            settings,
+        }
+    }
+
+    /// Reads one record and appends it to the chunk: an event with its body line, or a malformed one.
+    ///
+    /// Bytes that are no UTF-8 arrive as U+FFFD in the body; the id covers them as they came.
+    pub fn push(&mut self, record: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences, chunk: &mut Chunk) {
+        chunk.records += 1;
+        if let Err(reason) = read(&mut self.fields, record, origin.encoding) {
+            chunk.malformed.push(Malformed::new(reason, record));
+            return;
+        }
+        let kind = match origin.source {
+            Source::Siem => self.fields.siem_kind(record, origin.kind, self.settings.generation),
+            Source::Audit => Kind::Audit,
+        };
+        let id = occurrences.number(self.identity.id(&self.fields.record(record, kind)));
+        if std::str::from_utf8(record).is_ok() {
+            self.event(record, kind, id, origin, chunk);
+            return;
+        }
+        let text = String::from_utf8_lossy(record);
+        match read(&mut self.fields, text.as_bytes(), origin.encoding) {
+            Ok(()) => self.event(text.as_bytes(), kind, id, origin, chunk),
+            Err(reason) => chunk.malformed.push(Malformed::new(reason, record)),
+        }
+    }
+
+    /// `text` is what `self.fields` read last.
+    fn event(&mut self, text: &[u8], kind: Kind, id: Digest, origin: &Origin<'_>, chunk: &mut Chunk) {
+        let record = self.fields.record(text, kind);
+        let field = if kind == Kind::Audit { Field::EventTime } else { Field::Timestamp };
+        let own_time = time::parse(record.peek(field));
+        let time = own_time.or(origin.fallback_time).unwrap_or(0);
+        // A time that could not be understood stays where it can be read: unmapped.
+        let original_time = own_time.map(|_| record.read(field));
+        let event = ocsf::Input { record: &record, origin, id, time, original_time };
+        let head = match self.settings.form {
+            Form::Ocsf => self.ocsf.write(&event, &mut chunk.bodies),
+        };
+        chunk.bodies.push(b'\n');
+        chunk.events.push(Event {
+            id,
+            time,
+            kind: kind as u32,
+            class: head.class,
+            severity: head.severity,
+            alert_key: head.alert_key,
+            end: chunk.bodies.len() as u32,
+        });
+    }
+}
+
+fn read(fields: &mut Fields, text: &[u8], encoding: Encoding) -> Result<(), String> {
+    match encoding {
+        Encoding::Json => fields.read_json(text).map_err(|error| error.to_string()),
+        Encoding::KeyValue => fields.read_key_value(text).map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_of_identical_lines_is_numbered_in_a_file() {
+        let (a, b) = (Digest(1, 1), Digest(2, 2));
+        let mut file = Occurrences::Adjacent { last: None, count: 0 };
+        let ids: Vec<_> = [a, a, a, b, a].into_iter().map(|id| file.number(id)).collect();
+        assert_eq!(ids, [a, again(a, 1), again(a, 2), b, a]);
+        // A run goes on where a position cut it.
+        let mut rest = Occurrences::Adjacent { last: Some(a), count: 2 };
+        assert_eq!(rest.number(a), again(a, 2));
+    }
+
+    #[test]
+    fn identical_records_of_an_answer_are_numbered_wherever_they_stand() {
+        let (a, b) = (Digest(1, 1), Digest(2, 2));
+        let mut answer = Occurrences::Answer(BTreeMap::new());
+        let ids: Vec<_> = [a, b, a, b, a].into_iter().map(|id| answer.number(id)).collect();
+        assert_eq!(ids, [a, b, again(a, 1), again(b, 1), again(a, 2)]);
+    }
+}

@@ -1,0 +1,218 @@
+//! What an audit record says in words (section 6.2 of the API reference): the `eventInfo` text and the type's name.
+//!
+//! The text's own date and time are local and are not used.
+
+/// The labelled parts of an `eventInfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AuditText<'t> {
+    pub ip: Option<&'t str>,
+    pub application: Option<&'t str>,
+    pub method: Option<&'t str>,
+    pub two_factor: Option<&'t str>,
+    pub reason: Option<&'t str>,
+}
+
+const LABELS: [&str; 7] = ["Date", "Time", "IP", "Application", "Method", "2FA", "Reason"];
+
+impl<'t> AuditText<'t> {
+    /// Labels are separated by commas or by blanks alone; a value ends where the next label begins, so it may hold
+    /// commas.
+    pub fn parse(text: &'t str) -> Self {
+        let mut labels: Vec<(usize, usize, &str)> = Vec::new();
+        for (colon, _) in text.match_indices(':') {
+            let found = LABELS.iter().find_map(|label| {
+                let start = colon.checked_sub(label.len())?;
+                let word = text.get(start..colon)?;
+                let before = text[..start].chars().next_back();
+                let alone = before.is_none_or(|before| before == ',' || before.is_whitespace());
+                (alone && word.eq_ignore_ascii_case(label)).then_some((start, colon + 1, *label))
+            });
+            labels.extend(found);
+        }
+        let mut parts = Self::default();
+        for (index, (_, begin, label)) in labels.iter().enumerate() {
+            let end = labels.get(index + 1).map_or(text.len(), |next| next.0);
+            let value = text[*begin..end].trim().trim_end_matches(',').trim_end();
+            let line = value.lines().next().unwrap_or_default().trim();
+            let part = match *label {
+                "IP" => &mut parts.ip,
+                "Application" => &mut parts.application,
+                "Method" => &mut parts.method,
+                "2FA" => &mut parts.two_factor,
+                "Reason" => &mut parts.reason,
+                _ => continue,
+            };
+            let value = if *label == "IP" { first_word(line) } else { line };
+            if !value.is_empty() && part.is_none() {
+                *part = Some(value);
+            }
+        }
+        if parts.ip.is_none()
+            && let Some((_, rest)) = text.split_once("Remote IP is ")
+        {
+            parts.ip = Some(first_word(rest)).filter(|ip| !ip.is_empty());
+        }
+        parts
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or_default().trim_end_matches('.')
+}
+
+/// The address after the word `for`, as in `Password changed for ann@example.com`.
+pub fn subject_address(text: &str) -> Option<&str> {
+    let mut words = text.split_whitespace();
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case("for")
+            && let Some(next) = words.clone().next()
+        {
+            let address = next.trim_matches(|c: char| matches!(c, '<' | '>' | ',' | ';' | '\'' | '"' | '(' | ')'));
+            let address = address.trim_end_matches('.');
+            if crate::record::value::is_email(address.as_bytes()) {
+                return Some(address);
+            }
+        }
+    }
+    None
+}
+
+/// The first text in quotes.
+pub fn quoted(text: &str) -> Option<&str> {
+    let open = text.find(['"', '\''])?;
+    // An apostrophe inside a word opens nothing.
+    if text[..open].ends_with(char::is_alphanumeric) {
+        return None;
+    }
+    let quote = &text[open..=open];
+    let (inner, _) = text[open + 1..].split_once(quote)?;
+    Some(inner.trim()).filter(|inner| !inner.is_empty())
+}
+
+/// What was done to an entity, as the activity of Entity Management (3004): from the type, else from the text.
+pub fn activity(audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
+    let verb = |text: &str| words(text).find_map(verb);
+    // The labelled tail is about the session, not about what was done.
+    let head = text.split(", Date:").next().unwrap_or_default();
+    verb(audit_type).or_else(|| verb(head))
+}
+
+fn verb(word: &str) -> Option<(u32, &'static str)> {
+    let is = |list: &[&str]| list.iter().any(|known| word.eq_ignore_ascii_case(known));
+    Some(if is(&["new", "create", "created", "creation", "add", "added"]) {
+        (1, "Create")
+    } else if is(&[
+        "search",
+        "searched",
+        "view",
+        "viewed",
+        "read",
+        "export",
+        "exports",
+        "exported",
+        "download",
+        "downloaded",
+        "accessed",
+    ]) {
+        (2, "Read")
+    } else if is(&[
+        "change",
+        "changed",
+        "changes",
+        "update",
+        "updated",
+        "edit",
+        "edited",
+        "modified",
+        "adjustment",
+        "adjustments",
+    ]) {
+        (3, "Update")
+    } else if is(&["delete", "deleted", "remove", "removed", "purged"]) {
+        (4, "Delete")
+    } else if is(&["moved"]) {
+        (5, "Move")
+    } else if is(&["enabled"]) {
+        (8, "Enable")
+    } else if is(&["disabled"]) {
+        (9, "Disable")
+    } else if is(&["activated"]) {
+        (10, "Activate")
+    } else if is(&["deactivated"]) {
+        (11, "Deactivate")
+    } else if is(&["suspended"]) {
+        (12, "Suspend")
+    } else if is(&["resumed"]) {
+        (13, "Resume")
+    } else {
+        return None;
+    })
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// What the type is about: `Existing Policy Changed` is about a `Policy`.
+pub fn entity(audit_type: &str) -> String {
+    const NOISE: [&str; 6] = ["Existing", "Completed", "Action", "Management", "Log", "Entry"];
+    let kept: Vec<&str> = audit_type
+        .split_whitespace()
+        .filter(|word| verb(word).is_none() && !NOISE.iter().any(|noise| word.eq_ignore_ascii_case(noise)))
+        .collect();
+    if kept.is_empty() { audit_type.to_owned() } else { kept.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_with_commas() {
+        let text = AuditText::parse(
+            "Failed authentication for a@example.com <A>, Date: 2021-10-11, Time: 18:17:30 BST, IP: 192.0.2.1, \
+             Application: Administration Console, Method: Cloud, 2FA: TOTP, Reason: Wrong password, try 2",
+        );
+        assert_eq!(text.ip, Some("192.0.2.1"));
+        assert_eq!(text.application, Some("Administration Console"));
+        assert_eq!(text.method, Some("Cloud"));
+        assert_eq!(text.two_factor, Some("TOTP"));
+        assert_eq!(text.reason, Some("Wrong password, try 2"));
+    }
+
+    #[test]
+    fn labels_with_blanks_line_feeds_and_none() {
+        let text = AuditText::parse(
+            "Changed by x<x> Date: 2021-10-11 Time: 16:39:17 +0100 IP: 192.0.2.1 Application: Console\nmore: here",
+        );
+        assert_eq!((text.ip, text.application), (Some("192.0.2.1"), Some("Console")));
+        let text = AuditText::parse("Sync done. Remote IP is 192.0.2.9. {\"a\": 1}");
+        assert_eq!(text.ip, Some("192.0.2.9"));
+        assert_eq!(AuditText::parse("VIP: no, Relocation: x"), AuditText::default());
+        assert_eq!(AuditText::parse("x, Time: 20:42:28+0000, IP: , Application: "), AuditText::default());
+    }
+
+    #[test]
+    fn what_was_done_to_what() {
+        for (audit_type, text, id, entity_name) in [
+            ("New Policy", "", Some(1), "Policy"),
+            ("Policy Deleted", "", Some(4), "Policy"),
+            ("Existing Archive Task Changed", "", Some(3), "Archive Task"),
+            ("Threat Intel Feed Download", "", Some(2), "Threat Intel Feed"),
+            ("Connectors Management", "Connector removed by x", Some(4), "Connectors"),
+            ("Completed Directory Sync", "All done, Date: 2021, Time: new", None, "Directory Sync"),
+            ("Action", "", None, "Action"),
+        ] {
+            assert_eq!(activity(audit_type, text).map(|found| found.0), id, "{audit_type}");
+            assert_eq!(entity(audit_type), entity_name);
+        }
+    }
+
+    #[test]
+    fn names_in_the_text() {
+        assert_eq!(subject_address("Password changed for <b@example.com>, by a@example.com"), Some("b@example.com"));
+        assert_eq!(subject_address("Searched for invoices"), None);
+        assert_eq!(quoted("Role \"Basic Administrator\" assigned"), Some("Basic Administrator"));
+        assert_eq!(quoted("Ann's role"), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
+
+use super::{
+    EventWriter, FINDING, Head, alert, feature,
+    parts::{EmailPaths, FILE_FIELDS},
+};
+use crate::{
+    kind::Kind,
+    record::{Field, nested, scan::Shape, set},
+};
+
+const PATHS: EmailPaths = EmailPaths {
+    from: "evidences.email.from",
+    to: "evidences.email.to",
+    subject: "evidences.email.subject",
+    message_uid: "evidences.email.message_uid",
+    file_name: "evidences.email.files.name",
+    url: "evidences.url.url_string",
+};
+
+/// What belongs to the evidence and has no attribute of its own: kept in its `data`. Those that hold a number or a
+/// truth as text become one.
+const DATA: [Field; 20] = [
+    Field::InternalUserName,
+    Field::NewDomain,
+    Field::ReplyMismatch,
+    Field::CustomNameMatch,
+    Field::CustomThreatDictionary,
+    Field::MimecastThreatDictionary,
+    Field::SimilarInternalDomain,
+    Field::SimilarMimecastExternalDomain,
+    Field::SimilarCustomExternalDomain,
+    Field::TaggedExternal,
+    Field::TaggedMalicious,
+    Field::CustomerIp,
+    Field::MimecastIp,
+    Field::ItemsDetected,
+    Field::Analysis,
+    Field::CredentialTheft,
+    Field::MonitoredDomainSource,
+    Field::SimilarDomain,
+    // Where there is no link that it could be the category of.
+    Field::UrlCategory,
+    Field::SenderDomainInternal,
+];
+
+const REASONS: [Field; 6] = [
+    Field::ScanResults,
+    Field::BlockReason,
+    Field::RejectionInfo,
+    Field::HoldReason,
+    Field::ReceiptErrors,
+    Field::DeliveryErrors,
+];
+
+pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
+    let kind = event.record.kind();
+    let malicious = event.record.peek(Field::TaggedMalicious).boolean() == Some(true);
+    let severity = if kind == Kind::ImpersonationProtect && !malicious { 2 } else { 4 };
+    let alert_key = alert::key(event);
+    event.head(severity);
+    event.action(true);
+    write_evidence(event);
+    write_finding(event, kind);
+    event.malware();
+    event.policy();
+    if event.record.has(Field::SpamScore) {
+        event.number("risk_score", Field::SpamScore);
+    }
+    event.text("risk_details", Field::SpamInfo);
+    event.text("status_code", Field::RejectionCode);
+    event.status_detail(&REASONS);
+    event.json.boolean("is_alert", true);
+    Head { class: FINDING.uid, severity, alert_key: Some(alert_key) }
+}
+
+fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {
+    let mark = event.json.open("finding_info");
+    if let Some(policy) = event.scalar(Field::PolicyDefinition) {
+        event.json.key("analytic");
+        event.json.raw("{\"name\":");
+        event.json.scalar_value(policy);
+        event.json.raw(",\"type\":\"Rule\",\"type_id\":1}");
+    }
+    let time = event.milliseconds();
+    event.json.integer("created_time", time);
+    event.json.text("title", feature(kind).as_bytes());
+    event.json.key("types");
+    event.json.raw("[");
+    event.json.string(kind.api2_type().unwrap_or_default().as_bytes());
+    event.json.raw("]");
+    event.json.key("uid");
+    event.json.digest(event.input.id);
+    event.json.close(mark);
+}
+
+/// One evidence with all there is, or none.
+fn write_evidence(event: &mut EventWriter<'_, '_>) {
+    let evidences = event.json.open_array("evidences");
+    let evidence = event.json.open_element();
+
+    let data = event.json.open("data");
+    write_data(event);
+    event.json.close(data);
+
+    const EMAIL: u128 = set(&[
+        Field::SenderHeader,
+        Field::SenderEnvelope,
+        Field::Recipients,
+        Field::Subject,
+        Field::MessageId,
+        Field::EmailSize,
+        Field::Attachments,
+    ]);
+    if event.record.has_any(EMAIL) {
+        let recipients = event.recipients();
+        let email = event.json.open("email");
+        // There is one place for a sender. The envelope's has it where the header's is not known.
+        let sender = event.header_sender().or_else(|| event.email_address(Field::SenderEnvelope));
+        event.email(sender, &recipients, &PATHS);
+        event.json.close(email);
+    }
+    event.file("file", "evidences.file.name", "evidences.file.hashes.value");
+    let url = event.json.open("url");
+    event.url(PATHS.url);
+    event.json.close(url);
+    let source = event.json.open("src_endpoint");
+    event.endpoint(&[Field::SenderIp, Field::SourceIp], "evidences.src_endpoint.ip", Some(Field::SenderDomain), None);
+    event.json.close(source);
+    let destination = event.json.open("dst_endpoint");
+    event.endpoint(&[Field::DestinationIp], "evidences.dst_endpoint.ip", None, Some(Field::Hostname));
+    event.json.close(destination);
+    // A version is what OCSF asks of `tls`, and something else than `tls` is what it asks of an evidence.
+    if event.json.out.last() != Some(&b'{')
+        && let Some(version) = event.scalar(Field::TlsVersion)
+    {
+        let tls = event.json.open("tls");
+        event.json.scalar("version", version);
+        event.text("cipher", Field::TlsCipher);
+        event.json.close(tls);
+    }
+    event.json.close(evidence);
+    event.json.close_array(evidences);
+}
+
+fn write_data(event: &mut EventWriter<'_, '_>) {
+    let has_url = event.record.peek(Field::Url).text().is_some();
+    for field in DATA {
+        if !event.record.has(field) || (field == Field::UrlCategory && has_url) {
+            continue;
+        }
+        let value = event.record.read(field);
+        event.json.key(field.name());
+        if let Some(truth) = value.boolean() {
+            event.json.raw(if truth { "true" } else { "false" });
+        } else if let Some(number) = value.integer() {
+            event.json.number(number);
+        } else if field == Field::Analysis
+            && let Some(analysis) = nested::unwrap(value, event.buffer)
+        {
+            nested::compact(analysis, event.json.out);
+        } else {
+            event.json.value(value);
+        }
+    }
+    // A file without a name is no file for OCSF; what is known of it is evidence all the same.
+    if event.record.peek(Field::FileName).text().is_none() {
+        for field in FILE_FIELDS {
+            if event.record.has(field) && event.record.peek(field).shape != Shape::Nested {
+                let value = event.record.read(field);
+                event.json.key(field.name());
+                event.json.value(value);
+            }
+        }
+    }
+}

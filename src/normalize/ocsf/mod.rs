@@ -1,0 +1,451 @@
+//! Records as OCSF 1.8.0 events (tables 4.3 to 4.5 of the normalization reference).
+//!
+//! The class depends on the kind of log alone, never on which optional fields happen to be there. What a class has no
+//! place for stands in `unmapped` under the dictionary's name; nothing is dropped.
+
+mod alert;
+mod audit;
+mod audit_text;
+mod email;
+mod finding;
+mod parts;
+pub mod values;
+
+use super::{Encoding, Origin, Settings, writer::Writer};
+use crate::{
+    chunk::{Digest, Timestamp},
+    kind::{Generation, Kind},
+    record::{Field, Record, Value, nested},
+};
+use values::{Verdict, action_caption, disposition_caption, severity_caption, verdict};
+
+/// What the head of an event says besides its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub class: u32,
+    pub severity: u8,
+    pub alert_key: Option<Digest>,
+}
+
+/// One record on its way.
+pub struct Input<'i, 'a> {
+    pub record: &'i Record<'a>,
+    pub origin: &'i Origin<'i>,
+    pub id: Digest,
+    pub time: Timestamp,
+    /// As the record has it, if it was understood.
+    pub original_time: Option<Value<'a>>,
+}
+
+/// An OCSF class.
+#[derive(Debug)]
+pub struct Class {
+    pub uid: u32,
+    pub name: &'static str,
+    pub category_uid: u8,
+    pub category: &'static str,
+}
+
+const EMAIL: Class = Class { uid: 4009, name: "Email Activity", category_uid: 4, category: "Network Activity" };
+const FINDING: Class = Class { uid: 2004, name: "Detection Finding", category_uid: 2, category: "Findings" };
+const BASE: Class = Class { uid: 0, name: "Base Event", category_uid: 0, category: "Uncategorized" };
+
+/// The class of a kind, its activity and the activity's caption. `None` for the audit log, where the type decides.
+fn class(kind: Kind) -> Option<(&'static Class, u32, &'static str)> {
+    Some(match kind {
+        Kind::Receipt => (&EMAIL, 2, "Receive"),
+        Kind::Process | Kind::Spam => (&EMAIL, 3, "Scan"),
+        Kind::Delivery => (&EMAIL, 1, "Send"),
+        Kind::Journal => (&EMAIL, 4, "Trace"),
+        Kind::Av
+        | Kind::AttachmentProtect
+        | Kind::UrlProtect
+        | Kind::ImpersonationProtect
+        | Kind::InternalEmailProtect => (&FINDING, 1, "Create"),
+        Kind::SiemOther => (&BASE, 0, "Unknown"),
+        Kind::Audit => return None,
+    })
+}
+
+/// The part of Mimecast's product that a kind is from: `metadata.product.feature.name`.
+const fn feature(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Receipt => "Message Receipt",
+        Kind::Process => "Message Processing",
+        Kind::Delivery => "Message Delivery",
+        Kind::Journal => "Journaling",
+        Kind::Spam => "Spam Detection",
+        Kind::Av => "Anti-Virus",
+        Kind::AttachmentProtect => "Attachment Protect",
+        Kind::UrlProtect => "URL Protect",
+        Kind::ImpersonationProtect => "Impersonation Protect",
+        Kind::InternalEmailProtect => "Internal Email Protect",
+        Kind::SiemOther => "Email Security",
+        Kind::Audit => "Audit",
+    }
+}
+
+/// Maps records. Holds what is the same for all of a source.
+#[derive(Debug)]
+pub struct Mapper {
+    id_scope: String,
+    tenant: String,
+    /// By kind: from the activity to the type.
+    heads: Vec<String>,
+    /// By kind: the product and the version.
+    products: Vec<String>,
+    provider: &'static str,
+    /// `"tags":[…]`, if the operator set any.
+    tags: Option<String>,
+    observables: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Mapper {
+    pub fn new(settings: &Settings) -> Self {
+        let tags: Vec<_> =
+            settings.fields.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
+        Self {
+            id_scope: settings.id_scope.clone(),
+            tenant: settings.tenant.clone(),
+            heads: Kind::ALL.iter().map(|kind| class(*kind).map_or_else(String::new, head)).collect(),
+            products: Kind::ALL.iter().map(|kind| product(*kind)).collect(),
+            provider: match settings.generation {
+                Generation::V1 => "Mimecast API 1.0",
+                Generation::V2 => "Mimecast API 2.0",
+            },
+            tags: (!tags.is_empty()).then(|| format!("\"tags\":{}", serde_json::Value::Array(tags))),
+            observables: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Appends one event, without a line feed.
+    pub fn write(&mut self, input: &Input<'_, '_>, out: &mut Vec<u8>) -> Head {
+        self.observables.clear();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut observables = std::mem::take(&mut self.observables);
+        let mut event = EventWriter {
+            mapper: self,
+            input,
+            record: input.record,
+            json: Writer { out },
+            observables: &mut observables,
+            buffer: &mut buffer,
+            security_control: false,
+            authenticated: Default::default(),
+        };
+        event.json.raw("{");
+        let head = match class(input.record.kind()) {
+            Some((class, ..)) if class.uid == EMAIL.uid => email::write(&mut event),
+            Some((class, ..)) if class.uid == FINDING.uid => finding::write(&mut event),
+            Some(_) => event.base(),
+            None => audit::write(&mut event),
+        };
+        event.observables();
+        event.unmapped();
+        event.metadata();
+        event.json.raw("}");
+        self.buffer = buffer;
+        self.observables = observables;
+        head
+    }
+}
+
+fn head((class, activity, caption): (&Class, u32, &str)) -> String {
+    let Class { uid, name, category_uid, category } = class;
+    let type_uid = uid * 100 + activity;
+    format!(
+        "\"activity_id\":{activity},\"activity_name\":\"{caption}\",\"category_name\":\"{category}\",\
+         \"category_uid\":{category_uid},\"class_name\":\"{name}\",\"class_uid\":{uid},\
+         \"type_name\":\"{name}: {caption}\",\"type_uid\":{type_uid}"
+    )
+}
+
+fn product(kind: Kind) -> String {
+    format!(
+        "\"product\":{{\"feature\":{{\"name\":\"{}\"}},\"name\":\"Mimecast Email Security\",\
+         \"vendor_name\":\"Mimecast\"}},\"version\":\"1.8.0\"",
+        feature(kind)
+    )
+}
+
+/// One event being written.
+struct EventWriter<'w, 'a> {
+    mapper: &'w Mapper,
+    input: &'w Input<'w, 'a>,
+    record: &'w Record<'a>,
+    json: Writer<'w>,
+    /// Elements of the array to come.
+    observables: &'w mut Vec<u8>,
+    /// For a `spamProcessingDetail` that has to be unwrapped.
+    buffer: &'w mut Vec<u8>,
+    /// Whether an attribute of that profile was written.
+    security_control: bool,
+    /// Which of `email_auth` came out of `spamProcessingDetail`.
+    authenticated: [bool; parts::CHECKS.len()],
+}
+
+/// The types of observables (4.5).
+mod observable {
+    pub const IP_ADDRESS: i64 = 2;
+    pub const USER_NAME: i64 = 4;
+    pub const EMAIL_ADDRESS: i64 = 5;
+    pub const URL: i64 = 6;
+    pub const FILE_NAME: i64 = 7;
+    pub const HASH: i64 = 8;
+    pub const SUBJECT: i64 = 40;
+    pub const MESSAGE_UID: i64 = 42;
+}
+
+impl<'a> EventWriter<'_, 'a> {
+    /// Class, activity, severity, time.
+    fn head(&mut self, severity: u8) {
+        let head = &self.mapper.heads[self.record.kind() as usize];
+        self.json.members(head);
+        self.severity_and_time(severity);
+    }
+
+    fn severity_and_time(&mut self, severity: u8) {
+        self.json.raw(",\"severity\":\"");
+        self.json.raw(severity_caption(severity));
+        self.json.raw("\"");
+        self.json.integer("severity_id", i64::from(severity));
+        self.json.integer("time", self.milliseconds());
+    }
+
+    fn milliseconds(&self) -> i64 {
+        (self.input.time / 1_000_000) as i64
+    }
+
+    /// A scalar that the field holds; a value of another shape stays unread.
+    fn scalar(&self, field: Field) -> Option<Value<'a>> {
+        self.take(field, |value| value.text().map(|_| value))
+    }
+
+    fn integer(&self, field: Field) -> Option<i64> {
+        self.take(field, |value| value.integer())
+    }
+
+    /// What `parse` makes of the field. If it makes nothing of it, the field stays unread.
+    fn take<T>(&self, field: Field, parse: impl FnOnce(Value<'a>) -> Option<T>) -> Option<T> {
+        if !self.record.has(field) {
+            return None;
+        }
+        let parsed = parse(self.record.peek(field));
+        if parsed.is_some() {
+            self.record.read(field);
+        }
+        parsed
+    }
+
+    /// Writes a scalar of the record as text, if there is one.
+    fn text(&mut self, key: &str, field: Field) {
+        if let Some(value) = self.scalar(field) {
+            self.json.scalar(key, value);
+        }
+    }
+
+    fn number(&mut self, key: &str, field: Field) {
+        if let Some(value) = self.integer(field) {
+            self.json.integer(key, value);
+        }
+    }
+
+    /// What the record's action means; for a decision only.
+    fn verdict(&self, finding: bool) -> Option<Verdict> {
+        self.record.peek(Field::Action).text().and_then(|action| verdict(action, finding))
+    }
+
+    /// `action` and `disposition`, by the table; Mimecast's own word where the table has none.
+    fn action(&mut self, finding: bool) {
+        let Some(action) = self.scalar(Field::Action) else { return };
+        self.security_control = true;
+        match verdict(action.bytes, finding) {
+            Some(Verdict { action_id, disposition_id }) => {
+                self.json.integer("action_id", action_id);
+                self.json.text("action", action_caption(action_id).as_bytes());
+                self.json.integer("disposition_id", disposition_id);
+                self.json.text("disposition", disposition_caption(disposition_id).as_bytes());
+            }
+            None => {
+                self.json.integer("action_id", 99);
+                self.json.scalar("action", action);
+                self.json.integer("disposition_id", 99);
+                self.json.scalar("disposition", action);
+            }
+        }
+    }
+
+    /// The reasons that the record gives, each once.
+    fn status_detail(&mut self, fields: &[Field]) {
+        let mut written: [&[u8]; 8] = [&[]; 8];
+        let mut count = 0;
+        for field in fields {
+            let Some(value) = self.scalar(*field) else { continue };
+            if written[..count].contains(&value.bytes) {
+                continue;
+            }
+            if count == 0 {
+                self.json.scalar("status_detail", value);
+            } else {
+                // Into the string just closed.
+                self.json.out.pop();
+                self.json.raw("; ");
+                let quote = self.json.out.len();
+                self.json.scalar_value(value);
+                self.json.out.remove(quote);
+            }
+            written[count] = value.bytes;
+            count += 1;
+        }
+    }
+
+    /// Notes a value by which events are searched for. `name` is the path of the attribute that holds it.
+    fn observe(&mut self, type_id: i64, name: &str, value: Value<'_>) {
+        let mut json = Writer { out: self.observables };
+        let element = json.open_element();
+        json.text("name", name.as_bytes());
+        json.integer("type_id", type_id);
+        json.scalar("value", value);
+        json.close(element);
+    }
+
+    fn observables(&mut self) {
+        if !self.observables.is_empty() {
+            self.json.key("observables");
+            self.json.raw("[");
+            self.json.out.extend_from_slice(self.observables);
+            self.json.raw("]");
+        }
+    }
+
+    /// A record of an unknown type: kept whole, as a Base Event.
+    fn base(&mut self) -> Head {
+        self.head(1);
+        Head { class: BASE.uid, severity: 1, alert_key: None }
+    }
+
+    /// `metadata`; the last to be written, since it names the profiles that were used.
+    fn metadata(&mut self) {
+        let kind = self.record.kind();
+        let mark = self.json.open("metadata");
+        if let Some(uid) = self.scalar(Field::AggregateId) {
+            self.json.scalar("correlation_uid", uid);
+        }
+        if kind == Kind::Audit {
+            self.audit_metadata();
+        } else {
+            self.siem_metadata(kind);
+        }
+        self.json.text(
+            "log_format",
+            match self.input.origin.encoding {
+                Encoding::Json => b"JSON",
+                Encoding::KeyValue => b"key_value",
+            },
+        );
+        self.json.text("log_provider", self.mapper.provider.as_bytes());
+        self.json.text("log_source", self.input.origin.stream.as_bytes());
+        if let Some(time) = self.input.original_time {
+            self.json.scalar("original_time", time);
+        }
+        let product = &self.mapper.products[kind as usize];
+        self.json.members(product);
+        if self.security_control {
+            self.json.members("\"profiles\":[\"security_control\"]");
+        }
+        if let Some(tags) = &self.mapper.tags {
+            self.json.members(tags);
+        }
+        match self.scalar(Field::AccountId) {
+            Some(account) => self.json.scalar("tenant_uid", account),
+            None => self.json.text("tenant_uid", self.mapper.tenant.as_bytes()),
+        }
+        self.json.key("uid");
+        self.json.digest(self.input.id);
+        self.json.close(mark);
+    }
+
+    /// `event_code` is `type/subtype`.
+    fn siem_metadata(&mut self, kind: Kind) {
+        let own = self.scalar(Field::Type);
+        match own {
+            Some(own) => self.json.scalar("log_name", own),
+            None => self.json.text("log_name", kind.api2_type().unwrap_or("unknown").as_bytes()),
+        }
+        if let Some(subtype) = self.scalar(Field::Subtype) {
+            self.json.key("event_code");
+            match own {
+                Some(own) => self.json.scalar_value(own),
+                None => self.json.string(kind.api2_type().unwrap_or("unknown").as_bytes()),
+            }
+            self.json.out.pop();
+            self.json.raw("/");
+            let quote = self.json.out.len();
+            self.json.scalar_value(subtype);
+            self.json.out.remove(quote);
+        } else if let Some(own) = own {
+            self.json.scalar("event_code", own);
+        } else if let Some(name) = kind.api2_type() {
+            self.json.text("event_code", name.as_bytes());
+        }
+        self.text("original_event_uid", Field::ProcessingId);
+    }
+
+    /// Everything that found no other place.
+    fn unmapped(&mut self) {
+        // What `metadata` is going to take is not left over.
+        let later: &[Field] = match self.record.kind() {
+            Kind::Audit => &[Field::AggregateId, Field::AccountId, Field::Id, Field::AuditType, Field::Category],
+            _ => &[Field::AggregateId, Field::AccountId, Field::Type, Field::Subtype, Field::ProcessingId],
+        };
+        for field in later {
+            self.scalar(*field);
+        }
+        let mark = self.json.open("unmapped");
+        if self.authenticated.contains(&true) {
+            self.rest_of_spam_detail();
+        }
+        for (field, value) in self.record.unread() {
+            self.json.key(field.name());
+            self.json.value(value);
+        }
+        for (name, value) in self.record.extras() {
+            self.json.any_key(name);
+            self.json.value(value);
+        }
+        self.json.close(mark);
+    }
+
+    /// `spamProcessingDetail` without what went to `email_auth`.
+    fn rest_of_spam_detail(&mut self) {
+        let detail = self.record.read(Field::SpamProcessingDetail);
+        let Some(detail) = nested::unwrap(detail, self.buffer) else { return };
+        let mark = self.json.open(Field::SpamProcessingDetail.name());
+        nested::each(detail, |name, value| {
+            let check = parts::CHECKS.iter().position(|check| check.as_bytes() == name);
+            if check.is_some_and(|check| self.authenticated[check]) {
+                let check = self.json.open(parts::CHECKS[check.unwrap_or_default()]);
+                nested::each(value.bytes, |name, value| {
+                    if name != b"info" {
+                        raw_member(&mut self.json, name, value);
+                    }
+                });
+                self.json.close(check);
+            } else {
+                raw_member(&mut self.json, name, value);
+            }
+        });
+        self.json.close(mark);
+    }
+}
+
+/// A member of an object inside the record: its key is as it was written, escapes and all.
+fn raw_member(json: &mut Writer<'_>, name: &[u8], value: Value<'_>) {
+    json.separate();
+    json.out.push(b'"');
+    json.out.extend_from_slice(name);
+    json.out.extend_from_slice(b"\":");
+    json.value(value);
+}

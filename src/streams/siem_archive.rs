@@ -1,0 +1,561 @@
+//! SIEM logs of API 1.0: a chain of archives, each with files of several types (sections 4 and 9.3 of the API reference).
+//!
+//! An answer's header names the token of the next one. The position keeps the token that fetched the archive in hand until
+//! every member of it is done.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Source;
+use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
+use super::pull::Pull;
+use super::read::records::Records;
+use super::read::zip::{Entry, Zip};
+use super::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
+use crate::api::logs::{Empty, LOGS, body, empty, file_name, is_file};
+use crate::api::{Answer, Call, Content};
+use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::config::HOUR;
+use crate::describe::{SIEM_RETENTION, Stream};
+use crate::kind::Kind;
+use crate::normalize::{Occurrences, Origin, Source as Log};
+
+/// An archive that breaks off at the same record so often is reported and passed.
+const TRIES: u32 = 3;
+
+/// Empty answers with a new token in a row before the source waits for the next interval.
+const EMPTY_ANSWERS: u32 = 100;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    /// Fetches the archive in hand; none for the oldest that the vendor has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Only records of `[since, until)` are wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Finished members of the archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    done: Vec<Hash>,
+    /// The member that is being read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileMark>,
+    /// How often the archive broke off, and how far it had been read then.
+    tries: u32,
+    broken: (u64, u64),
+    /// The newest event's time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<Timestamp>,
+    /// When the vendor last answered, within an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polled: Option<Timestamp>,
+}
+
+pub struct SiemArchive {
+    state: State,
+    start: Option<Start>,
+    archive: Option<Archive>,
+    empty_answers: u32,
+}
+
+/// The answer that is being read.
+struct Archive {
+    content: Files,
+    /// The token of the answer after it.
+    next: Option<String>,
+    at: String,
+    member: Option<Member>,
+    /// How often a name was met: two members may share one.
+    names: BTreeMap<u64, u32>,
+    met_current: bool,
+}
+
+enum Files {
+    Zip(Zip),
+    /// One file, not in an archive: its name, until it is opened.
+    Plain(Option<String>, Box<dyn Pieces>),
+}
+
+struct Member {
+    name: String,
+    hash: u64,
+    /// Done before: it is only passed over.
+    passed: bool,
+    kind: Option<Kind>,
+    fallback_time: Option<Timestamp>,
+    records: Records,
+    index: u64,
+    occurrences: Occurrences,
+    error: Option<ReadError>,
+    ended: bool,
+}
+
+enum Step {
+    On,
+    Stop(Next),
+}
+
+impl SiemArchive {
+    pub fn open(start: Start) -> Result<Self, Fault> {
+        let state = match &start {
+            Start::After(position) => position::read(Stream::SiemArchive.name(), position)?,
+            _ => State::default(),
+        };
+        Ok(Self { state, start: Some(start), archive: None, empty_answers: 0 })
+    }
+
+    fn ask(&mut self, pull: &mut Pull<'_>) -> Result<Step, Fault> {
+        let mut again = true;
+        let (mut answer, begin) = loop {
+            let content = Content::Json(body(self.state.token.as_deref()));
+            let result = pull.call(&Call { endpoint: &LOGS, content }).and_then(|mut answer| {
+                let begin = answer.begin(pull.config)?;
+                if is_file(&answer.headers, &begin) {
+                    return Ok((answer, Ok(begin)));
+                }
+                // No file: the end, or an error that says 200.
+                let text = answer.json_after(begin, pull.config, &LOGS, pull.effects)?;
+                Ok((answer, Err(text)))
+            });
+            match result {
+                Ok(result) => break result,
+                Err(failure) if failure.has("err_developer_key") && again => again = false,
+                Err(failure) if self.state.token.is_some() && failure.may_be_the_token() => {
+                    return self.token_refused(pull).map(|()| Step::On);
+                }
+                Err(failure) => return Err(failure.fault),
+            }
+        };
+        let next =
+            answer.headers.get("mc-siem-token").map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
+        if next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
+            let message = format!("{} answered a token of more than 8 KiB", answer.at);
+            return Err(Fault::new(FaultClass::Protocol, "token-too-long", message));
+        }
+        if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
+            self.state.polled = Some(pull.now);
+        }
+        match begin {
+            Ok(begin) => {
+                self.archive = Some(Archive::new(&mut answer, begin, next));
+                Ok(Step::On)
+            }
+            Err(text) => {
+                let Empty { last, rows } = empty(&text);
+                if rows {
+                    // Never seen, but rows are rows: a file without a name.
+                    self.archive = Some(Archive::of_text(&answer, text, next));
+                    return Ok(Step::On);
+                }
+                // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
+                let advanced = self.advance(pull, next);
+                self.empty_answers += 1;
+                if advanced && !last && self.empty_answers < EMPTY_ANSWERS {
+                    return Ok(Step::On);
+                }
+                self.empty_answers = 0;
+                Ok(Step::Stop(Next::CaughtUp))
+            }
+        }
+    }
+
+    /// On to the next token, if it is another one.
+    fn advance(&mut self, pull: &mut Pull<'_>, next: Option<String>) -> bool {
+        let Some(token) = next.filter(|token| self.state.token.as_ref() != Some(token)) else {
+            return false;
+        };
+        pull.moved = true;
+        self.state.token = Some(token);
+        self.state.done.clear();
+        self.state.file = None;
+        (self.state.tries, self.state.broken) = (0, (0, 0));
+        true
+    }
+
+    /// The vendor no longer takes the token: from its oldest file on, and what comes again is dropped by the host. Nothing
+    /// is lost as long as the own time mark lies within the retention.
+    fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        if self.state.mark.or(self.state.since).is_some_and(|mark| mark < oldest) {
+            return Err(Fault::new(
+                FaultClass::PositionLost,
+                "token-refused",
+                "Mimecast refuses the token of siem, and what was read last is older than the 7 days that it keeps",
+            )
+            .status(400)
+            .hint("The stream goes on as `on_position_lost` says"));
+        }
+        self.state.token = None;
+        self.state.done.clear();
+        self.state.file = None;
+        Ok(())
+    }
+
+    /// Opens the next member, or turns to the next archive behind the last one.
+    fn next_member(&mut self, pull: &mut Pull<'_>) -> Step {
+        let Some(archive) = &mut self.archive else {
+            return Step::On;
+        };
+        let name = match &mut archive.content {
+            Files::Plain(name, _) => match name.take() {
+                Some(name) => Some(name),
+                None => return self.turn(pull),
+            },
+            Files::Zip(zip) => match zip.next_entry() {
+                Ok(Some(Entry::Member(name))) => Some(name),
+                Ok(Some(Entry::Unreadable(name, reason))) => {
+                    let hash = archive.hash(&name);
+                    if !self.state.done.contains(&Hash(hash)) {
+                        pull.malformed(format!("member \"{}\" of an archive: {reason}", shown(&name)), &[], None);
+                        self.state.done.push(Hash(hash));
+                    }
+                    return Step::On;
+                }
+                Ok(None) => return self.turn(pull),
+                Err(error) => return self.broken(pull, &error, None),
+            },
+        };
+        let name = name.unwrap_or_default();
+        let hash = archive.hash(&name);
+        let passed = self.state.done.contains(&Hash(hash));
+        let current = self.state.file.as_ref().filter(|mark| mark.hash.0 == hash);
+        archive.met_current |= current.is_some();
+        let (last, count) = current.map_or((None, 0), |mark| (mark.last.map(|id| id.0), mark.count));
+        archive.member = Some(Member {
+            hash,
+            passed,
+            kind: Kind::from_file_name(&name),
+            fallback_time: stamp(&name),
+            name,
+            records: Records::new(),
+            index: 0,
+            occurrences: Occurrences::Adjacent { last, count },
+            error: None,
+            ended: false,
+        });
+        Step::On
+    }
+
+    /// The archive is done.
+    fn turn(&mut self, pull: &mut Pull<'_>) -> Step {
+        let Some(archive) = self.archive.take() else {
+            return Step::On;
+        };
+        if let Some(mark) = self.state.file.take().filter(|mark| mark.index > 0 && !archive.met_current) {
+            pull.gap(
+                format!("siem: the rest of a file after {} records", mark.index),
+                None,
+                None,
+                "Mimecast no longer serves the file in the archive where it was",
+            );
+        }
+        self.empty_answers = if archive.names.is_empty() { self.empty_answers + 1 } else { 0 };
+        if self.advance(pull, archive.next) && self.empty_answers < EMPTY_ANSWERS {
+            return Step::On;
+        }
+        self.empty_answers = 0;
+        Step::Stop(Next::CaughtUp)
+    }
+
+    fn read(&mut self, pull: &mut Pull<'_>) -> Step {
+        let Some(archive) = &mut self.archive else {
+            return Step::On;
+        };
+        let Some(member) = &mut archive.member else {
+            return Step::On;
+        };
+        loop {
+            member.records.settle();
+            let encoding = member.records.encoding();
+            let origin = Origin {
+                source: Log::Siem,
+                stream: Stream::SiemArchive.name(),
+                kind: member.kind,
+                encoding,
+                fallback_time: member.fallback_time,
+            };
+            if member.passed {
+                member.records = Records::new();
+            }
+            while let Some(cut) = member.records.next() {
+                let mark = current(&mut self.state.file, member.hash);
+                member.index += 1;
+                if member.index <= mark.index {
+                    pull.tick();
+                } else {
+                    match cut {
+                        Cut::Record(bytes) => {
+                            pull.record(bytes, &origin, &mut member.occurrences);
+                        }
+                        Cut::TooLong { head, size } => pull.malformed("a record of more than 1 MiB", head, Some(size)),
+                    }
+                    mark.index = member.index;
+                }
+                if pull.full() {
+                    return Step::Stop(Next::More);
+                }
+            }
+            if member.ended {
+                return self.member_done(pull, None);
+            }
+            if let Some(error) = member.error.take() {
+                return match error {
+                    ReadError::Corrupt(what) if matches!(archive.content, Files::Zip(_)) => {
+                        self.member_done(pull, Some(what))
+                    }
+                    error => {
+                        let rest = std::mem::take(member.records.room());
+                        self.broken(pull, &error, Some(rest))
+                    }
+                };
+            }
+            pull.check_clock();
+            if pull.full() {
+                return Step::Stop(Next::More);
+            }
+            let room = member.records.room();
+            let filled = match &mut archive.content {
+                Files::Zip(zip) => zip.fill(room),
+                Files::Plain(_, pieces) => pieces.fill(room),
+            };
+            match filled {
+                Ok(true) => {}
+                Ok(false) => {
+                    member.records.finish();
+                    member.ended = true;
+                }
+                Err(error) => member.error = Some(error),
+            }
+        }
+    }
+
+    /// A member was read to its end, or as far as it was good: the rest of it is told, and the archive goes on (Q32).
+    fn member_done(&mut self, pull: &mut Pull<'_>, damage: Option<&'static str>) -> Step {
+        let Some(mut member) = self.archive.as_mut().and_then(|archive| archive.member.take()) else {
+            return Step::On;
+        };
+        if member.passed {
+            return Step::On;
+        }
+        if let Some(what) = damage {
+            let reason = format!(
+                "member \"{}\" of an archive is damaged ({what}) after {} records",
+                shown(&member.name),
+                member.index
+            );
+            pull.malformed(reason, member.records.room(), None);
+        }
+        pull.moved = true;
+        self.state.done.push(Hash(member.hash));
+        self.state.file = self.state.file.take().filter(|mark| mark.hash.0 != member.hash);
+        Step::On
+    }
+
+    /// The answer broke off: fetch it again, and at last report and pass it.
+    fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError, rest: Option<Vec<u8>>) -> Step {
+        let Some(archive) = self.archive.take() else {
+            return Step::On;
+        };
+        let index = self.state.file.as_ref().map_or(0, |mark| mark.index);
+        let progress = (self.state.done.len() as u64, index);
+        if progress > self.state.broken {
+            self.state.tries = 0;
+        }
+        self.state.broken = progress;
+        self.state.tries += 1;
+        if self.state.tries <= TRIES {
+            let wait = 500 << self.state.tries;
+            return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
+        }
+        let reason = format!(
+            "an archive of {}: {error} after {} members and {index} records of the next, {} times; the rest of it is passed",
+            archive.at, progress.0, self.state.tries
+        );
+        pull.malformed(reason, &rest.unwrap_or_default(), None);
+        self.state.file = None;
+        if self.advance(pull, archive.next) {
+            return Step::On;
+        }
+        // Without another token the same answer comes again at the next interval.
+        (self.state.tries, self.state.broken) = (0, (0, 0));
+        Step::Stop(Next::CaughtUp)
+    }
+}
+
+/// The mark of the member that is being read.
+fn current(file: &mut Option<FileMark>, hash: u64) -> &mut FileMark {
+    if file.as_ref().is_some_and(|mark| mark.hash.0 != hash) {
+        *file = None;
+    }
+    file.get_or_insert_with(|| FileMark::new(hash))
+}
+
+impl Archive {
+    fn new(answer: &mut Answer, begin: Vec<u8>, next: Option<String>) -> Self {
+        let zip = begin.starts_with(b"PK");
+        let name = file_name(&answer.headers).unwrap_or_default();
+        let body = std::mem::replace(&mut answer.body, Box::new(Nothing));
+        let source = Box::new(Begun { begin, rest: BodyPieces(body) });
+        let content =
+            if zip { Files::Zip(Zip::new(source)) } else { Files::Plain(Some(name), inflate::decode(source)) };
+        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
+    }
+
+    fn of_text(answer: &Answer, text: Vec<u8>, next: Option<String>) -> Self {
+        let source = Box::new(Begun { begin: text, rest: BodyPieces(Box::new(Nothing)) });
+        let content = Files::Plain(Some(String::new()), source);
+        Self { content, next, at: answer.at.clone(), member: None, names: BTreeMap::new(), met_current: false }
+    }
+
+    /// Identity of a member within its archive: its name, and for the second one of a name its number.
+    fn hash(&mut self, name: &str) -> u64 {
+        let hash = position::hash(name.as_bytes());
+        let count = self.names.entry(hash).or_insert(0);
+        *count += 1;
+        if *count == 1 { hash } else { position::hash(format!("{name}\n{count}").as_bytes()) }
+    }
+}
+
+/// A body whose first bytes were already read.
+struct Begun {
+    begin: Vec<u8>,
+    rest: BodyPieces,
+}
+
+impl Pieces for Begun {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        if self.begin.is_empty() {
+            return self.rest.fill(out);
+        }
+        out.append(&mut self.begin);
+        Ok(true)
+    }
+}
+
+struct Nothing;
+
+impl crate::effects::Body for Nothing {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, crate::effects::TransportError> {
+        Ok(None)
+    }
+}
+
+/// A member's name as it may be printed.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// The time in a file's name: `receipt_20250301081600000.json`, UTC (section 4.4).
+fn stamp(name: &str) -> Option<Timestamp> {
+    let stem = name.rsplit(['/', '\\']).next()?.split('.').next()?;
+    let digits = stem.rsplit('_').next().filter(|part| part.len() >= 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
+    let time = chrono::NaiveDateTime::parse_from_str(&digits[..14], "%Y%m%d%H%M%S").ok()?.and_utc();
+    let milliseconds = digits.get(14..17).and_then(|ms| ms.parse::<u64>().ok()).unwrap_or(0);
+    Some(u64::try_from(time.timestamp()).ok()? * 1_000_000_000 + milliseconds * 1_000_000)
+}
+
+impl Source for SiemArchive {
+    fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        let name = Stream::SiemArchive.name();
+        let lost_mark = |position: &[u8]| {
+            let state: State = position::read(name, position).ok()?;
+            state.mark.or(state.since)
+        };
+        let state = &mut self.state;
+        match self.start.take() {
+            None => {}
+            // There is no way to ask for a time: the oldest archive comes first, and what is too old is left out.
+            Some(Start::Configured) => {
+                let start = pull.config.start_at.resolve(pull.now);
+                state.since = (start > oldest).then_some(start);
+            }
+            Some(Start::After(_)) => {
+                let let_go = state.polled.filter(|polled| *polled < oldest);
+                if let_go.is_some() {
+                    pull.gap(
+                        name,
+                        let_go,
+                        Some(oldest),
+                        "the stream was not read for longer than the 7 days that Mimecast keeps it",
+                    );
+                }
+            }
+            Some(Start::Oldest(lost)) => {
+                if let Some(position) = lost {
+                    let mark = lost_mark(&position);
+                    if mark.is_none_or(|mark| mark < oldest) {
+                        pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
+                    }
+                }
+            }
+            Some(Start::Now(lost)) => {
+                state.since = Some(pull.now);
+                if let Some(position) = lost {
+                    pull.gap(
+                        name,
+                        lost_mark(&position),
+                        Some(pull.now),
+                        "the position was lost, and the stream goes on at the present",
+                    );
+                }
+            }
+            Some(Start::Span(begin, end)) => {
+                (state.since, state.until) = (Some(begin), Some(end));
+                if begin < oldest {
+                    pull.gap(name, Some(begin), Some(oldest.min(end)), "Mimecast keeps 7 days");
+                }
+            }
+        }
+        (pull.since, pull.until) = (self.state.since, self.state.until);
+        Ok(())
+    }
+
+    fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
+        let result = self.run(pull);
+        self.state.mark = self.state.mark.max(pull.newest);
+        result
+    }
+
+    fn position(&self) -> Vec<u8> {
+        let mut state = self.state.clone();
+        state.done = bounded(&self.state.done).to_vec();
+        let member = self.archive.as_ref().and_then(|archive| archive.member.as_ref());
+        if let (Some(mark), Some(member)) = (&mut state.file, member)
+            && mark.hash.0 == member.hash
+            && let Occurrences::Adjacent { last, count } = &member.occurrences
+        {
+            (mark.last, mark.count) = (last.map(Id), *count);
+        }
+        position::write(Stream::SiemArchive.name(), &state)
+    }
+}
+
+impl SiemArchive {
+    fn run(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
+        loop {
+            let step = match &self.archive {
+                Some(archive) if archive.member.is_some() => self.read(pull),
+                Some(_) => self.next_member(pull),
+                None => {
+                    if let Err(next) = pull.may_request() {
+                        return Ok(next);
+                    }
+                    self.ask(pull)?
+                }
+            };
+            match step {
+                Step::Stop(next) => return Ok(next),
+                Step::On if pull.full() => return Ok(Next::More),
+                Step::On => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

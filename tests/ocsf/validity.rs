@@ -1,0 +1,102 @@
+//! The schema judge, over every record that there is.
+
+use mimecast_source::kind::{Generation, Kind};
+use serde_json::{Value, json};
+
+use crate::{audit, event, events, judge, normalize, records, siem};
+
+fn assert_valid(shared: &std::path::Path, event: &Value) {
+    let complaints = judge::complaints(shared, event);
+    assert!(complaints.is_empty(), "{complaints:#?}\n{event:#}");
+}
+
+#[test]
+fn every_made_up_record_is_valid() {
+    let Some(shared) = judge::shared() else { return };
+    for (kind, record) in records::api2(&shared) {
+        let (head, body) = event(Generation::V2, &siem(None), &Value::Object(record));
+        assert_eq!(head.kind, kind as u32);
+        assert_valid(&shared, &body);
+    }
+    for (kind, record) in records::api1() {
+        for told in [Some(kind), None] {
+            let (head, body) = event(Generation::V1, &siem(told), &Value::Object(record.clone()));
+            assert_eq!(head.kind, kind as u32, "{kind:?}");
+            assert_eq!(head.time, 1_740_816_902_000_000_000);
+            assert_valid(&shared, &body);
+        }
+    }
+    for record in records::audit() {
+        let (head, body) = event(Generation::V2, &audit(), &Value::Object(record));
+        assert_eq!(head.kind, Kind::Audit as u32);
+        assert_valid(&shared, &body);
+    }
+}
+
+#[test]
+fn every_field_of_either_generation_in_every_kind_is_valid() {
+    let Some(shared) = judge::shared() else { return };
+    let streams = records::dictionary(&shared);
+    let mut all2: Vec<String> =
+        streams.iter().filter(|((_, stream), _)| stream.starts_with("siem/")).flat_map(|(_, f)| f.clone()).collect();
+    all2.retain(|field| !["type", "eventType"].contains(&field.as_str()));
+    let all1 = &streams[&("1.0".to_owned(), "siem".to_owned())];
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Audit) {
+        let (head, body) = event(Generation::V2, &siem(Some(kind)), &Value::Object(records::record(&all2)));
+        assert_eq!(head.kind, kind as u32);
+        assert_valid(&shared, &body);
+        let (_, body) = event(Generation::V1, &siem(Some(kind)), &Value::Object(records::record(all1)));
+        assert_valid(&shared, &body);
+    }
+}
+
+#[test]
+fn every_public_sample_is_valid() {
+    let Some(shared) = judge::shared() else { return };
+    let path = shared.join("samples/elastic-v2/siem_logs/test-siem-v2-logs.log");
+    let Ok(text) = std::fs::read(path) else { return println!("skipped: no samples") };
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let chunk = normalize(Generation::V2, &siem(None), &lines);
+    assert_eq!(chunk.malformed, []);
+    for (_, body) in events(&chunk) {
+        assert_valid(&shared, &body);
+    }
+    println!("{} samples are valid", lines.len());
+}
+
+#[test]
+fn a_record_without_any_address_is_an_email_to_nobody() {
+    let Some(shared) = judge::shared() else { return };
+    for kind in [Kind::Receipt, Kind::Process, Kind::Delivery, Kind::Journal, Kind::Spam] {
+        let (_, body) = event(Generation::V2, &siem(Some(kind)), &json!({"timestamp": 1_740_816_902_123_i64}));
+        assert_eq!(body["email"]["to"], json!([]));
+        assert_eq!(body["direction_id"], 0);
+        assert_valid(&shared, &body);
+    }
+}
+
+/// A judge that accepts everything would prove nothing.
+#[test]
+fn the_judge_refuses_what_is_wrong() {
+    let Some(shared) = judge::shared() else { return };
+    let record = records::api2(&shared).into_iter().find(|(kind, _)| *kind == Kind::Receipt).expect("a receipt").1;
+    let (_, good) = event(Generation::V2, &siem(None), &Value::Object(record));
+    assert_valid(&shared, &good);
+    let mutations: [fn(&mut Value); 10] = [
+        |event| event["no_such_attribute"] = json!(1),
+        |event| event["severity_id"] = json!(42),
+        |event| drop(event.as_object_mut().and_then(|event| event.remove("email"))),
+        |event| event["type_uid"] = json!(400_901),
+        |event| event["from"] = json!("<>"),
+        |event| event["time"] = json!("yesterday"),
+        |event| event["email"] = json!({"subject": "x"}),
+        |event| event["src_endpoint"]["ip"] = json!("Internal IP"),
+        |event| event["severity"] = json!("Fatal"),
+        |event| drop(event["metadata"].as_object_mut().and_then(|metadata| metadata.remove("profiles"))),
+    ];
+    for (number, mutate) in mutations.into_iter().enumerate() {
+        let mut bad = good.clone();
+        mutate(&mut bad);
+        assert!(!judge::complaints(&shared, &bad).is_empty(), "mutation {number} was accepted");
+    }
+}
