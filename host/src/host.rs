@@ -123,8 +123,7 @@ impl Host {
         let mut guest = self.component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
-        let context =
-            Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
+        let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
         let (component, settings) = (self.component.clone(), source.settings.clone());
         let running = Arc::new(ComponentSource { component, context, settings });
         Ok(Planned { config: source.clone(), plan, source: running })
@@ -144,7 +143,14 @@ impl Host {
             attached.push(Attached { id: sink.id.clone(), inputs: sink.inputs.clone(), sink: built });
         }
         let factor = host.options.quota_factor.max(1);
-        let quotas: Vec<_> = host.component.descriptor().quotas.iter().cloned().map(|quota| sandbox::Quota { window_ms: quota.window_ms / factor, ..quota }).collect();
+        let quotas: Vec<_> = host
+            .component
+            .descriptor()
+            .quotas
+            .iter()
+            .cloned()
+            .map(|quota| sandbox::Quota { window_ms: quota.window_ms / factor, ..quota })
+            .collect();
         let sources = planned
             .into_iter()
             .map(|planned| Ready {
@@ -250,12 +256,7 @@ impl Running {
                 let interval = Duration::from_millis(stream.interval_ms.into());
                 let worker = Worker::new(
                     Arc::clone(&account),
-                    Surroundings {
-                        clock,
-                        random: random.fork(),
-                        storage: Arc::clone(&storage),
-                        stop: stopped.clone(),
-                    },
+                    Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), stop: stopped.clone() },
                     stream.clone(),
                     Schedule::new(&account.id, &stream.name, interval, total, now),
                     Memory::new(config.max_in_flight_bytes, Arc::clone(&host), in_flight_bytes),

@@ -1,65 +1,77 @@
 //! `tributary run`: collects until it is told to stop.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::exit;
-use crate::{Host, Options, Running, StartError, config};
+use super::{Run, exit};
+use crate::config;
+use crate::state::StateError;
+use crate::{Host, Options, Running, StartError};
 
-/// Collects what the file at `path` configures. SIGTERM or SIGINT drains and stops; a second one stops at once.
-pub async fn run(path: &Path) -> ExitCode {
+/// Collects what the file at `path` configures, and returns the exit code. SIGTERM or SIGINT drains and stops; a second
+/// one stops at once.
+pub async fn run(path: &Path, arguments: &Run) -> u8 {
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
-        Err(error) => return exit::refused(exit::CONFIG, &error),
+        Err(error) => return refused(exit::CONFIGURATION, &error),
     };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => return exit::refused(exit::SOFTWARE, &error),
+        Err(error) => return refused(exit::SOFTWARE, &error),
     };
-    let mut o = Options::new(crate::COMPONENT); o.quota_factor = std::env::var("QF").map_or(1, |v| v.parse().unwrap());
-    let running = match Host::start(&loaded.config, o).await {
+    let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
+    let options = Options { drain, ..Options::new(crate::COMPONENT) };
+    let running = match Host::start(&loaded.config, options).await {
         Ok(running) => running,
-        Err(error) => return exit::refused(code(&error), &error),
+        Err(error) => return refused(code(&error), &error),
     };
-    let status = running.status();
-    tracing::info!(sources = loaded.config.sources.len(), streams = status.len(), "tributary runs");
+    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
     signals.next().await;
     tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
-    finish(running, signals).await
+    finish(running, signals).await;
+    exit::OK
 }
 
-async fn finish(running: Running, mut signals: Signals) -> ExitCode {
-    tokio::select! {
+async fn finish(running: Running, mut signals: Signals) {
+    let drained = tokio::select! {
         biased;
         () = signals.next() => {
-            tracing::warn!("stopped at once; what was not acknowledged is pulled again after the next start");
-            ExitCode::SUCCESS
+            tracing::warn!("stopped at once; what was not acknowledged is read again at the next start");
+            return;
         }
-        drained = running.stop() => {
-            if drained {
-                tracing::info!("stopped");
-            } else {
-                tracing::warn!(
-                    "stopped, but a sink or the state did not finish in time; what was not acknowledged is pulled again \
-                     after the next start"
-                );
-            }
-            ExitCode::SUCCESS
-        }
+        drained = running.stop() => drained,
+    };
+    if drained {
+        tracing::info!("stopped; everything that was read is delivered and stored");
+    } else {
+        tracing::warn!(
+            "stopped before sinks and state had finished; what was not acknowledged is read again at the next start"
+        );
     }
 }
 
-fn code(error: &StartError) -> u8 {
+/// Says why the command ends, and gives the exit code back.
+pub(super) fn refused(code: u8, error: &dyn std::fmt::Display) -> u8 {
+    eprintln!("tributary: {error}");
+    code
+}
+
+pub(super) fn code(error: &StartError) -> u8 {
     match error {
-        _ if error.is_configuration() => exit::CONFIG,
+        _ if error.is_configuration() => exit::CONFIGURATION,
         StartError::Sources(_) | StartError::Component(_) => exit::SOFTWARE,
-        StartError::State(error) => exit::of_state(error),
-        StartError::Sink { .. } => exit::CANT_CREATE,
+        StartError::Sink { .. } => exit::CANNOT_CREATE,
+        StartError::State(error) => match error {
+            StateError::NotWritable { .. } => exit::CANNOT_CREATE,
+            StateError::InUse { .. } => exit::TEMPORARY,
+            StateError::Newer { .. } => exit::CONFIGURATION,
+            StateError::Damaged { .. } | StateError::Full { .. } | StateError::Io { .. } => exit::IO,
+        },
     }
 }
 

@@ -110,7 +110,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn passing_trouble_becomes_an_error_after_its_time() {
-        for error in [fault(FaultClass::Unavailable), fault(FaultClass::Protocol), Limit { name: "n", figure: "f".into(), setting: "s" }.into()] {
+        for error in [
+            fault(FaultClass::Unavailable),
+            fault(FaultClass::Protocol),
+            Limit { name: "n", figure: "f".into(), setting: "s" }.into(),
+        ] {
             let mut case = Judge::default();
             let (Verdict::Retry(wait), None) = judge(&mut case, &error) else { panic!("{error}") };
             assert!(wait <= Backoff::FIRST);

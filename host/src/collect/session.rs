@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
 use super::source::Source;
+use crate::backoff::Backoff;
 use crate::outside::{Clock, Random};
 use crate::sandbox::{FaultClass, GuestError, Session};
 

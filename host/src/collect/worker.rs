@@ -106,7 +106,21 @@ impl Worker {
         let (ids, care, judge) = (Ids::default(), Care::default(), Judge::default());
         let (position, lost) = (None, None);
         Self {
-            account, around, stream, origin, key, schedule, quota, memory, route, entry, ids, position, lost, care, judge,
+            account,
+            around,
+            stream,
+            origin,
+            key,
+            schedule,
+            quota,
+            memory,
+            route,
+            entry,
+            ids,
+            position,
+            lost,
+            care,
+            judge,
         }
     }
 
@@ -369,8 +383,7 @@ impl Worker {
         events.retain(|event| !self.ids.contains(event.id));
         let ids: Arc<[EventId]> = events.iter().map(|event| event.id).collect();
         let key = self.key.clone();
-        let known =
-            self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
+        let known = self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
         let mut known = known.into_iter();
         events.retain(|_| !known.next().unwrap_or(false));
         let flight = self.ids.depart(events.iter().map(|event| event.id).collect());
@@ -431,8 +444,12 @@ impl Worker {
         let text = error.to_string();
         let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
         match outcome {
-            Outcome::Again(retry_in) if throttled => tracing::info!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}"),
-            Outcome::Again(retry_in) => tracing::warn!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}"),
+            Outcome::Again(retry_in) if throttled => {
+                tracing::info!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
+            }
+            Outcome::Again(retry_in) => {
+                tracing::warn!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
+            }
             _ => tracing::error!(source = %self.key.source, stream = %self.key.stream, "{text}"),
         }
         self.entry.update(|status| {

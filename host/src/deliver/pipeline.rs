@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::commit::{Acknowledgement, Line, Lines, Parcel};
 use super::Batch;
+use super::commit::{Acknowledgement, Line, Lines, Parcel};
 use crate::backoff::Backoff;
 use crate::config::glob;
 use crate::outside::Random;

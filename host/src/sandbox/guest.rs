@@ -13,7 +13,9 @@ use super::convert;
 use super::limits::Gauge;
 use super::state::State;
 use super::transport::Nowhere;
-use super::{Budget, Chunk, Component, Descriptor, Egress, GuestError, Limit, Limits, Plan, Session, Start, Transport};
+use super::{
+    Budget, Chunk, Component, Descriptor, Egress, GuestError, Limit, Limits, Notes, Plan, Session, Start, Transport,
+};
 use crate::outside::{Clock, Random};
 
 /// What an instance is given of the outside, and the name under which its lines are logged.
@@ -24,12 +26,14 @@ pub struct Context {
     pub transport: Arc<dyn Transport>,
     pub clock: Clock,
     pub random: Random,
+    pub notes: Arc<Notes>,
 }
 
 impl Context {
     /// Without a network: for `describe` and `plan-for`.
     pub fn sealed(source: &str, clock: Clock, random: Random) -> Self {
-        Self { source: source.into(), egress: Arc::new(Egress::nothing()), transport: Arc::new(Nowhere), clock, random }
+        let (egress, transport) = (Arc::new(Egress::nothing()), Arc::new(Nowhere));
+        Self { source: source.into(), egress, transport, clock, random, notes: Arc::default() }
     }
 }
 

@@ -7,6 +7,7 @@ mod egress;
 mod engine;
 mod guest;
 mod limits;
+mod notes;
 mod state;
 mod stderr;
 mod transport;
@@ -17,6 +18,7 @@ pub use egress::{Egress, HostPattern, PatternError};
 pub use engine::{Sandbox, Settings};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
+pub use notes::Notes;
 pub use transport::{Body, Network, RequestOptions, Response, Sent, Sockets, Transport, TransportError};
 pub use types::{
     Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Plan, Quota,

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, 
 
 use super::limits::Gauge;
 use super::stderr::GuestStderr;
-use super::{Context, Egress, Limits, RequestOptions, Transport};
+use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
 use crate::outside::Clock;
 
 /// Handles of all WASI resources that an instance may hold at once: a handful for each request.
@@ -50,6 +50,8 @@ impl State {
                 source: Arc::clone(&context.source),
                 egress: Arc::clone(&context.egress),
                 transport: Arc::clone(&context.transport),
+                clock: context.clock,
+                notes: Arc::clone(&context.notes),
             },
         }
     }
@@ -97,6 +99,8 @@ struct Hooks {
     source: Arc<str>,
     egress: Arc<Egress>,
     transport: Arc<dyn Transport>,
+    clock: Clock,
+    notes: Arc<Notes>,
 }
 
 type Processing = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
@@ -123,13 +127,18 @@ impl WasiHttpHooks for Hooks {
         // The client adds it, in the form that HTTP/1.1 wants.
         request.headers_mut().remove(http::header::HOST);
         let source = Arc::clone(&self.source);
+        let (clock, notes) = (self.clock, Arc::clone(&self.notes));
         let host = request.uri().host().unwrap_or("").to_owned();
         let sent = self.transport.send(request, RequestOptions::from(options.unwrap_or_default()));
         Box::new(async move {
             match sent.await {
-                Ok(response) => Ok((response, Box::new(async { Ok(()) }) as Processing)),
+                Ok(response) => {
+                    notes.answered(response.headers(), &clock);
+                    Ok((response, Box::new(async { Ok(()) }) as Processing))
+                }
                 Err(error) => {
                     tracing::debug!(source = %source, host, "request failed: {error}");
+                    notes.failed(&error);
                     Err(error.into())
                 }
             }
