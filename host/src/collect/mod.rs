@@ -7,6 +7,8 @@ mod schedule;
 mod session;
 mod source;
 mod status;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use quota::{Grant, Quota};
