@@ -1,9 +1,19 @@
 //! The host: it schedules log sources, runs each in a sandbox, delivers what they read and remembers how far it came.
 #![forbid(unsafe_code)]
 
+mod backoff;
 pub mod cli;
+pub mod collect;
 pub mod config;
 pub mod deliver;
+mod host;
 pub mod observe;
+pub mod outside;
+pub mod sandbox;
 pub mod sinks;
 pub mod state;
+
+/// The component that is built in.
+pub const COMPONENT: &[u8] = include_bytes!(env!("TRIBUTARY_COMPONENT_FILE"));
+
+pub use host::{Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};

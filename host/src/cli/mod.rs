@@ -1,6 +1,9 @@
 //! The command line. One file a verb.
 
+pub mod check;
+pub mod describe;
 pub mod exit;
+pub mod run;
 pub mod validate;
 
 use std::ffi::OsString;

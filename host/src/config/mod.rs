@@ -28,6 +28,7 @@ use serde_json::Value;
 
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
+pub(crate) use shape::glob;
 pub use shape::{Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, Settings, Sink, SinkKind, Source};
 pub use tree::Format;
 

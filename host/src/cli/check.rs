@@ -1,0 +1,240 @@
+//! `tributary check`: tries the credentials and one call for each stream, and stores nothing.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Check, exit};
+use crate::collect::Source as _;
+use crate::config::{self, Source};
+use crate::sandbox::{Budget, FaultClass, GuestError, Next, Session, Start};
+use crate::{Host, Options, Planned, SourceReason};
+
+/// Sources that are checked at the same time.
+const SOURCES: usize = 8;
+
+/// Streams of one source that are checked at the same time: quotas are the customer's.
+const STREAMS: usize = 2;
+
+/// What one try gave.
+struct Line {
+    source: String,
+    /// Empty for what concerns the whole source.
+    stream: String,
+    code: u8,
+    result: String,
+    next: String,
+}
+
+/// Checks the sources that `arguments` names, and returns the exit code: the gravest of all. Errors are those of writing
+/// to `out`.
+pub async fn check(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Result<u8> {
+    let config = match config::load(path) {
+        Ok(loaded) => loaded.config,
+        Err(error) => {
+            eprintln!("tributary: {error}");
+            return Ok(exit::CONFIGURATION);
+        }
+    };
+    let named = |id: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|source| source == id);
+    if let Some(unknown) = arguments.sources.iter().find(|id| !config.sources.contains_key(*id)) {
+        let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
+        eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
+        return Ok(exit::USAGE);
+    }
+    let host = match Host::load(Options::new(crate::COMPONENT)).await {
+        Ok(host) => Arc::new(host),
+        Err(error) => {
+            eprintln!("tributary: {error}");
+            return Ok(exit::SOFTWARE);
+        }
+    };
+    let (turns, mut checks) = (Arc::new(Semaphore::new(SOURCES)), JoinSet::new());
+    for source in config.sources.into_values().filter(|source| named(&source.id)) {
+        let (host, turns) = (Arc::clone(&host), Arc::clone(&turns));
+        checks.spawn(async move {
+            let _turn = turns.acquire().await;
+            check_source(&host, &source).await
+        });
+    }
+    let mut lines: Vec<Line> = checks.join_all().await.into_iter().flatten().collect();
+    lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
+    table(&lines, out)?;
+    Ok(gravest(lines.iter().map(|line| line.code)))
+}
+
+async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
+    let id = &source.id;
+    let planned = match host.plan(source).await {
+        Ok(planned) => planned,
+        Err(error) => {
+            return vec![match error.reason {
+                SourceReason::Guest(error) => failed(id, "", &error, None),
+                SourceReason::Host(error) => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::CONFIGURATION,
+                    result: format!("the plan names a host that cannot be allowed: {error}"),
+                    next: format!("Correct the address in sources.{id}"),
+                },
+            }];
+        }
+    };
+    let planned = Arc::new(planned);
+    let notes = &planned.source.context.notes;
+    let session = match planned.source.authenticate().await {
+        Ok(session) => Arc::new(session),
+        Err(error) => return vec![failed(id, "", &error, notes.transport_error())],
+    };
+    let mut lines = vec![good(id, "", "the credentials are accepted")];
+    if let Some(skew) = notes.skew().filter(|skew| skew.abs() > SKEW_SECONDS) {
+        let behind = if skew > 0 { "ahead of" } else { "behind" };
+        lines.push(Line {
+            source: id.clone(),
+            stream: String::new(),
+            code: exit::TEMPORARY,
+            result: format!("this machine's clock is {} s {behind} the vendor's", skew.abs()),
+            next: "Set it by NTP: signatures and windows of time depend on it".into(),
+        });
+    }
+    let (turns, mut streams) = (Arc::new(Semaphore::new(STREAMS)), JoinSet::new());
+    for stream in planned.plan.streams.iter().map(|stream| stream.name.clone()) {
+        let (planned, session, turns) = (Arc::clone(&planned), Arc::clone(&session), Arc::clone(&turns));
+        streams.spawn(async move {
+            let _turn = turns.acquire().await;
+            check_stream(&planned, &stream, &session).await
+        });
+    }
+    lines.extend(streams.join_all().await);
+    lines
+}
+
+/// A signature is refused at minutes; a minute is worth a word before.
+const SKEW_SECONDS: i64 = 60;
+
+async fn check_stream(planned: &Planned, stream: &str, session: &Session) -> Line {
+    let id = &planned.config.id;
+    // One event and what it takes to find it: a listing and perhaps its next page.
+    let budget = Budget { events: 1, requests: 2, time_ms: 20_000, ..Budget::default() };
+    let pulled = async {
+        let mut reader = planned.source.open(stream, Start::Configured).await?;
+        reader.pull(session, budget).await
+    };
+    match pulled.await {
+        Ok(chunk) if chunk.records > 0 => good(id, stream, "a record was read"),
+        Ok(chunk) if chunk.next == Next::CaughtUp => good(id, stream, "reached; there is nothing new"),
+        Ok(_) => good(id, stream, "reached; no record in the first answers"),
+        Err(error) => failed(id, stream, &error, planned.source.context.notes.transport_error()),
+    }
+}
+
+fn good(source: &str, stream: &str, result: &str) -> Line {
+    let (result, next) = (result.to_owned(), String::new());
+    Line { source: source.to_owned(), stream: stream.to_owned(), code: exit::OK, result, next }
+}
+
+fn failed(source: &str, stream: &str, error: &GuestError, transport: Option<String>) -> Line {
+    let line = |code, result, next| Line { source: source.to_owned(), stream: stream.to_owned(), code, result, next };
+    let GuestError::Fault(fault) = error else {
+        return line(exit::SOFTWARE, error.to_string(), "Report it".into());
+    };
+    let (code, usual) = match fault.class {
+        FaultClass::Configuration => (exit::CONFIGURATION, format!("Correct sources.{source}")),
+        FaultClass::Credentials | FaultClass::SessionExpired => {
+            (exit::NO_PERMISSION, "Check the credentials, and whether the vendor has disabled or expired them".into())
+        }
+        FaultClass::NotEntitled => {
+            (exit::NO_PERMISSION, "Give the credentials the right to this log, or leave the stream out".into())
+        }
+        FaultClass::Throttled(pause) => {
+            let next = format!("Wait {} s; other tools with the same keys spend the same quota", pause.div_ceil(1_000));
+            (exit::TEMPORARY, next)
+        }
+        FaultClass::Unavailable => (exit::TEMPORARY, "Try again; look at the vendor's status page if it lasts".into()),
+        FaultClass::PositionLost => (exit::TEMPORARY, "See on_position_lost".into()),
+        FaultClass::Protocol => (exit::TEMPORARY, "Try again; report it if it lasts".into()),
+    };
+    let mut result = format!("{} ({})", fault.message, fault.code);
+    // What the network said is more exact than what a guest is told.
+    let transport = transport.filter(|text| {
+        fault.status.is_none() && fault.class == FaultClass::Unavailable && !result.contains(text.as_str())
+    });
+    if let Some(transport) = &transport {
+        result += &format!(": {transport}");
+    }
+    line(code, result, fault.hint.clone().unwrap_or(usual))
+}
+
+fn table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
+    let width = |text: fn(&Line) -> &str, title: &str| {
+        lines.iter().map(|line| text(line).len()).chain([title.len()]).max().unwrap_or(0)
+    };
+    let (source, stream) = (width(|line| &line.source, "SOURCE"), width(|line| &line.stream, "STREAM"));
+    writeln!(out, "{:source$}  {:stream$}  RESULT", "SOURCE", "STREAM")?;
+    for line in lines {
+        let sign = if line.code == exit::OK { "√" } else { "x" };
+        writeln!(out, "{:source$}  {:stream$}  {sign} {}", line.source, line.stream, line.result)?;
+        if !line.next.is_empty() {
+            writeln!(out, "{:source$}  {:stream$}    {}", "", "", line.next)?;
+        }
+    }
+    Ok(())
+}
+
+/// What most needs the operator comes first.
+fn gravest(codes: impl Iterator<Item = u8>) -> u8 {
+    const ORDER: [u8; 5] = [exit::OK, exit::TEMPORARY, exit::SOFTWARE, exit::NO_PERMISSION, exit::CONFIGURATION];
+    codes.max_by_key(|code| ORDER.iter().position(|known| known == code)).unwrap_or(exit::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Fault;
+
+    fn fault(class: FaultClass, hint: Option<&str>, status: Option<u16>) -> GuestError {
+        let (code, message) = ("c".into(), "It failed".into());
+        Fault { class, code, message, hint: hint.map(Into::into), status }.into()
+    }
+
+    #[test]
+    fn every_fault_says_what_to_do_and_has_its_code() {
+        for (class, code) in [
+            (FaultClass::Configuration, 78),
+            (FaultClass::Credentials, 77),
+            (FaultClass::NotEntitled, 77),
+            (FaultClass::SessionExpired, 77),
+            (FaultClass::Throttled(1_500), 75),
+            (FaultClass::Unavailable, 75),
+            (FaultClass::PositionLost, 75),
+            (FaultClass::Protocol, 75),
+        ] {
+            let line = failed("acme", "audit", &fault(class, None, None), None);
+            assert_eq!(line.code, code, "{class:?}");
+            assert!(!line.next.is_empty(), "{class:?}");
+            assert_eq!(failed("acme", "audit", &fault(class, Some("Do this"), None), None).next, "Do this");
+        }
+        let trap = GuestError::Trap { message: "m".into(), backtrace: String::new() };
+        assert_eq!(failed("acme", "", &trap, None).code, 70);
+    }
+
+    #[test]
+    fn the_network_is_quoted_only_where_it_was_the_trouble() {
+        let network = || Some("the certificate has expired".to_owned());
+        let result = |error: &GuestError| failed("a", "", error, network()).result;
+        assert!(result(&fault(FaultClass::Unavailable, None, None)).contains("expired"));
+        assert!(!result(&fault(FaultClass::Unavailable, None, Some(503))).contains("expired"));
+        assert!(!result(&fault(FaultClass::Credentials, None, None)).contains("expired"));
+    }
+
+    #[test]
+    fn the_gravest_code_wins() {
+        assert_eq!(gravest([0, 75, 77, 0].into_iter()), 77);
+        assert_eq!(gravest([78, 77, 70].into_iter()), 78);
+        assert_eq!(gravest([0, 0].into_iter()), 0);
+        assert_eq!(gravest([].into_iter()), 0);
+    }
+}

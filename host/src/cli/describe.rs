@@ -1,0 +1,114 @@
+//! `tributary describe`: what the built-in source is.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::DescribeFormat;
+use crate::sandbox::{Component, LogStream};
+
+/// Writes what `component` says of itself. Errors are those of writing to `out`.
+pub fn describe(component: &Component, format: DescribeFormat, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        DescribeFormat::Text => text(component, out),
+        DescribeFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, &value(component))?;
+            writeln!(out)
+        }
+    }
+}
+
+fn text(component: &Component, out: &mut impl Write) -> io::Result<()> {
+    let descriptor = component.descriptor();
+    writeln!(out, "{} {}", descriptor.name, descriptor.version)?;
+    writeln!(out, "\nStreams")?;
+    let width = descriptor.streams.iter().map(|stream| stream.name.len()).max().unwrap_or(0);
+    for stream in &descriptor.streams {
+        writeln!(
+            out,
+            "  {:width$}  {}; every {}{}",
+            stream.name,
+            stream.description,
+            span(stream.interval_ms.into()),
+            extras(stream)
+        )?;
+    }
+    writeln!(out, "\nQuotas")?;
+    for quota in &descriptor.quotas {
+        writeln!(out, "  {:width$}  {} requests in {}", quota.name, quota.requests, span(quota.window_ms.into()))?;
+    }
+    writeln!(out, "\nKinds of events")?;
+    for kind in &descriptor.kinds {
+        let labels: Vec<String> = kind.labels.iter().map(|(product, label)| format!("{product}={label}")).collect();
+        writeln!(out, "{}", format!("  {:width$}  {}", kind.name, labels.join(" ")).trim_end())?;
+    }
+    writeln!(out, "\nConfiguration")?;
+    let schema: Value = serde_json::from_str(&descriptor.config_schema).unwrap_or_default();
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        writeln!(out, "  {key:width$}  {}", property["description"].as_str().unwrap_or_default())?;
+    }
+    writeln!(out, "\nImports")?;
+    component.imports().iter().try_for_each(|import| writeln!(out, "  {import}"))
+}
+
+fn extras(stream: &LogStream) -> String {
+    let mut text = String::new();
+    if let Some(quota) = &stream.quota {
+        text += &format!(", quota {quota}");
+    }
+    if let Some(retention) = stream.retention_ms {
+        text += &format!(", kept for {}", span(retention));
+    }
+    text
+}
+
+/// A span in the largest unit that is whole.
+fn span(ms: u64) -> String {
+    let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
+        Some((unit, name)) if ms == unit => format!("1 {name}"),
+        Some((unit, name)) => format!("{} {name}s", ms / unit),
+        None => format!("{:?}", Duration::from_millis(ms)),
+    }
+}
+
+fn value(component: &Component) -> Value {
+    let descriptor = component.descriptor();
+    let streams = descriptor.streams.iter().map(|stream| {
+        json!({
+            "name": stream.name, "description": stream.description, "interval_ms": stream.interval_ms,
+            "retention_ms": stream.retention_ms, "repeats_within_ms": stream.repeats_within_ms, "quota": stream.quota,
+        })
+    });
+    let quotas = descriptor
+        .quotas
+        .iter()
+        .map(|quota| json!({"name": quota.name, "requests": quota.requests, "window_ms": quota.window_ms}));
+    let kinds = descriptor.kinds.iter().map(|kind| {
+        let labels: serde_json::Map<_, _> = kind.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+        json!({"name": kind.name, "labels": labels})
+    });
+    // What is no JSON is shown as it is.
+    let schema = serde_json::from_str(&descriptor.config_schema)
+        .unwrap_or_else(|_| Value::String(descriptor.config_schema.clone()));
+    json!({
+        "name": descriptor.name, "version": descriptor.version, "imports": component.imports(),
+        "streams": streams.collect::<Vec<_>>(), "quotas": quotas.collect::<Vec<_>>(),
+        "kinds": kinds.collect::<Vec<_>>(), "config_schema": schema,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_whole() {
+        for (ms, text) in
+            [(900_000, "15 minutes"), (5_000, "5 seconds"), (86_400_000, "1 day"), (90_061_001, "90061.001s")]
+        {
+            assert_eq!(span(ms), text);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `tributary run`: collects until it is told to stop.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Run, exit};
+use crate::config;
+use crate::state::StateError;
+use crate::{Host, Options, Running, StartError};
+
+/// Collects what the file at `path` configures, and returns the exit code. SIGTERM or SIGINT drains and stops; a second
+/// one stops at once.
+pub async fn run(path: &Path, arguments: &Run) -> u8 {
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return refused(exit::CONFIGURATION, &error),
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return refused(exit::SOFTWARE, &error),
+    };
+    let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
+    let options = Options { drain, ..Options::new(crate::COMPONENT) };
+    let running = match Host::start(&loaded.config, options).await {
+        Ok(running) => running,
+        Err(error) => return refused(code(&error), &error),
+    };
+    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
+    signals.next().await;
+    tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
+    finish(running, signals).await;
+    exit::OK
+}
+
+async fn finish(running: Running, mut signals: Signals) {
+    let drained = tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::warn!("stopped at once; what was not acknowledged is read again at the next start");
+            return;
+        }
+        drained = running.stop() => drained,
+    };
+    if drained {
+        tracing::info!("stopped; everything that was read is delivered and stored");
+    } else {
+        tracing::warn!(
+            "stopped before sinks and state had finished; what was not acknowledged is read again at the next start"
+        );
+    }
+}
+
+/// Says why the command ends, and gives the exit code back.
+pub(super) fn refused(code: u8, error: &dyn std::fmt::Display) -> u8 {
+    eprintln!("tributary: {error}");
+    code
+}
+
+pub(super) fn code(error: &StartError) -> u8 {
+    match error {
+        _ if error.is_configuration() => exit::CONFIGURATION,
+        StartError::Sources(_) | StartError::Component(_) => exit::SOFTWARE,
+        StartError::Sink { .. } => exit::CANNOT_CREATE,
+        StartError::State(error) => match error {
+            StateError::NotWritable { .. } => exit::CANNOT_CREATE,
+            StateError::InUse { .. } => exit::TEMPORARY,
+            StateError::Newer { .. } => exit::CONFIGURATION,
+            StateError::Damaged { .. } | StateError::Full { .. } | StateError::Io { .. } => exit::IO,
+        },
+    }
+}
+
+/// What a supervisor or a terminal says.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

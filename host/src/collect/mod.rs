@@ -1,0 +1,19 @@
+//! One worker a (source, stream): when it reads, how much, and what it does about trouble.
+
+mod care;
+mod judge;
+mod quota;
+mod schedule;
+mod session;
+mod source;
+mod status;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use quota::{Grant, Quota};
+pub use schedule::Schedule;
+pub use session::{Issued, Sessions, Trouble};
+pub use source::{Call, ComponentSource, Reader, Source};
+pub use status::{Board, Entry, StreamState, StreamStatus};
+pub use worker::{Account, Surroundings, Worker};

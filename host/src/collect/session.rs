@@ -1,0 +1,243 @@
+//! One session for all streams of a source, renewed ahead of time and by one call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::source::Source;
+use crate::backoff::Backoff;
+use crate::outside::{Clock, Random};
+use crate::sandbox::{FaultClass, GuestError, Session};
+
+/// How long refused credentials are left alone: an operator may have mended them at the vendor.
+pub const REFUSED_FOR: Duration = Duration::from_secs(3600);
+
+/// A session is renewed this long before it expires, or after nine tenths of its life, whichever is later.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// The sessions of one source.
+pub struct Sessions {
+    source: Arc<dyn Source>,
+    clock: Clock,
+    random: Random,
+    /// Held during the call, so that all streams wait for the same one.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    newest: Option<Arc<Issued>>,
+    issued: u64,
+    backoff: Backoff,
+    trouble: Option<Trouble>,
+}
+
+/// A session, and which one it is.
+#[derive(Debug)]
+pub struct Issued {
+    pub session: Session,
+    number: u64,
+    renew_at: Option<u64>,
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    pub error: GuestError,
+    /// When the next try is due; asking before gives the same answer without a call.
+    pub retry_at: Instant,
+}
+
+impl Sessions {
+    pub fn new(source: Arc<dyn Source>, clock: Clock, random: Random) -> Self {
+        Self { source, clock, random, state: Mutex::default() }
+    }
+
+    /// The newest session, renewed if it is about to expire.
+    ///
+    /// # Errors
+    /// What the last try gave, until the next one is due.
+    pub async fn get(&self) -> Result<Arc<Issued>, Trouble> {
+        let mut state = self.state.lock().await;
+        let now = self.clock.nanos();
+        match &state.newest {
+            Some(newest) if newest.renew_at.is_none_or(|at| now < at) => Ok(Arc::clone(newest)),
+            _ => self.authenticate(&mut state).await,
+        }
+    }
+
+    /// A newer session than `refused`, which the vendor no longer takes.
+    ///
+    /// # Errors
+    /// As [`Sessions::get`].
+    pub async fn renew(&self, refused: &Issued) -> Result<Arc<Issued>, Trouble> {
+        let mut state = self.state.lock().await;
+        match &state.newest {
+            Some(newest) if newest.number > refused.number => Ok(Arc::clone(newest)),
+            _ => self.authenticate(&mut state).await,
+        }
+    }
+
+    /// Forgets `refused`, so that the next [`Sessions::get`] authenticates.
+    pub async fn forget(&self, refused: &Issued) {
+        let mut state = self.state.lock().await;
+        state.newest.take_if(|newest| newest.number <= refused.number);
+    }
+
+    async fn authenticate(&self, state: &mut State) -> Result<Arc<Issued>, Trouble> {
+        if let Some(trouble) = state.trouble.take_if(|trouble| trouble.retry_at > Instant::now()) {
+            state.trouble = Some(trouble.clone());
+            return Err(trouble);
+        }
+        let begun = self.clock.nanos();
+        let answer = self.source.authenticate().await;
+        match answer {
+            Ok(session) => {
+                state.backoff.reset();
+                state.trouble = None;
+                state.issued += 1;
+                let renew_at = session.expires_at.map(|end| renewal(begun, end));
+                let issued = Arc::new(Issued { session, number: state.issued, renew_at });
+                state.newest = Some(Arc::clone(&issued));
+                Ok(issued)
+            }
+            Err(error) => {
+                let wait = match &error {
+                    GuestError::Fault(fault) => match fault.class {
+                        FaultClass::Configuration
+                        | FaultClass::Credentials
+                        | FaultClass::NotEntitled
+                        | FaultClass::SessionExpired => REFUSED_FOR,
+                        FaultClass::Throttled(pause) => Duration::from_millis(pause.into()).max(Backoff::FIRST),
+                        FaultClass::Unavailable | FaultClass::Protocol | FaultClass::PositionLost => {
+                            state.backoff.next(&self.random)
+                        }
+                    },
+                    GuestError::Trap { .. } | GuestError::Limit(_) | GuestError::Breach(_) => {
+                        state.backoff.next(&self.random)
+                    }
+                };
+                let trouble = Trouble { error, retry_at: Instant::now() + wait };
+                state.trouble = Some(trouble.clone());
+                Err(trouble)
+            }
+        }
+    }
+}
+
+/// When to renew a session that lives from `begin` to `end`, in nanoseconds.
+fn renewal(begin: u64, end: u64) -> u64 {
+    let life = end.saturating_sub(begin);
+    end - (life / 10).min(AHEAD.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::collect::source::{Call, Reader};
+    use crate::sandbox::{Fault, Start};
+
+    /// Gives numbered sessions, one second after it was asked; refuses while `refuse` is set.
+    #[derive(Default)]
+    struct Vendor {
+        calls: AtomicU64,
+        refuse: std::sync::Mutex<Option<FaultClass>>,
+    }
+
+    const EPOCH: Duration = Duration::from_secs(1_000_000);
+    const LIFE: Duration = Duration::from_secs(1_000_000);
+
+    impl Source for Vendor {
+        fn authenticate(&self) -> Call<'_, Session> {
+            let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if let Some(class) = *self.refuse.lock().unwrap() {
+                    let (code, message) = ("no".into(), "no".into());
+                    return Err(Fault { class, code, message, hint: None, status: None }.into());
+                }
+                let expires_at = Some((EPOCH + LIFE).as_nanos() as u64);
+                Ok(Session { secret: number.to_be_bytes().to_vec(), expires_at })
+            })
+        }
+
+        fn open<'a>(&'a self, _: &'a str, _: Start) -> Call<'a, Box<dyn Reader>> {
+            unreachable!("sessions open nothing")
+        }
+    }
+
+    fn sessions() -> (Arc<Vendor>, Arc<Sessions>) {
+        let vendor = Arc::new(Vendor::default());
+        let sessions = Sessions::new(Arc::clone(&vendor) as _, Clock::simulated(EPOCH), Random::seeded(1));
+        (vendor, Arc::new(sessions))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_streams_make_one_call() {
+        let (vendor, sessions) = sessions();
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let sessions = Arc::clone(&sessions);
+                tokio::spawn(async move { sessions.get().await.unwrap().number })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 1);
+        }
+        let first = sessions.get().await.unwrap();
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let (sessions, first) = (Arc::clone(&sessions), Arc::clone(&first));
+                tokio::spawn(async move { sessions.renew(&first).await.unwrap().number })
+            })
+            .collect();
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), 2);
+        }
+        assert_eq!(vendor.calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_renewed_ahead_of_its_end() {
+        let minute = Duration::from_secs(60).as_nanos() as u64;
+        assert_eq!(renewal(0, 10 * minute), 9 * minute);
+        assert_eq!(renewal(0, 100 * minute), 99 * minute);
+        assert_eq!(renewal(0, minute), minute - minute / 10);
+        assert_eq!(renewal(minute, 0), 0);
+        let (vendor, sessions) = sessions();
+        sessions.get().await.unwrap();
+        tokio::time::advance(LIFE - AHEAD - Duration::from_secs(2)).await;
+        assert_eq!(sessions.get().await.unwrap().number, 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(sessions.get().await.unwrap().number, 2);
+        assert_eq!(vendor.calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_are_left_alone_for_an_hour() {
+        let (vendor, sessions) = sessions();
+        *vendor.refuse.lock().unwrap() = Some(FaultClass::Credentials);
+        for _ in 0..10 {
+            assert!(sessions.get().await.is_err());
+        }
+        assert_eq!(vendor.calls.load(Ordering::SeqCst), 1);
+        *vendor.refuse.lock().unwrap() = None;
+        tokio::time::advance(REFUSED_FOR).await;
+        assert_eq!(sessions.get().await.unwrap().number, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passing_trouble_is_tried_again_soon() {
+        let (vendor, sessions) = sessions();
+        *vendor.refuse.lock().unwrap() = Some(FaultClass::Unavailable);
+        let trouble = sessions.get().await.unwrap_err();
+        assert!(trouble.retry_at <= Instant::now() + Backoff::FIRST);
+        *vendor.refuse.lock().unwrap() = None;
+        tokio::time::sleep_until(trouble.retry_at).await;
+        assert!(sessions.get().await.is_ok());
+    }
+}

@@ -1,0 +1,186 @@
+//! What can be seen of each stream from outside: its state, and what it has counted since the host began.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::state::Counts;
+
+/// The states that a stream goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// Configured.
+    Pending,
+    /// A worker has it.
+    Started,
+    /// The source accepted the configuration.
+    Initialized,
+    /// The vendor accepted the credentials.
+    Authenticated,
+    Collecting,
+    /// Trouble that does not pass by itself, or has lasted too long. It is tried again all the same.
+    Error,
+    /// The account has no right to it.
+    NotLicensed,
+    Stopping,
+    /// It stays so until the operator changes something.
+    Stopped,
+}
+
+impl fmt::Display for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            StreamState::Pending => "pending",
+            StreamState::Started => "started",
+            StreamState::Initialized => "initialized",
+            StreamState::Authenticated => "authenticated",
+            StreamState::Collecting => "collecting",
+            StreamState::Error => "error",
+            StreamState::NotLicensed => "not licensed",
+            StreamState::Stopping => "stopping",
+            StreamState::Stopped => "stopped",
+        })
+    }
+}
+
+/// One stream, as it stands.
+#[derive(Debug, Clone)]
+pub struct StreamStatus {
+    pub source: Arc<str>,
+    pub tenant: Arc<str>,
+    pub stream: Arc<str>,
+    pub state: StreamState,
+    /// What was read, since the host began.
+    pub read: Counts,
+    /// What of it is acknowledged and stored.
+    pub stored: Counts,
+    /// Chunks between pull and store.
+    pub in_flight: u64,
+    pub polls: u64,
+    pub faults: u64,
+    /// The last fault, with what to do about it; cleared by a success.
+    pub fault: Option<String>,
+    /// Whether the last poll reached the end of what the vendor has.
+    pub caught_up: bool,
+    /// Whether any poll did, since the host began.
+    pub was_caught_up: bool,
+    /// When the newest event happened that was read: nanoseconds since the Unix epoch.
+    pub newest: Option<u64>,
+}
+
+impl StreamStatus {
+    /// How far behind the present the stream reads, in nanoseconds; zero when it is caught up.
+    pub fn lag(&self, now: u64) -> Option<u64> {
+        if self.caught_up { Some(0) } else { self.newest.map(|newest| now.saturating_sub(newest)) }
+    }
+
+    /// Counts a chunk that was read.
+    pub(super) fn progress(&mut self, counts: &Counts, newest: Option<u64>, caught_up: bool) {
+        self.read.add(counts);
+        self.newest = self.newest.max(newest);
+        self.fault = None;
+        self.caught_up = caught_up;
+        self.was_caught_up |= caught_up;
+    }
+
+    /// Whether everything that the vendor had is read and stored, or nothing more is to be expected.
+    fn is_settled(&self) -> bool {
+        let ended = matches!(self.state, StreamState::Error | StreamState::NotLicensed | StreamState::Stopped);
+        (self.was_caught_up || ended) && self.in_flight == 0
+    }
+}
+
+/// The status of all streams.
+#[derive(Clone, Default)]
+pub struct Board {
+    entries: Arc<Mutex<BTreeMap<(Arc<str>, Arc<str>), Entry>>>,
+    changed: watch::Sender<()>,
+}
+
+/// One stream's place on the board.
+#[derive(Clone)]
+pub struct Entry {
+    status: Arc<Mutex<StreamStatus>>,
+    changed: watch::Sender<()>,
+}
+
+impl Board {
+    pub fn entry(&self, source: &Arc<str>, tenant: &Arc<str>, stream: &Arc<str>) -> Entry {
+        let status = StreamStatus {
+            source: Arc::clone(source),
+            tenant: Arc::clone(tenant),
+            stream: Arc::clone(stream),
+            state: StreamState::Pending,
+            read: Counts::default(),
+            stored: Counts::default(),
+            in_flight: 0,
+            polls: 0,
+            faults: 0,
+            fault: None,
+            caught_up: false,
+            was_caught_up: false,
+            newest: None,
+        };
+        let entry = Entry { status: Arc::new(Mutex::new(status)), changed: self.changed.clone() };
+        self.lock().insert((Arc::clone(source), Arc::clone(stream)), entry.clone());
+        entry
+    }
+
+    /// All streams, by source and name.
+    pub fn all(&self) -> Vec<StreamStatus> {
+        self.lock().values().map(|entry| entry.lock().clone()).collect()
+    }
+
+    /// Waits until each stream has been caught up with everything stored, or is in error.
+    pub async fn settled(&self) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            if self.lock().values().all(|entry| entry.lock().is_settled()) {
+                return;
+            }
+            // The board itself holds a sender, so this cannot fail.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Arc<str>), Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Changes the status, and wakes who waits for that.
+    pub fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
+        change(&mut self.lock());
+        self.changed.send_replace(());
+    }
+
+    /// Goes to `state`, and says so in the log if that is news.
+    pub fn enter(&self, state: StreamState) {
+        let mut status = self.lock();
+        let before = std::mem::replace(&mut status.state, state);
+        if before == state {
+            return;
+        }
+        let (source, stream) = (Arc::clone(&status.source), Arc::clone(&status.stream));
+        drop(status);
+        self.changed.send_replace(());
+        match state {
+            StreamState::Error | StreamState::Stopped => tracing::error!(%source, %stream, %before, "{state}"),
+            StreamState::NotLicensed => tracing::warn!(%source, %stream, %before, "{state}"),
+            StreamState::Collecting => tracing::info!(%source, %stream, %before, "{state}"),
+            _ => tracing::debug!(%source, %stream, %before, "{state}"),
+        }
+    }
+
+    pub fn state(&self) -> StreamState {
+        self.lock().state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StreamStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

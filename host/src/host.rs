@@ -1,0 +1,325 @@
+//! The whole host as a value: start it with a configuration, watch it, stop it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::collect::{
+    Account, Board, ComponentSource, Entry, Quota, Schedule, Sessions, Source, StreamState, StreamStatus, Surroundings,
+    Worker,
+};
+use crate::config::{self, Config};
+use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
+use crate::outside::Outside;
+use crate::sandbox::{
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
+};
+use crate::sinks::{self, SinkError};
+use crate::state::{StateError, StreamKey};
+
+/// How the host is run, beside its configuration.
+#[derive(Clone)]
+pub struct Options {
+    pub outside: Outside,
+    pub sandbox: sandbox::Settings,
+    /// The component of all sources.
+    pub component: Cow<'static, [u8]>,
+    /// The vendor's quota windows are shorter by this factor than the component says: for a simulated vendor.
+    pub quota_factor: u32,
+    /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// The system's clock and network, and 30 s to drain: most supervisors kill after 90 s or less.
+    pub fn new(component: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self {
+            outside: Outside::system(),
+            sandbox: sandbox::Settings::default(),
+            component: component.into(),
+            quota_factor: 1,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why the host does not start. Nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Component(#[from] LoadError),
+    /// What sources say of their configuration, by source.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Sources(Vec<SourceError>),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("sink {id}: {error}")]
+    Sink { id: String, error: SinkError },
+}
+
+/// What is wrong with one source.
+#[derive(Debug, thiserror::Error)]
+#[error("source {id}: {reason}")]
+pub struct SourceError {
+    pub id: String,
+    pub reason: SourceReason,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceReason {
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error("the component's plan names a host that cannot be allowed: {0}")]
+    Host(#[from] PatternError),
+}
+
+/// A component that is ready to run sources, without anything that runs.
+pub struct Host {
+    component: Component,
+    options: Options,
+}
+
+/// A source whose configuration its component has accepted.
+pub struct Planned {
+    pub config: config::Source,
+    pub plan: Plan,
+    /// With the network that the plan names.
+    pub source: Arc<ComponentSource>,
+}
+
+impl Host {
+    /// Compiles the component.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn load(options: Options) -> Result<Self, LoadError> {
+        let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
+        Ok(Self { component, options })
+    }
+
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// Asks the component what a source's configuration selects.
+    ///
+    /// # Errors
+    /// Its judgement.
+    pub async fn plan(&self, source: &config::Source) -> Result<Planned, SourceError> {
+        self.try_plan(source).await.map_err(|reason| SourceError { id: source.id.clone(), reason })
+    }
+
+    async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
+        let Outside { clock, random, network } = &self.options.outside;
+        let sealed = Context::sealed(&source.id, *clock, random.fork());
+        let mut guest = self.component.instantiate(&sealed).await?;
+        let plan = guest.plan_for(source.settings.as_json()).await?;
+        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
+        let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
+        let (component, settings) = (self.component.clone(), source.settings.clone());
+        let running = Arc::new(ComponentSource { component, context, settings });
+        Ok(Planned { config: source.clone(), plan, source: running })
+    }
+
+    /// Starts collecting everything that `config` selects.
+    ///
+    /// # Errors
+    /// When anything is wrong that the operator has to mend first; nothing was fetched then.
+    pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
+        let host = Self::load(options).await?;
+        let planned = host.plan_all(config).await?;
+        let disk = Disk::open(&config.data_dir, config.sources.keys().map(String::as_str))?;
+        let mut attached = Vec::new();
+        for sink in config.sinks.values() {
+            let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
+            attached.push(Attached { id: sink.id.clone(), inputs: sink.inputs.clone(), sink: built });
+        }
+        let factor = host.options.quota_factor.max(1);
+        let quotas: Vec<_> = host
+            .component
+            .descriptor()
+            .quotas
+            .iter()
+            .cloned()
+            .map(|quota| sandbox::Quota { window_ms: quota.window_ms / factor, ..quota })
+            .collect();
+        let sources = planned
+            .into_iter()
+            .map(|planned| Ready {
+                config: planned.config,
+                streams: planned.plan.streams,
+                quotas: quotas.clone(),
+                source: planned.source,
+            })
+            .collect();
+        let Options { outside, drain, .. } = host.options;
+        Ok(Running::new(sources, attached, Arc::new(disk), config.max_in_flight_bytes, outside, drain))
+    }
+
+    /// All sources that some sink takes. All faults at once, so that the operator mends them in one go.
+    async fn plan_all(&self, config: &Config) -> Result<Vec<Planned>, StartError> {
+        let (mut planned, mut errors) = (Vec::new(), Vec::new());
+        let taken = |id: &str| config.sinks.values().any(|sink| sink.takes(id));
+        for source in config.sources.values().filter(|source| taken(&source.id)) {
+            match self.plan(source).await {
+                Ok(plan) => planned.push(plan),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(planned) } else { Err(StartError::Sources(errors)) }
+    }
+}
+
+impl StartError {
+    /// Whether the operator's configuration is what has to change.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
+                SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
+                SourceReason::Guest(_) => false,
+                SourceReason::Host(_) => true,
+            }),
+            StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
+        }
+    }
+}
+
+fn is_configuration(fault: &Fault) -> bool {
+    fault.class == FaultClass::Configuration
+}
+
+/// One source, ready to be read.
+pub struct Ready {
+    pub config: config::Source,
+    pub streams: Vec<sandbox::LogStream>,
+    pub quotas: Vec<sandbox::Quota>,
+    pub source: Arc<dyn Source>,
+}
+
+/// A host at work. Dropped, it ends at once, as by [`Running::kill`].
+pub struct Running {
+    stop: watch::Sender<bool>,
+    workers: JoinSet<()>,
+    pipeline: Option<Pipeline>,
+    delivery: JoinSet<()>,
+    board: Board,
+    drain: Duration,
+}
+
+impl Running {
+    /// Starts a worker for each stream, a task for each sink, and the committer.
+    pub fn new(
+        sources: Vec<Ready>,
+        sinks: Vec<Attached>,
+        storage: Arc<dyn Storage>,
+        in_flight_bytes: usize,
+        outside: Outside,
+        drain: Duration,
+    ) -> Self {
+        let Outside { clock, random, .. } = outside;
+        let (lines, committer) = committer(Arc::clone(&storage), random.fork());
+        let (pipeline, tasks) = Pipeline::new(lines, sinks, &random);
+        let mut delivery = JoinSet::new();
+        delivery.spawn(committer.run());
+        for task in tasks {
+            delivery.spawn(task.run());
+        }
+        let (stop, stopped) = watch::channel(false);
+        let (board, mut workers) = (Board::default(), JoinSet::new());
+        let host = host_memory(in_flight_bytes);
+        let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
+        for Ready { config, streams, quotas, source } in sources {
+            let quotas = quotas.iter().map(|quota| {
+                let window = Duration::from_millis(quota.window_ms.into());
+                (quota.name.clone(), Arc::new(Quota::new(quota.requests, window, config.quota_share)))
+            });
+            let account = Arc::new(Account {
+                id: config.id.as_str().into(),
+                tenant: config.tenant.as_str().into(),
+                sessions: Sessions::new(Arc::clone(&source), clock, random.fork()),
+                source,
+                quotas: quotas.collect::<BTreeMap<_, _>>(),
+                retry_for: config.retry_for,
+                on_position_lost: config.on_position_lost,
+            });
+            for stream in streams {
+                let name: Arc<str> = stream.name.as_str().into();
+                let entry = board.entry(&account.id, &account.tenant, &name);
+                let interval = Duration::from_millis(stream.interval_ms.into());
+                let worker = Worker::new(
+                    Arc::clone(&account),
+                    Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), stop: stopped.clone() },
+                    stream.clone(),
+                    Schedule::new(&account.id, &stream.name, interval, total, now),
+                    Memory::new(config.max_in_flight_bytes, Arc::clone(&host), in_flight_bytes),
+                    pipeline.route(StreamKey::new(&*account.id, &*stream.name)),
+                    entry.clone(),
+                );
+                workers.spawn(guarded(worker.run(), entry));
+            }
+        }
+        Self { stop, workers, pipeline: Some(pipeline), delivery, board, drain }
+    }
+
+    /// Every stream, by source and name.
+    pub fn status(&self) -> Vec<StreamStatus> {
+        self.board.all()
+    }
+
+    /// Waits until each stream has been caught up once with everything stored, or is in error.
+    pub async fn caught_up(&self) {
+        self.board.settled().await;
+    }
+
+    /// Finishes the pulls that are under way, lets the sinks take what was pulled, stores the positions.
+    /// False, if that took longer than the time to drain; then some events are pulled again after the next start.
+    pub async fn stop(mut self) -> bool {
+        self.stop.send_replace(true);
+        let deadline = Instant::now() + self.drain;
+        let drained = async {
+            while self.workers.join_next().await.is_some() {}
+            // The workers' routes are gone; without this one the sinks see the end of their queues, and then the
+            // committer that of its own.
+            self.pipeline = None;
+            while self.delivery.join_next().await.is_some() {}
+        };
+        timeout_at(deadline, drained).await.is_ok()
+    }
+
+    /// Ends at once. Positions stay where they were stored.
+    pub async fn kill(mut self) {
+        self.workers.shutdown().await;
+        self.delivery.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+/// Runs a worker; should it panic, its stream says so, and the others go on.
+async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
+    let mut worker = Box::pin(worker);
+    let ended = std::future::poll_fn(|context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| worker.as_mut().poll(context))) {
+            Ok(poll) => poll.map(|()| true),
+            Err(_) => Poll::Ready(false),
+        }
+    });
+    if !ended.await {
+        entry.update(|status| {
+            status.fault = Some("the host's worker of this stream broke down; restart the host, and report it".into());
+        });
+        entry.enter(StreamState::Stopped);
+    }
+}

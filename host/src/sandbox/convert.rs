@@ -1,0 +1,232 @@
+//! Between the bindings and the host's own values. The host checks here what the guest says.
+
+use super::bindings::types as wit;
+use super::{
+    Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Plan, Quota, Session,
+    Start,
+};
+use crate::deliver::Head;
+
+/// The contract's limit of a position.
+const POSITION_LIMIT: usize = 64 << 10;
+
+/// The contract's limit of what is handed over of a malformed record.
+const HEAD_LIMIT: usize = 1 << 20;
+
+/// The highest severity: fatal.
+const SEVERITY_LIMIT: u8 = 6;
+
+impl Descriptor {
+    pub(super) fn empty() -> Self {
+        Self {
+            name: String::new(),
+            version: String::new(),
+            config_schema: String::new(),
+            streams: Vec::new(),
+            kinds: Vec::new(),
+            quotas: Vec::new(),
+        }
+    }
+}
+
+pub fn descriptor(given: wit::Descriptor) -> Result<Descriptor, GuestError> {
+    let descriptor = Descriptor {
+        name: given.name,
+        version: given.version,
+        config_schema: given.config_schema,
+        streams: given.streams.into_iter().map(log_stream).collect(),
+        kinds: given.kinds.into_iter().map(|kind| Kind { name: kind.name, labels: kind.labels }).collect(),
+        quotas: given
+            .quotas
+            .into_iter()
+            .map(|quota| Quota { name: quota.name, requests: quota.requests, window_ms: quota.window_ms })
+            .collect(),
+    };
+    if let Some(stream) = descriptor.streams.iter().find(|stream| !is_name(&stream.name)) {
+        return Err(GuestError::Breach(format!("{:?} is no name for a stream", stream.name)));
+    }
+    if let Some(quota) = descriptor.quotas.iter().find(|quota| quota.requests == 0 || quota.window_ms == 0) {
+        return Err(GuestError::Breach(format!("the quota {:?} allows nothing", quota.name)));
+    }
+    Ok(descriptor)
+}
+
+/// Names become parts of keys and log lines.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
+}
+
+fn log_stream(given: wit::LogStream) -> LogStream {
+    LogStream {
+        name: given.name,
+        description: given.description,
+        interval_ms: given.interval_ms,
+        retention_ms: given.retention_ms,
+        repeats_within_ms: given.repeats_within_ms,
+        quota: given.quota,
+    }
+}
+
+pub fn plan(given: wit::Plan) -> Plan {
+    Plan { streams: given.streams.into_iter().map(log_stream).collect(), hosts: given.hosts }
+}
+
+pub fn session(given: wit::Session) -> Session {
+    Session { secret: given.secret, expires_at: given.expires_at }
+}
+
+pub fn start(start: Start) -> wit::Start {
+    match start {
+        Start::Configured => wit::Start::Configured,
+        Start::After(position) => wit::Start::After(position),
+        Start::Oldest(position) => wit::Start::Oldest(position),
+        Start::Now(position) => wit::Start::Now(position),
+        Start::Span(begin, end) => wit::Start::Span((begin, end)),
+    }
+}
+
+pub fn fault(given: wit::Fault) -> Fault {
+    let (class, detail) = match given {
+        wit::Fault::Configuration(detail) => (FaultClass::Configuration, detail),
+        wit::Fault::Credentials(detail) => (FaultClass::Credentials, detail),
+        wit::Fault::NotEntitled(detail) => (FaultClass::NotEntitled, detail),
+        wit::Fault::SessionExpired(detail) => (FaultClass::SessionExpired, detail),
+        wit::Fault::Throttled((pause, detail)) => (FaultClass::Throttled(pause), detail),
+        wit::Fault::Unavailable(detail) => (FaultClass::Unavailable, detail),
+        wit::Fault::PositionLost(detail) => (FaultClass::PositionLost, detail),
+        wit::Fault::Protocol(detail) => (FaultClass::Protocol, detail),
+    };
+    Fault { class, code: detail.code, message: detail.message, hint: detail.hint, status: detail.status }
+}
+
+/// # Errors
+/// [`GuestError::Breach`] when the chunk breaks a rule of the contract; nothing of it is used then.
+pub fn chunk(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
+    let breach = |what: String| Err(GuestError::Breach(what));
+    if given.position.len() > POSITION_LIMIT {
+        return breach(format!("a position of {} bytes is over the limit of 64 KiB", given.position.len()));
+    }
+    if let Some(malformed) = given.malformed.iter().find(|malformed| malformed.head.len() > HEAD_LIMIT) {
+        return breach(format!("{} bytes of a malformed record are over the limit of 1 MiB", malformed.head.len()));
+    }
+    let counted = given.events.len() as u64 + given.malformed.len() as u64 + u64::from(given.merged);
+    if u64::from(given.records) != counted {
+        return breach(format!("{} records were read, but {counted} are accounted for", given.records));
+    }
+    let mut begin = 0;
+    let mut events = Vec::with_capacity(given.events.len());
+    for (index, event) in given.events.into_iter().enumerate() {
+        let end = event.end;
+        if end <= begin || given.bodies.get(end as usize - 1) != Some(&b'\n') {
+            return breach(format!("the body of event {index} does not end with its line feed at byte {end}"));
+        }
+        if event.kind as usize >= kinds {
+            return breach(format!("event {index} is of kind {}, and there are {kinds}", event.kind));
+        }
+        if event.severity > SEVERITY_LIMIT {
+            return breach(format!("event {index} has the severity {}, and the highest is 6", event.severity));
+        }
+        events.push(Head {
+            id: digest(event.id),
+            time: event.time,
+            kind: event.kind,
+            class: event.class,
+            severity: event.severity,
+            alert_key: event.alert_key.map(digest),
+            begin,
+            end,
+        });
+        begin = end;
+    }
+    if begin as usize != given.bodies.len() {
+        return breach(format!("the last event ends at byte {begin} of {}", given.bodies.len()));
+    }
+    Ok(Chunk {
+        events,
+        bodies: given.bodies.into(),
+        malformed: given
+            .malformed
+            .into_iter()
+            .map(|malformed| Malformed { reason: malformed.reason, head: malformed.head, size: malformed.size })
+            .collect(),
+        gaps: given
+            .gaps
+            .into_iter()
+            .map(|gap| Gap { what: gap.what, begin: gap.begin, end: gap.end, reason: gap.reason })
+            .collect(),
+        records: given.records,
+        merged: given.merged,
+        requests: given.requests,
+        quota_left: given.quota_left,
+        position: given.position,
+        next: match given.next {
+            wit::Next::More => Next::More,
+            wit::Next::CaughtUp => Next::CaughtUp,
+            wit::Next::Pause(pause) => Next::Pause(pause),
+        },
+    })
+}
+
+fn digest((high, low): (u64, u64)) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(end: u32) -> wit::Event {
+        wit::Event { id: (1, u64::from(end)), time: 0, kind: 0, class: 4009, severity: 1, alert_key: None, end }
+    }
+
+    fn given() -> wit::Chunk {
+        wit::Chunk {
+            events: vec![event(3), event(6)],
+            bodies: b"{}\n{}\n".to_vec(),
+            malformed: vec![wit::Malformed { reason: "no JSON".into(), head: b"x".to_vec(), size: Some(1) }],
+            gaps: Vec::new(),
+            records: 4,
+            merged: 1,
+            requests: 1,
+            quota_left: None,
+            position: vec![0; POSITION_LIMIT],
+            next: wit::Next::CaughtUp,
+        }
+    }
+
+    #[test]
+    fn a_lawful_chunk_passes_whole() {
+        let chunk = chunk(given(), 1).unwrap();
+        assert_eq!(chunk.events.iter().map(|head| (head.begin, head.end)).collect::<Vec<_>>(), [(0, 3), (3, 6)]);
+        assert_eq!(chunk.events[0].id, (1 << 64) + 3);
+        assert_eq!((chunk.records, chunk.merged, chunk.malformed.len()), (4, 1, 1));
+    }
+
+    #[test]
+    fn an_empty_chunk_is_lawful() {
+        let empty = wit::Chunk { events: vec![], bodies: vec![], malformed: vec![], records: 1, ..given() };
+        assert!(chunk(empty, 0).is_ok());
+    }
+
+    #[test]
+    fn each_breach_refuses_the_chunk() {
+        let breaches: [fn(&mut wit::Chunk); 11] = [
+            |chunk| chunk.position.push(0),
+            |chunk| chunk.malformed[0].head = vec![0; HEAD_LIMIT + 1],
+            |chunk| chunk.records += 1,
+            |chunk| chunk.events[1].end = 5,
+            |chunk| chunk.events[1].end = 3,
+            |chunk| chunk.events[1].end = 7,
+            |chunk| chunk.events[0].end = 0,
+            |chunk| chunk.events[1].kind = 1,
+            |chunk| chunk.events[1].severity = 7,
+            |chunk| chunk.bodies.push(b'\n'),
+            |chunk| chunk.bodies[2] = b' ',
+        ];
+        for (index, damage) in breaches.into_iter().enumerate() {
+            let mut given = given();
+            damage(&mut given);
+            assert!(matches!(chunk(given, 1), Err(GuestError::Breach(_))), "breach {index}");
+        }
+    }
+}

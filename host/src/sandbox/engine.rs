@@ -1,0 +1,127 @@
+//! The engine that all guests share, and its instance slots.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+
+use super::limits::TABLE_ELEMENTS;
+use super::state::State;
+use super::{Component, Limits, LoadError};
+
+/// How the engine is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    pub limits: Limits,
+    /// Instances that may live at the same time; more wait for a slot. An instance lives only while its stream is
+    /// being read.
+    pub slots: u32,
+    /// Counts CPU time and lets others run, at the price of a fifth of the speed. Off only in simulation, where a
+    /// ticker in real time would make runs differ.
+    pub ticker: bool,
+}
+
+impl Default for Settings {
+    /// 256 slots: with 32 MiB each they reserve 8 GiB of address space and use none of it before a guest does. The
+    /// kernel allows about ten thousand instances before it runs out of memory mappings.
+    fn default() -> Self {
+        Self { limits: Limits::default(), slots: 256, ticker: true }
+    }
+}
+
+/// Compiles components and makes instances of them.
+#[derive(Clone)]
+pub struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Arc<Linker<State>>,
+    pub(super) limits: Limits,
+    slots: Arc<Semaphore>,
+}
+
+impl Sandbox {
+    /// # Errors
+    /// When the system refuses the address space.
+    pub fn new(settings: Settings) -> Result<Self, LoadError> {
+        let Settings { limits, slots, ticker } = settings;
+        let engine = Engine::new(&config(&limits, slots)).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let linker = linker(&engine).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        if ticker {
+            tick(&engine).map_err(|error| LoadError::Engine(error.to_string()))?;
+        }
+        Ok(Self { engine, linker: Arc::new(linker), limits, slots: Arc::new(Semaphore::new(slots as usize)) })
+    }
+
+    /// Checks and compiles a component, and asks it what it is.
+    ///
+    /// # Errors
+    /// When it is not a component, wants more than a source may have, or cannot describe itself.
+    pub async fn load(&self, bytes: &[u8]) -> Result<Component, LoadError> {
+        Component::load(self, bytes).await
+    }
+
+    /// A place for one instance.
+    pub(super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed, so there is always a permit in the end.
+        Arc::clone(&self.slots).acquire_owned().await.ok()
+    }
+}
+
+fn config(limits: &Limits, slots: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(4 * slots)
+        .total_memories(slots)
+        .total_tables(4 * slots)
+        .total_stacks(slots)
+        .max_memory_size(limits.memory)
+        .table_elements(TABLE_ELEMENTS)
+        .max_core_instances_per_component(8)
+        .max_memories_per_component(1)
+        .max_tables_per_component(8);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        // A slot reserves what a guest may use, not 4 GiB: the pool fits into any address-space limit.
+        .memory_reservation(limits.memory as u64)
+        .epoch_interruption(true)
+        // The contract is WASI 0.2: calls are four times cheaper without the machinery of 0.3.
+        .concurrency_support(false);
+    config
+}
+
+/// Only what the contract allows a source to import.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    struct Table;
+    impl HasData for Table {
+        type Data<'a> = &'a mut ResourceTable;
+    }
+    let mut linker = Linker::new(engine);
+    wasi::io::error::add_to_linker::<State, Table>(&mut linker, |state| &mut state.table)?;
+    wasi::io::poll::add_to_linker::<State, Table>(&mut linker, |state| &mut state.table)?;
+    wasi::io::streams::add_to_linker::<State, Table>(&mut linker, |state| &mut state.table)?;
+    wasi::clocks::wall_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(&mut linker, State::clocks)?;
+    wasi::random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+    wasi::cli::stderr::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+/// Advances the epoch for as long as the engine lives.
+fn tick(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    thread::Builder::new().name("tributary-epoch".into()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(Limits::TICK);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! What a guest may do: the engine that runs it, its limits, the hosts that it reaches.
+
+mod bindings;
+mod component;
+mod convert;
+mod egress;
+mod engine;
+mod guest;
+mod limits;
+mod notes;
+mod state;
+mod stderr;
+mod transport;
+mod types;
+
+pub use component::{Component, LoadError};
+pub use egress::{Egress, HostPattern, PatternError};
+pub use engine::{Sandbox, Settings};
+pub use guest::{Context, Guest};
+pub use limits::{Limit, Limits};
+pub use notes::Notes;
+pub use transport::{Body, Network, RequestOptions, Response, Sent, Sockets, Transport, TransportError};
+pub use types::{
+    Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Plan, Quota,
+    Session, Start,
+};

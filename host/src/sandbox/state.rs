@@ -1,0 +1,147 @@
+//! What a store holds beside the guest: its tables, clocks, hooks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use super::limits::Gauge;
+use super::stderr::GuestStderr;
+use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
+use crate::outside::Clock;
+
+/// Handles of all WASI resources that an instance may hold at once: a handful for each request.
+const RESOURCES: usize = 1_000;
+
+/// Bytes of random numbers in one call: request ids are 16.
+const RANDOM_BYTES: u64 = 4 << 10;
+
+pub struct State {
+    pub(super) table: ResourceTable,
+    pub(super) gauge: Gauge,
+    pub(super) stderr: GuestStderr,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl State {
+    pub(super) fn new(context: &Context, limits: &Limits) -> Self {
+        let stderr = GuestStderr::new(Arc::clone(&context.source));
+        let wasi = WasiCtx::builder()
+            .wall_clock(WallClock(context.clock))
+            .monotonic_clock(MonotonicClock(Instant::now()))
+            .secure_random(context.random.fork())
+            .max_random_size(RANDOM_BYTES)
+            .stderr(stderr.clone())
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Self {
+            table,
+            gauge: Gauge::new(limits),
+            stderr,
+            wasi,
+            http: WasiHttpCtx::new(),
+            hooks: Hooks {
+                source: Arc::clone(&context.source),
+                egress: Arc::clone(&context.egress),
+                transport: Arc::clone(&context.transport),
+                clock: context.clock,
+                notes: Arc::clone(&context.notes),
+            },
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+struct WallClock(Clock);
+
+impl HostWallClock for WallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+}
+
+/// Counts from the instance's birth, in tokio's time.
+struct MonotonicClock(Instant);
+
+impl HostMonotonicClock for MonotonicClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Policy first, then the network.
+struct Hooks {
+    source: Arc<str>,
+    egress: Arc<Egress>,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    notes: Arc<Notes>,
+}
+
+type Processing = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
+type Answer =
+    Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing), wasmtime_wasi_http::Error>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        mut request: http::Request<WasiBody>,
+        options: Option<wasmtime_wasi_http::RequestOptions>,
+        _processing: Processing,
+    ) -> Answer {
+        if !self.egress.allows(request.uri()) {
+            // The query may be a signed one: only scheme and authority are said.
+            tracing::warn!(
+                source = %self.source,
+                scheme = request.uri().scheme_str().unwrap_or(""),
+                host = request.uri().authority().map_or("", |authority| authority.host()),
+                "the component wanted to reach a host that its plan does not name; the request was denied"
+            );
+            return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
+        }
+        // The client adds it, in the form that HTTP/1.1 wants.
+        request.headers_mut().remove(http::header::HOST);
+        let source = Arc::clone(&self.source);
+        let (clock, notes) = (self.clock, Arc::clone(&self.notes));
+        let host = request.uri().host().unwrap_or("").to_owned();
+        let sent = self.transport.send(request, RequestOptions::from(options.unwrap_or_default()));
+        Box::new(async move {
+            match sent.await {
+                Ok(response) => {
+                    notes.answered(response.headers(), &clock);
+                    Ok((response, Box::new(async { Ok(()) }) as Processing))
+                }
+                Err(error) => {
+                    tracing::debug!(source = %source, host, "request failed: {error}");
+                    notes.failed(&error);
+                    Err(error.into())
+                }
+            }
+        })
+    }
+}
