@@ -16,7 +16,7 @@ use crate::collect::{
     Account, Board, ComponentSource, Entry, Quota, Schedule, Sessions, Source, StreamState, StreamStatus, Surroundings,
     Worker,
 };
-use crate::config::{self, Config};
+use crate::config::{self, Config, QuotaLimit};
 use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
 use crate::outside::Outside;
 use crate::sandbox::{
@@ -77,6 +77,8 @@ pub struct SourceError {
 pub enum SourceReason {
     #[error(transparent)]
     Guest(#[from] GuestError),
+    #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
+    Quota { name: String, known: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
     Host(#[from] PatternError),
 }
@@ -122,6 +124,10 @@ impl Host {
         let sealed = Context::sealed(&source.id, *clock, random.fork());
         let mut guest = self.component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
+        let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
+        if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
+            return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
+        }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
         let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
         let (component, settings) = (self.component.clone(), source.settings.clone());
@@ -185,7 +191,7 @@ impl StartError {
             StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
                 SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
                 SourceReason::Guest(_) => false,
-                SourceReason::Host(_) => true,
+                SourceReason::Host(_) | SourceReason::Quota { .. } => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
         }
@@ -238,8 +244,10 @@ impl Running {
         let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
         for Ready { config, streams, quotas, source } in sources {
             let quotas = quotas.iter().map(|quota| {
-                let window = Duration::from_millis(quota.window_ms.into());
-                (quota.name.clone(), Arc::new(Quota::new(quota.requests, window, config.quota_share)))
+                let known =
+                    QuotaLimit { requests: quota.requests, window: Duration::from_millis(quota.window_ms.into()) };
+                let limit = config.quotas.get(&quota.name).copied().unwrap_or(known);
+                (quota.name.clone(), Arc::new(Quota::new(limit.requests, limit.window, config.quota_share)))
             });
             let account = Arc::new(Account {
                 id: config.id.as_str().into(),

@@ -80,6 +80,13 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
                     result: format!("the plan names a host that cannot be allowed: {error}"),
                     next: format!("Correct the address in sources.{id}"),
                 },
+                reason @ SourceReason::Quota { .. } => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::CONFIGURATION,
+                    result: reason.to_string(),
+                    next: format!("Correct the name in sources.{id}.quotas, or take it out"),
+                },
             }];
         }
     };

@@ -264,6 +264,7 @@ impl Case {
             tenant: "acme".into(),
             settings: config::Settings::new("{}"),
             quota_share: 1.0,
+            quotas: Default::default(),
             retry_for: 90 * MINUTE,
             on_position_lost: self.policy,
             max_in_flight_bytes: self.in_flight,

@@ -10,7 +10,8 @@ use super::interpolate::join;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, Settings, Sink, SinkKind, Source, glob,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind, Source,
+    glob,
 };
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
@@ -123,6 +124,10 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         &[("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)],
     );
     let max_in_flight_bytes = section.whole("max_in_flight_bytes", MIB, 1 << 40, 8 * MIB) as usize;
+    let quotas = match section.take("quotas") {
+        Some(table) => quotas(table, &mut section),
+        None => BTreeMap::new(),
+    };
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     settings.insert("tenant".into(), tenant.clone().into());
@@ -133,11 +138,40 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         tenant,
         settings,
         quota_share,
+        quotas,
         retry_for,
         on_position_lost,
         max_in_flight_bytes,
     })
 }
+
+/// `quotas.<name> = { requests = 50, window_secs = 900 }`. Whether there is a quota of that name, the component knows.
+fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimit> {
+    let Value::Object(table) = table else {
+        section.fault("quotas", "must be a table of tables", Some(QUOTA_HINT.into()));
+        return BTreeMap::new();
+    };
+    let mut quotas = BTreeMap::new();
+    for (name, limit) in table {
+        let number = |key: &str| limit.get(key).and_then(Value::as_f64).filter(|number| *number > 0.0);
+        let keys = limit.as_object().map_or(0, Map::len);
+        match (number("requests"), number("window_secs")) {
+            (Some(requests), Some(window))
+                if keys == 2 && requests.fract() == 0.0 && requests <= 1e9 && window <= 1e9 =>
+            {
+                let window = Duration::from_secs_f64(window).max(Duration::from_millis(1));
+                quotas.insert(name, QuotaLimit { requests: requests as u32, window });
+            }
+            _ => {
+                let message = "must say how many requests, a whole number, in how many seconds";
+                section.fault(&format!("quotas.{name}"), message, Some(QUOTA_HINT.into()));
+            }
+        }
+    }
+    quotas
+}
+
+const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
 
 fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
     match section.take("type") {

@@ -34,12 +34,21 @@ pub struct Source {
     pub settings: Settings,
     /// How much of each of the vendor's quotas may be spent, more than 0 and at most 1.
     pub quota_share: f64,
+    /// The vendor's limits where this account's are not those that the component knows, by name.
+    pub quotas: BTreeMap<String, QuotaLimit>,
     /// For how long a passing fault is retried before the stream is in error.
     pub retry_for: Duration,
     /// Where to go on when the vendor no longer knows the position.
     pub on_position_lost: OnPositionLost,
     /// What may be between pull and acknowledgement in one stream, in bytes.
     pub max_in_flight_bytes: usize,
+}
+
+/// The vendor answers so many requests in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaLimit {
+    pub requests: u32,
+    pub window: Duration,
 }
 
 /// Where a stream goes on after its position was lost.

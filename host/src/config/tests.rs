@@ -159,3 +159,25 @@ fn a_file_on_disk() {
     let unknown = load(&folder.path().join("no.conf")).unwrap_err().to_string();
     assert!(unknown.contains(".toml, .yaml, .yml or .json"), "{unknown}");
 }
+
+#[test]
+fn an_account_may_have_quotas_of_its_own() {
+    let text = |quotas: &str| {
+        format!("[sources.a]\ntype = \"mimecast\"\nquotas = {quotas}\n[sinks.s]\ntype = \"stdout\"\ninputs = [\"a\"]\n")
+    };
+    let parsed = |quotas: &str| parse(&text(quotas), Format::Toml, "test", &|_| None);
+    let loaded = parsed("{ siem-batch = { requests = 100, window_secs = 0.5 } }").unwrap();
+    let limit = QuotaLimit { requests: 100, window: std::time::Duration::from_millis(500) };
+    assert_eq!(loaded.config.sources["a"].quotas["siem-batch"], limit);
+    for wrong in [
+        "7",
+        "{ x = 7 }",
+        "{ x = { requests = 1.5, window_secs = 1 } }",
+        "{ x = { requests = 0, window_secs = 1 } }",
+        "{ x = { requests = 1 } }",
+        "{ x = { requests = 1, window_secs = 1, more = 1 } }",
+    ] {
+        let error = parsed(wrong).unwrap_err().to_string();
+        assert!(error.contains("sources.a.quotas") && error.contains("For example"), "{wrong}: {error}");
+    }
+}
