@@ -5,7 +5,8 @@ use crate::{
     record::{Value, nested, scan, scan::Shape},
 };
 
-/// Appends members to an open JSON object. Commas are put where they belong.
+/// Appends members to an open JSON object. Every member ends in a comma; closing an object or array takes the last one
+/// away. So nothing has to look back, and a literal key is one copy of a known length.
 #[derive(Debug)]
 pub struct Writer<'w> {
     pub out: &'w mut Vec<u8>,
@@ -18,22 +19,13 @@ pub struct Mark(usize);
 
 impl Writer<'_> {
     /// Text of JSON as it is.
-    #[inline]
+    #[inline(always)]
     pub fn raw(&mut self, json: &str) {
         self.out.extend_from_slice(json.as_bytes());
     }
 
-    /// A comma, unless an object or array was just opened. (A string ends in a quote, so the last byte tells.)
-    #[inline]
-    pub fn separate(&mut self) {
-        if !matches!(self.out.last(), Some(b'{' | b'[') | None) {
-            self.out.push(b',');
-        }
-    }
-
-    #[inline]
+    #[inline(always)]
     pub fn key(&mut self, key: &str) {
-        self.separate();
         self.out.push(b'"');
         self.raw(key);
         self.raw("\":");
@@ -41,43 +33,55 @@ impl Writer<'_> {
 
     /// A key that may need escapes.
     pub fn any_key(&mut self, key: &[u8]) {
-        self.separate();
         self.string(key);
         self.out.push(b':');
     }
 
-    /// Members written elsewhere.
-    #[inline]
-    pub fn members(&mut self, json: &str) {
-        self.separate();
-        self.raw(json);
+    /// Ends a member or an element.
+    #[inline(always)]
+    pub fn comma(&mut self) {
+        self.out.push(b',');
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn integer(&mut self, key: &str, value: i64) {
         self.key(key);
         self.number(value);
+        self.comma();
     }
 
+    #[inline(always)]
     pub fn boolean(&mut self, key: &str, value: bool) {
         self.key(key);
-        self.raw(if value { "true" } else { "false" });
+        self.raw(if value { "true," } else { "false," });
     }
 
     /// A string from plain text.
+    #[inline(always)]
     pub fn text(&mut self, key: &str, text: &[u8]) {
         self.key(key);
         self.string(text);
+        self.comma();
+    }
+
+    /// A string that is known to need no escapes.
+    #[inline(always)]
+    pub fn literal(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.out.push(b'"');
+        self.raw(text);
+        self.raw("\",");
     }
 
     /// A string from a scalar value of the record.
-    #[inline]
+    #[inline(always)]
     pub fn scalar(&mut self, key: &str, value: Value<'_>) {
         self.key(key);
         self.scalar_value(value);
+        self.comma();
     }
 
-    #[inline]
+    /// A string from a scalar value of the record, without a key or a comma.
     pub fn scalar_value(&mut self, value: Value<'_>) {
         match value.shape {
             Shape::Text | Shape::Nested => self.string(value.bytes),
@@ -89,7 +93,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A value of the record as it is: numbers as numbers, objects as objects.
+    /// A value of the record as it is: numbers as numbers, objects as objects. Without a comma.
     pub fn value(&mut self, value: Value<'_>) {
         match value.shape {
             Shape::Plain | Shape::Escaped => {
@@ -104,18 +108,18 @@ impl Writer<'_> {
         }
     }
 
+    /// As a string, without a comma.
     pub fn digest(&mut self, digest: Digest) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.out.push(b'"');
-        for half in [digest.0, digest.1] {
-            let bytes = half.to_be_bytes();
-            for byte in bytes {
-                self.out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-            }
+        let mut text = [b'"'; 34];
+        let bytes = (u128::from(digest.0) << 64 | u128::from(digest.1)).to_be_bytes();
+        for (pair, byte) in text[1..33].as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         }
-        self.out.push(b'"');
+        self.out.extend_from_slice(&text);
     }
 
+    /// Without a comma.
     pub fn number(&mut self, value: i64) {
         let mut digits = [0u8; 20];
         let mut at = digits.len();
@@ -134,7 +138,7 @@ impl Writer<'_> {
         self.out.extend_from_slice(&digits[at..]);
     }
 
-    /// A string from plain text, quotes included.
+    /// A string from plain text, quotes included. Without a comma.
     pub fn string(&mut self, mut text: &[u8]) {
         self.out.push(b'"');
         loop {
@@ -147,16 +151,14 @@ impl Writer<'_> {
                 b'\n' => self.raw("\\n"),
                 b'\r' => self.raw("\\r"),
                 b'\t' => self.raw("\\t"),
-                other => {
-                    let code = format!("\\u{:04x}", other);
-                    self.raw(&code);
-                }
+                other => self.raw(&format!("\\u{other:04x}")),
             }
             text = &text[ordinary + 1..];
         }
         self.out.push(b'"');
     }
 
+    #[inline(always)]
     pub fn open(&mut self, key: &str) -> Mark {
         let mark = Mark(self.out.len());
         self.key(key);
@@ -165,13 +167,14 @@ impl Writer<'_> {
     }
 
     /// An object as an element of an array.
+    #[inline(always)]
     pub fn open_element(&mut self) -> Mark {
         let mark = Mark(self.out.len());
-        self.separate();
         self.out.push(b'{');
         mark
     }
 
+    #[inline(always)]
     pub fn open_array(&mut self, key: &str) -> Mark {
         let mark = Mark(self.out.len());
         self.key(key);
@@ -179,24 +182,38 @@ impl Writer<'_> {
         mark
     }
 
+    /// Whether something stands in the object or array that was opened last.
+    pub fn has_members(&self) -> bool {
+        self.out.last() == Some(&b',')
+    }
+
     /// Closes an object; if it is empty, it never was. Says whether it stands.
     pub fn close(&mut self, mark: Mark) -> bool {
-        self.finish(mark, b'{', b'}')
+        self.finish(mark, b"},")
     }
 
     /// Closes an array; if it is empty, it never was. Says whether it stands.
     pub fn close_array(&mut self, mark: Mark) -> bool {
-        self.finish(mark, b'[', b']')
+        self.finish(mark, b"],")
     }
 
-    fn finish(&mut self, mark: Mark, opening: u8, closing: u8) -> bool {
-        let empty = self.out.last() == Some(&opening);
-        if empty {
-            self.out.truncate(mark.0);
+    fn finish(&mut self, mark: Mark, closing: &[u8; 2]) -> bool {
+        if self.has_members() {
+            self.out.pop();
+            self.out.extend_from_slice(closing);
+            true
         } else {
-            self.out.push(closing);
+            self.out.truncate(mark.0);
+            false
         }
-        !empty
+    }
+
+    /// Closes the outermost object, which has a member.
+    pub fn end(&mut self) {
+        if self.has_members() {
+            self.out.pop();
+        }
+        self.out.push(b'}');
     }
 }
 
@@ -222,9 +239,11 @@ mod tests {
         assert!(json.close_array(full));
         json.key("id");
         json.digest(Digest(1, u64::MAX));
+        json.comma();
         json.any_key(b"a\"b");
         json.value(Value { shape: Shape::Nested, bytes: b"[1,\n2]" });
-        out.push(b'}');
+        json.comma();
+        json.end();
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid");
         assert_eq!(
             value,

@@ -146,12 +146,28 @@ pub fn api1() -> Vec<(Kind, Map<String, Value>)> {
 pub fn audit() -> Vec<Map<String, Value>> {
     let tail = "Date: 2025-03-01, Time: 00:07:12 GMT, IP: 192.0.2.10, Application: Administration Console";
     [
-        ("User Logged On", format!("Successful authentication for ann@example.com <Ann>, {tail}, Method: Cloud, 2FA: TOTP"), "authentication_logs"),
-        ("Logon Authentication Failed", format!("Failed authentication for ann@example.com, {tail}, Reason: Wrong, again"), "authentication_logs"),
+        (
+            "User Logged On",
+            format!("Successful authentication for ann@example.com <Ann>, {tail}, Method: Cloud, 2FA: TOTP"),
+            "authentication_logs",
+        ),
+        (
+            "Logon Authentication Failed",
+            format!("Failed authentication for ann@example.com, {tail}, Reason: Wrong, again"),
+            "authentication_logs",
+        ),
         ("Logon Requires Challenge", "Challenge".to_owned(), "authentication_logs"),
         ("Mimecast Support Login", String::new(), "mimecast_access_logs"),
-        ("User Password Changed", format!("Password changed for bob@example.com by ann@example.com {tail}"), "user_account_and_role_logs"),
-        ("Administrator Role Changed", format!("Role \"Basic\" assigned to bob@example.com, {tail}"), "user_account_and_role_logs"),
+        (
+            "User Password Changed",
+            format!("Password changed for bob@example.com by ann@example.com {tail}"),
+            "user_account_and_role_logs",
+        ),
+        (
+            "Administrator Role Changed",
+            format!("Role \"Basic\" assigned to bob@example.com, {tail}"),
+            "user_account_and_role_logs",
+        ),
         ("Profile Group (unlink) Log Entry", "Group 'Sales' unlinked".to_owned(), "profile_group_logs"),
         ("Existing Policy Changed", "Policy\nchanged {\"a\": 1}, Remote IP is 192.0.2.44".to_owned(), "account_logs"),
         ("Completed Directory Sync", String::new(), "account_logs"),

@@ -96,10 +96,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     match class.uid {
         3002 => {
             user(event, "user", None);
-            event.json.key("service");
-            event.json.raw("{\"name\":");
-            event.json.string(text.application.unwrap_or("Mimecast").as_bytes());
-            event.json.raw("}");
+            let service = event.json.open("service");
+            event.json.text("name", text.application.unwrap_or("Mimecast").as_bytes());
+            event.json.close(service);
             if let Some(method) = text.method {
                 event.json.integer("auth_protocol_id", 99);
                 event.json.text("auth_protocol", method.as_bytes());
@@ -118,10 +117,10 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
             let privileges = event.json.open_array("privileges");
             if let Some(role) = audit_text::quoted(&info) {
                 event.json.string(role.as_bytes());
+                event.json.comma();
             }
             if !event.json.close_array(privileges) {
-                event.json.key("privileges");
-                event.json.raw("[]");
+                event.json.raw("\"privileges\":[],");
             }
             actor(event, &text);
         }
@@ -134,7 +133,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
         }
         _ => {
             let entity = event.json.open("entity");
-            event.json.text("name", audit_text::entity(&audit_type).as_bytes());
+            // OCSF asks for a name where Mimecast may give none.
+            let name = if audit_type.is_empty() { "Unknown".to_owned() } else { audit_text::entity(&audit_type) };
+            event.json.text("name", name.as_bytes());
             event.json.close(entity);
             actor(event, &text);
         }
@@ -207,10 +208,9 @@ impl EventWriter<'_, '_> {
     pub(super) fn audit_metadata(&mut self) {
         self.text("event_code", Field::AuditType);
         if let Some(category) = self.scalar(Field::Category) {
-            self.json.key("labels");
-            self.json.raw("[");
+            self.json.raw("\"labels\":[");
             self.json.scalar_value(category);
-            self.json.raw("]");
+            self.json.raw("],");
         }
         self.json.text("log_name", b"audit");
         self.text("original_event_uid", Field::Id);

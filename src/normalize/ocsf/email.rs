@@ -118,7 +118,7 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     }
     if let Some(succeeded) = succeeded {
         event.json.integer("status_id", if succeeded { 1 } else { 2 });
-        event.json.text("status", if succeeded { b"Success" } else { b"Failure" });
+        event.json.literal("status", if succeeded { "Success" } else { "Failure" });
     }
     event.text("status_code", Field::RejectionCode);
     event.status_detail(&REASONS);
@@ -137,7 +137,7 @@ fn write_direction(event: &mut EventWriter<'_, '_>) {
     match found {
         Some((id, caption)) => {
             event.json.integer("direction_id", id);
-            event.json.text("direction", caption.as_bytes());
+            event.json.literal("direction", caption);
         }
         None => match event.scalar(Field::Direction) {
             Some(other) => {
@@ -146,7 +146,7 @@ fn write_direction(event: &mut EventWriter<'_, '_>) {
             }
             None => {
                 event.json.integer("direction_id", 0);
-                event.json.text("direction", b"Unknown");
+                event.json.literal("direction", "Unknown");
             }
         },
     }

@@ -77,20 +77,18 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
 fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {
     let mark = event.json.open("finding_info");
     if let Some(policy) = event.scalar(Field::PolicyDefinition) {
-        event.json.key("analytic");
-        event.json.raw("{\"name\":");
+        event.json.raw("\"analytic\":{\"name\":");
         event.json.scalar_value(policy);
-        event.json.raw(",\"type\":\"Rule\",\"type_id\":1}");
+        event.json.raw(",\"type\":\"Rule\",\"type_id\":1},");
     }
     let time = event.milliseconds();
     event.json.integer("created_time", time);
-    event.json.text("title", feature(kind).as_bytes());
-    event.json.key("types");
-    event.json.raw("[");
-    event.json.string(kind.api2_type().unwrap_or_default().as_bytes());
-    event.json.raw("]");
-    event.json.key("uid");
+    event.json.literal("title", feature(kind));
+    event.json.raw("\"types\":[\"");
+    event.json.raw(kind.api2_type().unwrap_or_default());
+    event.json.raw("\"],\"uid\":");
     event.json.digest(event.input.id);
+    event.json.comma();
     event.json.close(mark);
 }
 
@@ -131,7 +129,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
     event.endpoint(&[Field::DestinationIp], "evidences.dst_endpoint.ip", None, Some(Field::Hostname));
     event.json.close(destination);
     // A version is what OCSF asks of `tls`, and something else than `tls` is what it asks of an evidence.
-    if event.json.out.last() != Some(&b'{')
+    if event.json.has_members()
         && let Some(version) = event.scalar(Field::TlsVersion)
     {
         let tls = event.json.open("tls");
@@ -162,6 +160,7 @@ fn write_data(event: &mut EventWriter<'_, '_>) {
         } else {
             event.json.value(value);
         }
+        event.json.comma();
     }
     // A file without a name is no file for OCSF; what is known of it is evidence all the same.
     if event.record.peek(Field::FileName).text().is_none() {
@@ -170,6 +169,7 @@ fn write_data(event: &mut EventWriter<'_, '_>) {
                 let value = event.record.read(field);
                 event.json.key(field.name());
                 event.json.value(value);
+                event.json.comma();
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{Encoding, Origin, Settings, writer::Writer};
 use crate::{
     chunk::{Digest, Timestamp},
     kind::{Generation, Kind},
-    record::{Field, Record, Value, nested},
+    record::{Field, Record, Value, nested, scan::Shape},
 };
 use values::{Verdict, action_caption, disposition_caption, severity_caption, verdict};
 
@@ -92,10 +92,9 @@ pub struct Mapper {
     tenant: String,
     /// By kind: from the activity to the type.
     heads: Vec<String>,
-    /// By kind: the product and the version.
-    products: Vec<String>,
+    common: Common,
     provider: &'static str,
-    /// `"tags":[…]`, if the operator set any.
+    /// `"tags":[…],`, if the operator set any.
     tags: Option<String>,
     observables: Vec<u8>,
     buffer: Vec<u8>,
@@ -109,12 +108,12 @@ impl Mapper {
             id_scope: settings.id_scope.clone(),
             tenant: settings.tenant.clone(),
             heads: Kind::ALL.iter().map(|kind| class(*kind).map_or_else(String::new, head)).collect(),
-            products: Kind::ALL.iter().map(|kind| product(*kind)).collect(),
+            common: Common::default(),
             provider: match settings.generation {
                 Generation::V1 => "Mimecast API 1.0",
                 Generation::V2 => "Mimecast API 2.0",
             },
-            tags: (!tags.is_empty()).then(|| format!("\"tags\":{}", serde_json::Value::Array(tags))),
+            tags: (!tags.is_empty()).then(|| format!("\"tags\":{},", serde_json::Value::Array(tags))),
             observables: Vec::new(),
             buffer: Vec::new(),
         }
@@ -122,6 +121,7 @@ impl Mapper {
 
     /// Appends one event, without a line feed.
     pub fn write(&mut self, input: &Input<'_, '_>, out: &mut Vec<u8>) -> Head {
+        self.common.set(input.record.kind(), input.origin, self.provider, self.tags.as_deref());
         self.observables.clear();
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut observables = std::mem::take(&mut self.observables);
@@ -145,7 +145,7 @@ impl Mapper {
         event.observables();
         event.unmapped();
         event.metadata();
-        event.json.raw("}");
+        event.json.end();
         self.buffer = buffer;
         self.observables = observables;
         head
@@ -158,16 +158,38 @@ fn head((class, activity, caption): (&Class, u32, &str)) -> String {
     format!(
         "\"activity_id\":{activity},\"activity_name\":\"{caption}\",\"category_name\":\"{category}\",\
          \"category_uid\":{category_uid},\"class_name\":\"{name}\",\"class_uid\":{uid},\
-         \"type_name\":\"{name}: {caption}\",\"type_uid\":{type_uid}"
+         \"type_name\":\"{name}: {caption}\",\"type_uid\":{type_uid},"
     )
 }
 
-fn product(kind: Kind) -> String {
-    format!(
-        "\"product\":{{\"feature\":{{\"name\":\"{}\"}},\"name\":\"Mimecast Email Security\",\
-         \"vendor_name\":\"Mimecast\"}},\"version\":\"1.8.0\"",
-        feature(kind)
-    )
+/// The members of `metadata` that all records of one kind, stream and encoding share.
+#[derive(Debug, Default)]
+struct Common {
+    of: Option<(Kind, Encoding)>,
+    stream: String,
+    members: String,
+}
+
+impl Common {
+    fn set(&mut self, kind: Kind, origin: &Origin<'_>, provider: &str, tags: Option<&str>) {
+        if self.of == Some((kind, origin.encoding)) && self.stream == origin.stream {
+            return;
+        }
+        self.of = Some((kind, origin.encoding));
+        self.stream = origin.stream.to_owned();
+        let format = match origin.encoding {
+            Encoding::Json => "JSON",
+            Encoding::KeyValue => "key_value",
+        };
+        self.members = format!(
+            "\"log_format\":\"{format}\",\"log_provider\":\"{provider}\",\"log_source\":{},{}\"product\":\
+             {{\"feature\":{{\"name\":\"{}\"}},\"name\":\"Mimecast Email Security\",\"vendor_name\":\"Mimecast\"}},\
+             \"version\":\"1.8.0\",",
+            serde_json::Value::from(origin.stream),
+            tags.unwrap_or_default(),
+            feature(kind),
+        );
+    }
 }
 
 /// One event being written.
@@ -202,14 +224,12 @@ impl<'a> EventWriter<'_, 'a> {
     /// Class, activity, severity, time.
     fn head(&mut self, severity: u8) {
         let head = &self.mapper.heads[self.record.kind() as usize];
-        self.json.members(head);
+        self.json.raw(head);
         self.severity_and_time(severity);
     }
 
     fn severity_and_time(&mut self, severity: u8) {
-        self.json.raw(",\"severity\":\"");
-        self.json.raw(severity_caption(severity));
-        self.json.raw("\"");
+        self.json.literal("severity", severity_caption(severity));
         self.json.integer("severity_id", i64::from(severity));
         self.json.integer("time", self.milliseconds());
     }
@@ -264,9 +284,9 @@ impl<'a> EventWriter<'_, 'a> {
         match verdict(action.bytes, finding) {
             Some(Verdict { action_id, disposition_id }) => {
                 self.json.integer("action_id", action_id);
-                self.json.text("action", action_caption(action_id).as_bytes());
+                self.json.literal("action", action_caption(action_id));
                 self.json.integer("disposition_id", disposition_id);
-                self.json.text("disposition", disposition_caption(disposition_id).as_bytes());
+                self.json.literal("disposition", disposition_caption(disposition_id));
             }
             None => {
                 self.json.integer("action_id", 99);
@@ -289,35 +309,39 @@ impl<'a> EventWriter<'_, 'a> {
             if count == 0 {
                 self.json.scalar("status_detail", value);
             } else {
-                // Into the string just closed.
-                self.json.out.pop();
-                self.json.raw("; ");
-                let quote = self.json.out.len();
-                self.json.scalar_value(value);
-                self.json.out.remove(quote);
+                self.join("; ", value);
             }
             written[count] = value.bytes;
             count += 1;
         }
     }
 
+    /// Puts more text into the string that was just written, comma included.
+    fn join(&mut self, separator: &str, more: Value<'_>) {
+        self.json.out.truncate(self.json.out.len().saturating_sub(2));
+        self.json.raw(separator);
+        let quote = self.json.out.len();
+        self.json.scalar_value(more);
+        self.json.out.remove(quote);
+        self.json.comma();
+    }
+
     /// Notes a value by which events are searched for. `name` is the path of the attribute that holds it.
     fn observe(&mut self, type_id: i64, name: &str, value: Value<'_>) {
         let mut json = Writer { out: self.observables };
-        let element = json.open_element();
-        json.text("name", name.as_bytes());
-        json.integer("type_id", type_id);
-        json.scalar("value", value);
-        json.close(element);
+        json.raw("{\"name\":\"");
+        json.raw(name);
+        json.raw("\",\"type_id\":");
+        json.number(type_id);
+        json.raw(",\"value\":");
+        json.scalar_value(value);
+        json.raw("},");
     }
 
     fn observables(&mut self) {
-        if !self.observables.is_empty() {
-            self.json.key("observables");
-            self.json.raw("[");
-            self.json.out.extend_from_slice(self.observables);
-            self.json.raw("]");
-        }
+        let mark = self.json.open_array("observables");
+        self.json.out.extend_from_slice(self.observables);
+        self.json.close_array(mark);
     }
 
     /// A record of an unknown type: kept whole, as a Base Event.
@@ -338,57 +362,34 @@ impl<'a> EventWriter<'_, 'a> {
         } else {
             self.siem_metadata(kind);
         }
-        self.json.text(
-            "log_format",
-            match self.input.origin.encoding {
-                Encoding::Json => b"JSON",
-                Encoding::KeyValue => b"key_value",
-            },
-        );
-        self.json.text("log_provider", self.mapper.provider.as_bytes());
-        self.json.text("log_source", self.input.origin.stream.as_bytes());
         if let Some(time) = self.input.original_time {
             self.json.scalar("original_time", time);
         }
-        let product = &self.mapper.products[kind as usize];
-        self.json.members(product);
         if self.security_control {
-            self.json.members("\"profiles\":[\"security_control\"]");
-        }
-        if let Some(tags) = &self.mapper.tags {
-            self.json.members(tags);
+            self.json.raw("\"profiles\":[\"security_control\"],");
         }
         match self.scalar(Field::AccountId) {
             Some(account) => self.json.scalar("tenant_uid", account),
             None => self.json.text("tenant_uid", self.mapper.tenant.as_bytes()),
         }
-        self.json.key("uid");
+        self.json.raw(&self.mapper.common.members);
+        self.json.raw("\"uid\":");
         self.json.digest(self.input.id);
+        self.json.comma();
         self.json.close(mark);
     }
 
     /// `event_code` is `type/subtype`.
     fn siem_metadata(&mut self, kind: Kind) {
+        let unnamed = Value { shape: Shape::Plain, bytes: kind.api2_type().unwrap_or("unknown").as_bytes() };
         let own = self.scalar(Field::Type);
-        match own {
-            Some(own) => self.json.scalar("log_name", own),
-            None => self.json.text("log_name", kind.api2_type().unwrap_or("unknown").as_bytes()),
+        self.json.scalar("log_name", own.unwrap_or(unnamed));
+        let subtype = self.scalar(Field::Subtype);
+        if own.is_some() || subtype.is_some() || kind != Kind::SiemOther {
+            self.json.scalar("event_code", own.unwrap_or(unnamed));
         }
-        if let Some(subtype) = self.scalar(Field::Subtype) {
-            self.json.key("event_code");
-            match own {
-                Some(own) => self.json.scalar_value(own),
-                None => self.json.string(kind.api2_type().unwrap_or("unknown").as_bytes()),
-            }
-            self.json.out.pop();
-            self.json.raw("/");
-            let quote = self.json.out.len();
-            self.json.scalar_value(subtype);
-            self.json.out.remove(quote);
-        } else if let Some(own) = own {
-            self.json.scalar("event_code", own);
-        } else if let Some(name) = kind.api2_type() {
-            self.json.text("event_code", name.as_bytes());
+        if let Some(subtype) = subtype {
+            self.join("/", subtype);
         }
         self.text("original_event_uid", Field::ProcessingId);
     }
@@ -410,10 +411,12 @@ impl<'a> EventWriter<'_, 'a> {
         for (field, value) in self.record.unread() {
             self.json.key(field.name());
             self.json.value(value);
+            self.json.comma();
         }
         for (name, value) in self.record.extras() {
             self.json.any_key(name);
             self.json.value(value);
+            self.json.comma();
         }
         self.json.close(mark);
     }
@@ -443,9 +446,9 @@ impl<'a> EventWriter<'_, 'a> {
 
 /// A member of an object inside the record: its key is as it was written, escapes and all.
 fn raw_member(json: &mut Writer<'_>, name: &[u8], value: Value<'_>) {
-    json.separate();
     json.out.push(b'"');
     json.out.extend_from_slice(name);
     json.out.extend_from_slice(b"\":");
     json.value(value);
+    json.comma();
 }

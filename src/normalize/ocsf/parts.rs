@@ -80,12 +80,11 @@ impl<'a> EventWriter<'_, 'a> {
             // Nobody is named: said by an empty list, since OCSF asks for one of the two.
             let to = self.json.open_array("to");
             recipients.iter().for_each(|recipient| {
-                self.json.separate();
                 self.json.scalar_value(*recipient);
+                self.json.comma();
             });
             if !self.json.close_array(to) {
-                self.json.key("to");
-                self.json.raw("[]");
+                self.json.raw("\"to\":[],");
             }
         }
         for recipient in recipients {
@@ -107,8 +106,8 @@ impl<'a> EventWriter<'_, 'a> {
     pub fn address_list(&mut self, key: &str, addresses: &[Value<'a>]) {
         let mark = self.json.open_array(key);
         for address in addresses {
-            self.json.separate();
             self.json.scalar_value(*address);
+            self.json.comma();
         }
         self.json.close_array(mark);
     }
@@ -150,7 +149,7 @@ impl<'a> EventWriter<'_, 'a> {
             if let Some(size) = size {
                 self.json.integer("size", size);
             }
-            self.json.members("\"type\":\"Regular File\",\"type_id\":1");
+            self.json.raw("\"type\":\"Regular File\",\"type_id\":1,");
             self.json.close(file);
             self.observe(observable::FILE_NAME, paths.file_name, name);
         }
@@ -180,7 +179,7 @@ impl<'a> EventWriter<'_, 'a> {
             self.observe(observable::HASH, hash_path, hash);
         }
         self.json.close_array(hashes);
-        self.json.members("\"type\":\"Regular File\",\"type_id\":1");
+        self.json.raw("\"type\":\"Regular File\",\"type_id\":1,");
         self.json.close(file);
     }
 
@@ -188,10 +187,9 @@ impl<'a> EventWriter<'_, 'a> {
     pub fn url(&mut self, path: &str) {
         let Some(url) = self.scalar(Field::Url) else { return };
         if let Some(category) = self.scalar(Field::UrlCategory) {
-            self.json.key("categories");
-            self.json.raw("[");
+            self.json.raw("\"categories\":[");
             self.json.scalar_value(category);
-            self.json.raw("]");
+            self.json.raw("],");
         }
         self.json.scalar("url_string", url);
         self.observe(observable::URL, path, url);
@@ -251,10 +249,9 @@ impl<'a> EventWriter<'_, 'a> {
     /// `malware`, from the name of a virus.
     pub fn malware(&mut self) {
         if let Some(virus) = self.scalar(Field::VirusFound) {
-            self.json.key("malware");
-            self.json.raw("[{\"classification_ids\":[0],\"classifications\":[\"Unknown\"],\"name\":");
+            self.json.raw("\"malware\":[{\"classification_ids\":[0],\"classifications\":[\"Unknown\"],\"name\":");
             self.json.scalar_value(virus);
-            self.json.raw("}]");
+            self.json.raw("}],");
         }
     }
 
