@@ -1,0 +1,82 @@
+//! What was issued: so that a test can compare what came out with what there is.
+
+use crate::kind::{Generation, Kind};
+use crate::publication::FileId;
+use crate::records::Mark;
+use crate::simulator::Simulator;
+use crate::time::Millis;
+
+/// One record that a tenant has, found again by its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// `siem/receipt` and so on in API 2.0, `siem` in API 1.0, `audit` in both.
+    pub stream: &'static str,
+    /// The stream's name without `siem/`; in API 1.0 the type of the file.
+    pub kind: &'static str,
+    pub mark: Mark,
+    /// How often it stands there: 2 for a record that is followed by itself.
+    pub count: u32,
+    /// When it happened.
+    pub time_ms: Millis,
+    /// When a client can see it first.
+    pub visible_from_ms: Millis,
+    /// A fault has taken it away for ever.
+    pub lost: bool,
+}
+
+impl Simulator {
+    /// Every record of a tenant that a client could see at a time, the oldest first. Empty for an unknown tenant.
+    ///
+    /// Records stay here when their retention ends: collect in time.
+    pub fn truth(&self, tenant: &str, until_ms: Millis) -> impl Iterator<Item = Issued> + '_ {
+        let index = self.index(tenant);
+        let siem = index.into_iter().flat_map(move |index| self.siem_truth(index, until_ms));
+        let audit = index.into_iter().flat_map(move |index| {
+            let events = self.tenants[index].audit.visible(0, until_ms, until_ms);
+            events.into_iter().rev().map(|event| Issued {
+                stream: Kind::Audit.stream(),
+                kind: Kind::Audit.name(),
+                mark: event.mark,
+                count: 1,
+                time_ms: event.time_ms,
+                visible_from_ms: event.visible_ms,
+                lost: false,
+            })
+        });
+        siem.chain(audit)
+    }
+
+    /// How many broken lines, elements and members faults have planted into a tenant's files.
+    pub fn malformed(&self, tenant: &str) -> usize {
+        self.index(tenant).map_or(0, |index| self.tenants[index].plants.malformed().count())
+    }
+
+    fn siem_truth(&self, index: usize, until_ms: Millis) -> impl Iterator<Item = Issued> + '_ {
+        let state = &self.tenants[index];
+        let publication = &state.publication;
+        let single = state.tenant.generation() == Generation::V1;
+        (publication.first_slot()..publication.unpublished(until_ms)).flat_map(move |slot| {
+            let visible_from_ms = publication.published_at(slot);
+            let mut file = FileId::start_of(slot);
+            let mut place = 0;
+            let plans = publication.plan(slot);
+            plans.into_iter().map(move |plan| {
+                if plan.kind as u8 != file.kind {
+                    file = FileId { slot, kind: plan.kind as u8, part: 0 };
+                    place = 0;
+                }
+                file.part = (place / self.settings.records_per_file) as u32;
+                place += 1;
+                Issued {
+                    stream: if single { "siem" } else { plan.kind.stream() },
+                    kind: plan.kind.name(),
+                    mark: plan.mark,
+                    count: plan.count(),
+                    time_ms: plan.time_ms,
+                    visible_from_ms,
+                    lost: state.lost.contains(&file),
+                }
+            })
+        })
+    }
+}
