@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
 use super::pull::Pull;
-use super::read::{
-    BodyPieces, Cut, Pieces, ReadError, inflate,
-    lines::{Ending, Lines},
-};
+use super::read::ndjson::NdJson;
+use super::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
 use super::{Source, day};
 use crate::api::siem::{Ask, BATCH, File, Page, page, query};
 use crate::api::{Call, Content, unreachable};
@@ -81,7 +79,7 @@ pub struct SiemBatch {
 struct Open {
     at: String,
     pieces: Box<dyn Pieces>,
-    lines: Lines,
+    records: NdJson,
     /// Records cut so far, those that are skipped included.
     index: u64,
     occurrences: Occurrences,
@@ -262,7 +260,7 @@ impl SiemBatch {
         self.open = Some(Open {
             at: file.at,
             pieces: inflate::decode(Box::new(BodyPieces(response.body))),
-            lines: Lines::new(Ending::LineFeed),
+            records: NdJson::default(),
             index: 0,
             occurrences: Occurrences::Adjacent { last: mark.last.map(|id| id.0), count: mark.count },
             error: None,
@@ -283,7 +281,7 @@ impl SiemBatch {
             fallback_time: None,
         };
         loop {
-            while let Some(cut) = open.lines.cut() {
+            while let Some(cut) = open.records.cut() {
                 open.index += 1;
                 if open.index <= mark.index {
                     pull.tick();
@@ -314,10 +312,10 @@ impl SiemBatch {
             if pull.full() {
                 return Read::Full;
             }
-            match open.pieces.fill(open.lines.room()) {
+            match open.pieces.fill(open.records.room()) {
                 Ok(true) => {}
                 Ok(false) => {
-                    open.lines.finish();
+                    open.records.finish();
                     open.ended = true;
                 }
                 Err(error) => open.error = Some(error),
@@ -343,7 +341,7 @@ impl SiemBatch {
             "{}: {error} after {} records, {} times; the rest of the file is passed",
             open.at, mark.index, mark.tries
         );
-        pull.malformed(reason, open.lines.room(), None);
+        pull.malformed(reason, open.records.room(), None);
         self.state.done.push(mark.hash);
         self.state.file = None;
         Read::Done

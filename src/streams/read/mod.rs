@@ -2,6 +2,7 @@
 
 pub mod inflate;
 pub mod lines;
+pub mod ndjson;
 pub mod objects;
 pub mod records;
 pub mod zip;

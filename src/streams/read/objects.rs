@@ -96,6 +96,12 @@ impl Objects {
         self.finished = true;
     }
 
+    /// Nothing is left but punctuation. Of bytes that are all there.
+    pub fn is_done(&self) -> bool {
+        let punctuation = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b'[' | b']');
+        self.inside == Inside::Nothing && self.buffer[self.at..].iter().all(punctuation)
+    }
+
     /// The next record; `None` if there is none without more bytes. An object that never ends is one, too, at the end.
     pub fn cut(&mut self) -> Option<Cut<'_>> {
         let end = match self.scan() {
