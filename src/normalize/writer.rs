@@ -108,6 +108,15 @@ impl Writer<'_> {
         }
     }
 
+    /// A member of an object inside the record: its key stands as it was written, escapes and all.
+    pub fn raw_member(&mut self, name: &[u8], value: Value<'_>) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name);
+        self.raw("\":");
+        self.value(value);
+        self.comma();
+    }
+
     /// As a string, without a comma.
     pub fn digest(&mut self, digest: Digest) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";

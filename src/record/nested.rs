@@ -1,7 +1,7 @@
 //! Arrays and objects inside a record: their canonical form, and JSON that comes wrapped in strings.
 
 use super::{
-    scan::{self, Member, Shape, Span},
+    scan::{self, Member, Shape},
     value::Value,
 };
 
@@ -21,10 +21,16 @@ pub fn canonical(value: Value<'_>, stack: &mut Vec<Member>, out: &mut Vec<u8>) {
     }
 }
 
-/// A mark, the length as four bytes with the lowest first, the bytes.
+/// A mark, the length as LEB128, the bytes.
+#[inline]
 pub fn framed(mark: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.push(mark);
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
     out.extend_from_slice(bytes);
 }
 
@@ -102,17 +108,6 @@ pub fn each<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) {
     });
 }
 
-/// A member of an object by its key.
-pub fn member<'a>(text: &'a [u8], key: &str) -> Option<Value<'a>> {
-    let mut found = None;
-    each(text, |name, value| {
-        if name == key.as_bytes() {
-            found = Some(value);
-        }
-    });
-    found
-}
-
 /// Appends an array or object without the blanks between its parts, so that it has no line feed.
 pub fn compact(text: &[u8], out: &mut Vec<u8>) {
     if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -149,11 +144,6 @@ fn string_end(text: &[u8], mut at: usize) -> usize {
 /// Whether the bytes begin an object.
 pub fn is_object(text: &[u8]) -> bool {
     text.first() == Some(&b'{')
-}
-
-/// A value that is an element or member of something already accepted.
-pub fn of(text: &[u8], shape: Shape, span: Span) -> Value<'_> {
-    Value { shape, bytes: span.of(text) }
 }
 
 #[cfg(test)]
