@@ -77,9 +77,12 @@ fn with_key<T>(text: &[u8], member: &Member, use_key: impl FnOnce(&[u8]) -> T) -
 
 /// The array or object that a value is, or that its text is the JSON of, through at most two strings: as an object, as
 /// a string of JSON, as a string of a string of JSON. `buffer` holds it if the strings had escapes.
+///
+/// Text that begins like an object or array is not looked at further: [`each`] and [`canonical`] say whether it is one.
 pub fn unwrap<'a>(value: Value<'a>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     match value.shape {
         Shape::Nested => Some(value.bytes),
+        Shape::Plain | Shape::Text if matches!(value.bytes.first(), Some(b'{' | b'[')) => Some(value.bytes),
         Shape::Plain | Shape::Text => match scan::value(value.bytes).ok()? {
             (Shape::Nested, span) => Some(span.of(value.bytes)),
             (shape @ (Shape::Plain | Shape::Escaped), span) => {
@@ -100,12 +103,13 @@ pub fn unwrap<'a>(value: Value<'a>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]>
     }
 }
 
-/// Hands over the members of an object (keys as written) or the elements of an array.
-pub fn each<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) {
-    // What comes here was accepted before; if it was not, there is nothing to hand over.
-    let _ = scan::nested(text, |member| {
+/// Hands over the members of an object (keys as written) or the elements of an array. Says whether it was one to its
+/// end: of bytes that the scanner has not accepted before, some may have been handed over when that shows.
+pub fn each<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+    let end = scan::nested(text, |member| {
         take(member.key.of(text), Value { shape: member.shape, bytes: member.value.of(text) });
     });
+    end.is_ok()
 }
 
 /// Appends an array or object without the blanks between its parts, so that it has no line feed.
@@ -197,7 +201,7 @@ mod tests {
         assert_eq!(unwrap(text(br#" {"a":1} "#), &mut buffer), Some(&br#"{"a":1}"#[..]));
         assert_eq!(unwrap(text(br#""{\"a\":1}""#), &mut buffer), Some(&br#"{"a":1}"#[..]));
         assert_eq!(unwrap(text(br#""\"{}\"""#), &mut buffer), None);
-        for other in [&b"null"[..], b"1", b"{", b"text"] {
+        for other in [&b"null"[..], b"1", b"\"{\"", b"text"] {
             assert_eq!(unwrap(text(other), &mut buffer), None);
         }
     }

@@ -155,6 +155,9 @@ fn what_the_spam_scan_says() {
     );
     assert_eq!((&body["risk_score"], &body["risk_details"]), (&json!(7), &json!("[]")));
     assert_eq!(body["malware"][0]["name"], "V");
+    // Cut off: neither half of it is taken for the whole.
+    let body = map(Kind::Receipt, json!({"spamProcessingDetail": "{\"spf\":{\"info\":\"ALLOW\"},\"dki"}));
+    assert_eq!((&body["email_auth"], body["unmapped"]["spamProcessingDetail"].is_string()), (&Value::Null, true));
     // Nothing for `email_auth`: it stays as it came.
     let body = map(Kind::Receipt, json!({"spamProcessingDetail": "{\"greyEmail\":true}"}));
     assert_eq!(body["unmapped"]["spamProcessingDetail"], "{\"greyEmail\":true}");

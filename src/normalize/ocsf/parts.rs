@@ -48,7 +48,9 @@ impl<'a> EventWriter<'_, 'a> {
             };
             match value.shape {
                 Shape::Nested if nested::is_object(value.bytes) => valid = false,
-                Shape::Nested => nested::each(value.bytes, |_, value| add(value)),
+                Shape::Nested => {
+                    nested::each(value.bytes, |_, value| add(value));
+                }
                 Shape::Plain | Shape::Text if !is_email(value.bytes) => {
                     // In local parts a comma is allowed, so a list is one only if the whole is no address.
                     for part in value.bytes.split(|byte| matches!(byte, b',' | b';')) {
@@ -238,7 +240,7 @@ impl<'a> EventWriter<'_, 'a> {
         let (json, mut rest) = (&mut self.json, Writer { out: self.spam_detail });
         let auth = json.open("email_auth");
         let mut written = [false; CHECKS.len()];
-        nested::each(detail, |name, value| {
+        let whole = nested::each(detail, |name, value| {
             let check = CHECKS.iter().position(|check| check.as_bytes() == name);
             match check.filter(|check| !written[*check] && nested::is_object(value.bytes)) {
                 Some(check) => {
@@ -256,6 +258,9 @@ impl<'a> EventWriter<'_, 'a> {
                 None => rest.raw_member(name, value),
             }
         });
+        if !whole {
+            json.empty(auth);
+        }
         if json.close(auth) {
             self.record.read(Field::SpamProcessingDetail);
         } else {
