@@ -15,7 +15,12 @@ pub struct Writer<'w> {
 /// Where an object or array was opened, to take it back if nothing came into it.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub struct Mark(usize);
+pub struct Mark {
+    /// Before the key.
+    start: usize,
+    /// Behind the bracket.
+    inside: usize,
+}
 
 impl Writer<'_> {
     /// Text of JSON as it is.
@@ -108,6 +113,15 @@ impl Writer<'_> {
         }
     }
 
+    /// A member of an object inside the record: its key stands as it was written, escapes and all.
+    pub fn raw_member(&mut self, name: &[u8], value: Value<'_>) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name);
+        self.raw("\":");
+        self.value(value);
+        self.comma();
+    }
+
     /// As a string, without a comma.
     pub fn digest(&mut self, digest: Digest) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -160,31 +174,36 @@ impl Writer<'_> {
 
     #[inline(always)]
     pub fn open(&mut self, key: &str) -> Mark {
-        let mark = Mark(self.out.len());
+        let start = self.out.len();
         self.key(key);
         self.out.push(b'{');
-        mark
+        Mark { start, inside: self.out.len() }
     }
 
     /// An object as an element of an array.
     #[inline(always)]
     pub fn open_element(&mut self) -> Mark {
-        let mark = Mark(self.out.len());
+        let start = self.out.len();
         self.out.push(b'{');
-        mark
+        Mark { start, inside: self.out.len() }
     }
 
     #[inline(always)]
     pub fn open_array(&mut self, key: &str) -> Mark {
-        let mark = Mark(self.out.len());
+        let start = self.out.len();
         self.key(key);
         self.out.push(b'[');
-        mark
+        Mark { start, inside: self.out.len() }
     }
 
     /// Whether something stands in the object or array that was opened last.
     pub fn has_members(&self) -> bool {
         self.out.last() == Some(&b',')
+    }
+
+    /// Takes back what stands in an object or array.
+    pub fn empty(&mut self, mark: Mark) {
+        self.out.truncate(mark.inside);
     }
 
     /// Closes an object; if it is empty, it never was. Says whether it stands.
@@ -203,7 +222,7 @@ impl Writer<'_> {
             self.out.extend_from_slice(closing);
             true
         } else {
-            self.out.truncate(mark.0);
+            self.out.truncate(mark.start);
             false
         }
     }

@@ -4,7 +4,7 @@
 //! big-endian halves, over these bytes:
 //!
 //! ```text
-//! text(T)  = 's' length(T) T             length: four bytes, lowest first; T: the UTF-8 bytes
+//! text(T)  = 's' length(T) T             T: the UTF-8 bytes; length: how many, as unsigned LEB128
 //! input    = text("mimecast/1") text(id_scope) text(kind) object(record)
 //! object   = 'o' { 'k' length(name) name value }* 'e'          members sorted by the bytes of their names
 //! array    = 'a' { value }* 'e'
@@ -32,6 +32,7 @@ use blake2::{Blake2b, Digest as _, digest::consts::U16};
 
 use super::{
     Field, Record,
+    dictionary::FIELDS,
     nested::{canonical, framed, unwrap},
     scan::{Member, Shape},
     value::Value,
@@ -44,6 +45,8 @@ pub struct Identity {
     input: Vec<u8>,
     /// How much of `input` is the same for all.
     prefix: usize,
+    /// By field: its name as it stands in the input.
+    names: Vec<Vec<u8>>,
     stack: Vec<Member>,
     buffer: Vec<u8>,
 }
@@ -53,7 +56,12 @@ impl Identity {
         let mut input = Vec::with_capacity(2048);
         framed(b's', b"mimecast/1", &mut input);
         framed(b's', id_scope.as_bytes(), &mut input);
-        Self { prefix: input.len(), input, stack: Vec::new(), buffer: Vec::new() }
+        let names = FIELDS.iter().map(|field| {
+            let mut name = Vec::new();
+            framed(b'k', field.name().as_bytes(), &mut name);
+            name
+        });
+        Self { prefix: input.len(), input, names: names.collect(), stack: Vec::new(), buffer: Vec::new() }
     }
 
     pub fn id(&mut self, record: &Record<'_>) -> Digest {
@@ -68,7 +76,7 @@ impl Identity {
                 framed(b'k', extra, out);
                 canonical(value, &mut self.stack, out);
             }
-            framed(b'k', name, out);
+            out.extend_from_slice(&self.names[field as usize]);
             match field {
                 Field::SpamProcessingDetail => match unwrap(value, &mut self.buffer) {
                     Some(bytes) => canonical(Value { shape: Shape::Nested, bytes }, &mut self.stack, out),

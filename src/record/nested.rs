@@ -1,7 +1,7 @@
 //! Arrays and objects inside a record: their canonical form, and JSON that comes wrapped in strings.
 
 use super::{
-    scan::{self, Member, Shape, Span},
+    scan::{self, Member, Shape},
     value::Value,
 };
 
@@ -21,10 +21,16 @@ pub fn canonical(value: Value<'_>, stack: &mut Vec<Member>, out: &mut Vec<u8>) {
     }
 }
 
-/// A mark, the length as four bytes with the lowest first, the bytes.
+/// A mark, the length as LEB128, the bytes.
+#[inline]
 pub fn framed(mark: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.push(mark);
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
     out.extend_from_slice(bytes);
 }
 
@@ -71,9 +77,12 @@ fn with_key<T>(text: &[u8], member: &Member, use_key: impl FnOnce(&[u8]) -> T) -
 
 /// The array or object that a value is, or that its text is the JSON of, through at most two strings: as an object, as
 /// a string of JSON, as a string of a string of JSON. `buffer` holds it if the strings had escapes.
+///
+/// Text that begins like an object or array is not looked at further: [`each`] and [`canonical`] say whether it is one.
 pub fn unwrap<'a>(value: Value<'a>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     match value.shape {
         Shape::Nested => Some(value.bytes),
+        Shape::Plain | Shape::Text if matches!(value.bytes.first(), Some(b'{' | b'[')) => Some(value.bytes),
         Shape::Plain | Shape::Text => match scan::value(value.bytes).ok()? {
             (Shape::Nested, span) => Some(span.of(value.bytes)),
             (shape @ (Shape::Plain | Shape::Escaped), span) => {
@@ -94,23 +103,13 @@ pub fn unwrap<'a>(value: Value<'a>, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]>
     }
 }
 
-/// Hands over the members of an object (keys as written) or the elements of an array.
-pub fn each<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) {
-    // What comes here was accepted before; if it was not, there is nothing to hand over.
-    let _ = scan::nested(text, |member| {
+/// Hands over the members of an object (keys as written) or the elements of an array. Says whether it was one to its
+/// end: of bytes that the scanner has not accepted before, some may have been handed over when that shows.
+pub fn each<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+    let end = scan::nested(text, |member| {
         take(member.key.of(text), Value { shape: member.shape, bytes: member.value.of(text) });
     });
-}
-
-/// A member of an object by its key.
-pub fn member<'a>(text: &'a [u8], key: &str) -> Option<Value<'a>> {
-    let mut found = None;
-    each(text, |name, value| {
-        if name == key.as_bytes() {
-            found = Some(value);
-        }
-    });
-    found
+    end.is_ok()
 }
 
 /// Appends an array or object without the blanks between its parts, so that it has no line feed.
@@ -149,11 +148,6 @@ fn string_end(text: &[u8], mut at: usize) -> usize {
 /// Whether the bytes begin an object.
 pub fn is_object(text: &[u8]) -> bool {
     text.first() == Some(&b'{')
-}
-
-/// A value that is an element or member of something already accepted.
-pub fn of(text: &[u8], shape: Shape, span: Span) -> Value<'_> {
-    Value { shape, bytes: span.of(text) }
 }
 
 #[cfg(test)]
@@ -207,7 +201,7 @@ mod tests {
         assert_eq!(unwrap(text(br#" {"a":1} "#), &mut buffer), Some(&br#"{"a":1}"#[..]));
         assert_eq!(unwrap(text(br#""{\"a\":1}""#), &mut buffer), Some(&br#"{"a":1}"#[..]));
         assert_eq!(unwrap(text(br#""\"{}\"""#), &mut buffer), None);
-        for other in [&b"null"[..], b"1", b"{", b"text"] {
+        for other in [&b"null"[..], b"1", b"\"{\"", b"text"] {
             assert_eq!(unwrap(text(other), &mut buffer), None);
         }
     }

@@ -3,6 +3,7 @@
 mod arrival;
 mod identity;
 mod judge;
+mod mapping;
 mod records;
 mod robustness;
 mod validity;

@@ -154,7 +154,7 @@ fn write_data(event: &mut EventWriter<'_, '_>) {
         } else if let Some(number) = value.integer() {
             event.json.number(number);
         } else if field == Field::Analysis
-            && let Some(analysis) = nested::unwrap(value, event.buffer)
+            && let Some(analysis) = nested::unwrap(value, event.buffer).filter(|text| nested::each(text, |_, _| {}))
         {
             nested::compact(analysis, event.json.out);
         } else {

@@ -15,7 +15,7 @@ use super::{Encoding, Origin, Settings, writer::Writer};
 use crate::{
     chunk::{Digest, Timestamp},
     kind::{Generation, Kind},
-    record::{Field, Record, Value, nested, scan::Shape},
+    record::{Field, Record, Value, scan::Shape},
 };
 use values::{Verdict, action_caption, disposition_caption, severity_caption, verdict};
 
@@ -98,6 +98,7 @@ pub struct Mapper {
     tags: Option<String>,
     observables: Vec<u8>,
     buffer: Vec<u8>,
+    spam_detail: Vec<u8>,
 }
 
 impl Mapper {
@@ -116,6 +117,7 @@ impl Mapper {
             tags: (!tags.is_empty()).then(|| format!("\"tags\":{},", serde_json::Value::Array(tags))),
             observables: Vec::new(),
             buffer: Vec::new(),
+            spam_detail: Vec::new(),
         }
     }
 
@@ -123,7 +125,9 @@ impl Mapper {
     pub fn write(&mut self, input: &Input<'_, '_>, out: &mut Vec<u8>) -> Head {
         self.common.set(input.record.kind(), input.origin, self.provider, self.tags.as_deref());
         self.observables.clear();
+        self.spam_detail.clear();
         let mut buffer = std::mem::take(&mut self.buffer);
+        let mut spam_detail = std::mem::take(&mut self.spam_detail);
         let mut observables = std::mem::take(&mut self.observables);
         let mut event = EventWriter {
             mapper: self,
@@ -133,7 +137,7 @@ impl Mapper {
             observables: &mut observables,
             buffer: &mut buffer,
             security_control: false,
-            authenticated: Default::default(),
+            spam_detail: &mut spam_detail,
         };
         event.json.raw("{");
         let head = match class(input.record.kind()) {
@@ -147,6 +151,7 @@ impl Mapper {
         event.metadata();
         event.json.end();
         self.buffer = buffer;
+        self.spam_detail = spam_detail;
         self.observables = observables;
         head
     }
@@ -204,8 +209,8 @@ struct EventWriter<'w, 'a> {
     buffer: &'w mut Vec<u8>,
     /// Whether an attribute of that profile was written.
     security_control: bool,
-    /// Which of `email_auth` came out of `spamProcessingDetail`.
-    authenticated: [bool; parts::CHECKS.len()],
+    /// The members of `spamProcessingDetail` that did not go to `email_auth`, if others did.
+    spam_detail: &'w mut Vec<u8>,
 }
 
 /// The types of observables (4.5).
@@ -405,8 +410,10 @@ impl<'a> EventWriter<'_, 'a> {
             self.scalar(*field);
         }
         let mark = self.json.open("unmapped");
-        if self.authenticated.contains(&true) {
-            self.rest_of_spam_detail();
+        if !self.spam_detail.is_empty() {
+            let detail = self.json.open(Field::SpamProcessingDetail.name());
+            self.json.out.extend_from_slice(self.spam_detail);
+            self.json.close(detail);
         }
         for (field, value) in self.record.unread() {
             self.json.key(field.name());
@@ -420,35 +427,4 @@ impl<'a> EventWriter<'_, 'a> {
         }
         self.json.close(mark);
     }
-
-    /// `spamProcessingDetail` without what went to `email_auth`.
-    fn rest_of_spam_detail(&mut self) {
-        let detail = self.record.read(Field::SpamProcessingDetail);
-        let Some(detail) = nested::unwrap(detail, self.buffer) else { return };
-        let mark = self.json.open(Field::SpamProcessingDetail.name());
-        nested::each(detail, |name, value| {
-            let check = parts::CHECKS.iter().position(|check| check.as_bytes() == name);
-            if check.is_some_and(|check| self.authenticated[check]) {
-                let check = self.json.open(parts::CHECKS[check.unwrap_or_default()]);
-                nested::each(value.bytes, |name, value| {
-                    if name != b"info" {
-                        raw_member(&mut self.json, name, value);
-                    }
-                });
-                self.json.close(check);
-            } else {
-                raw_member(&mut self.json, name, value);
-            }
-        });
-        self.json.close(mark);
-    }
-}
-
-/// A member of an object inside the record: its key is as it was written, escapes and all.
-fn raw_member(json: &mut Writer<'_>, name: &[u8], value: Value<'_>) {
-    json.out.push(b'"');
-    json.out.extend_from_slice(name);
-    json.out.extend_from_slice(b"\":");
-    json.value(value);
-    json.comma();
 }

@@ -1,10 +1,13 @@
 //! Objects that several classes have: the e-mail, its endpoints, files and links.
 
 use super::{EventWriter, observable};
-use crate::record::{
-    Field, Value, nested,
-    scan::Shape,
-    value::{address, is_email, is_hex},
+use crate::{
+    normalize::writer::Writer,
+    record::{
+        Field, Value, nested,
+        scan::Shape,
+        value::{address, is_email, is_hex},
+    },
 };
 
 /// The members of `spamProcessingDetail` whose `info` is an attribute of `email_auth`.
@@ -45,7 +48,9 @@ impl<'a> EventWriter<'_, 'a> {
             };
             match value.shape {
                 Shape::Nested if nested::is_object(value.bytes) => valid = false,
-                Shape::Nested => nested::each(value.bytes, |_, value| add(value)),
+                Shape::Nested => {
+                    nested::each(value.bytes, |_, value| add(value));
+                }
                 Shape::Plain | Shape::Text if !is_email(value.bytes) => {
                     // In local parts a comma is allowed, so a list is one only if the whole is no address.
                     for part in value.bytes.split(|byte| matches!(byte, b',' | b';')) {
@@ -227,23 +232,40 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
-    /// `email_auth`, from what the spam scan says of SPF, DKIM and DMARC.
+    /// `email_auth`, from what the spam scan says of SPF, DKIM and DMARC. The rest of the detail is laid aside for
+    /// `unmapped`.
     pub fn email_auth(&mut self) {
         let value = self.record.peek(Field::SpamProcessingDetail);
         let Some(detail) = nested::unwrap(value, self.buffer) else { return };
-        let mark = self.json.open("email_auth");
-        nested::each(detail, |name, value| {
-            let Some(check) = CHECKS.iter().position(|check| check.as_bytes() == name) else { return };
-            if self.authenticated[check] || !nested::is_object(value.bytes) {
-                return;
-            }
-            let info = nested::member(value.bytes, "info").filter(|info| info.text().is_some());
-            if let Some(info) = info {
-                self.json.scalar(CHECKS[check], info);
-                self.authenticated[check] = true;
+        let (json, mut rest) = (&mut self.json, Writer { out: self.spam_detail });
+        let auth = json.open("email_auth");
+        let mut written = [false; CHECKS.len()];
+        let whole = nested::each(detail, |name, value| {
+            let check = CHECKS.iter().position(|check| check.as_bytes() == name);
+            match check.filter(|check| !written[*check] && nested::is_object(value.bytes)) {
+                Some(check) => {
+                    let mark = rest.open(CHECKS[check]);
+                    nested::each(value.bytes, |name, value| {
+                        if name == b"info" && value.text().is_some() && !written[check] {
+                            json.scalar(CHECKS[check], value);
+                            written[check] = true;
+                        } else {
+                            rest.raw_member(name, value);
+                        }
+                    });
+                    rest.close(mark);
+                }
+                None => rest.raw_member(name, value),
             }
         });
-        self.json.close(mark);
+        if !whole {
+            json.empty(auth);
+        }
+        if json.close(auth) {
+            self.record.read(Field::SpamProcessingDetail);
+        } else {
+            self.spam_detail.clear();
+        }
     }
 
     /// `malware`, from the name of a virus.
