@@ -1,10 +1,8 @@
 //! The five laws of the contract, on the real component in the real sandbox.
 
-mod support;
-
 use mimecast_simulator as sim;
-use support::guest::{Source, ids, settings};
 use tributary_host::sandbox::{Budget, Chunk, Next, Start};
+use tributary_tests::guest::{Source, ids, settings};
 
 /// A little of everything: both generations, and every way of paging.
 fn streams() -> Vec<(sim::Settings, &'static str)> {
@@ -119,7 +117,7 @@ async fn a_dropped_reader_loses_nothing() {
 /// release must go on from them, and a form of its own time must be refused with a clear word.
 #[tokio::test(start_paused = true)]
 async fn positions_of_earlier_releases_are_understood() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/positions");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/positions");
     let mut read = 0;
     for (settings, stream) in streams() {
         let generation = if settings.tenants[0].generation() == sim::Generation::V2 { "2.0" } else { "1.0" };

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The folder of schemas, samples and references. `None` (with a notice) where there is none, but never in CI.
 pub fn shared() -> Option<PathBuf> {
     let folder = std::env::var_os("TRIBUTARY_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")), PathBuf::from);
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     if folder.join("ocsf/1.8.0").is_dir() {
         return Some(folder);
     }

@@ -1,0 +1,4 @@
+//! What the end-to-end tests share.
+
+pub mod guest;
+pub mod memory;
