@@ -92,10 +92,13 @@ impl StreamStatus {
     }
 }
 
+/// By source and stream.
+type Entries = BTreeMap<(Arc<str>, Arc<str>), Entry>;
+
 /// The status of all streams.
 #[derive(Clone, Default)]
 pub struct Board {
-    entries: Arc<Mutex<BTreeMap<(Arc<str>, Arc<str>), Entry>>>,
+    entries: Arc<Mutex<Entries>>,
     changed: watch::Sender<()>,
 }
 
@@ -146,7 +149,7 @@ impl Board {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Arc<str>), Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,9 @@
 //! The worker of one stream: it reads, hands on what it read, and comes back.
 
-use std::collections::{BTreeMap, HashSet};
+mod accept;
+mod trouble;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::care::Care;
-use super::judge::{Judge, Verdict};
+use super::judge::Judge;
 use super::quota::{Grant, Quota};
 use super::schedule::Schedule;
 use super::session::{Issued, Sessions, Trouble};
@@ -16,10 +19,10 @@ use super::source::{Reader, Source};
 use super::status::{Entry, StreamState};
 use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
-use crate::deliver::{Batch, EventId, Flight, Head, Ids, Memory, Origin, Parcel, Room, Route, Storage, blocking};
+use crate::deliver::{Ids, Memory, Origin, Room, Route, Storage, blocking};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
-use crate::state::{Commit, Counts, DeadLetter, StreamKey};
+use crate::state::StreamKey;
 
 /// A worker that cannot go on for this long gives its instance back.
 const INSTANCE_PATIENCE: Duration = Duration::from_secs(5);
@@ -302,165 +305,6 @@ impl Worker {
 
     fn moves(&self, position: &[u8]) -> bool {
         self.position.as_deref() != Some(position)
-    }
-
-    /// Hands a chunk on, without what was seen before.
-    async fn accept(&mut self, chunk: Chunk, mut room: Room) {
-        let moved = self.moves(&chunk.position);
-        self.judge.succeeded();
-        self.care.succeeded(moved);
-        self.lost = None;
-        self.entry.enter(StreamState::Collecting);
-        let caught_up = chunk.next == Next::CaughtUp;
-        let newest = chunk.events.iter().map(|event| event.time).max();
-        let at_ms = self.around.clock.millis();
-        for gap in &chunk.gaps {
-            tracing::warn!(source = %self.key.source, stream = %self.key.stream, begin = gap.begin, end = gap.end, "gap: {}: {}", gap.what, gap.reason);
-        }
-        let counts = Counts {
-            records: chunk.records.into(),
-            events: chunk.events.len() as u64,
-            malformed: chunk.malformed.len() as u64,
-            merged: chunk.merged.into(),
-            gaps: chunk.gaps.len() as u64,
-            ..Counts::default()
-        };
-        if !moved && counts == Counts::default() {
-            self.entry.update(|status| status.progress(&counts, newest, caught_up));
-            return;
-        }
-        let heads = chunk.events.len() * size_of::<Head>();
-        let malformed: usize = chunk.malformed.iter().map(|malformed| malformed.head.len()).sum();
-        room.shrink_to(chunk.bodies.len() + heads + malformed + chunk.position.len());
-        let (events, flight) = self.unseen(chunk.events).await;
-        let accepted = events.len() as u64;
-        let counts = Counts { repeated: counts.events - accepted, accepted, ..counts };
-        let dead_letters = chunk
-            .malformed
-            .into_iter()
-            .map(|malformed| DeadLetter {
-                at_ms,
-                source: self.key.source.clone(),
-                stream: self.key.stream.clone(),
-                reason: malformed.reason,
-                size: malformed.size,
-                head: malformed.head,
-            })
-            .collect();
-        let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
-        let commit = Commit {
-            key: self.key.clone(),
-            position: moved.then(|| chunk.position.clone()),
-            counts: counts.clone(),
-            seen: if seen_for.is_zero() { Vec::new() } else { events.iter().map(|event| event.id).collect() },
-            seen_for,
-            at_ms,
-        };
-        self.position = Some(chunk.position);
-        self.entry.update(|status| {
-            status.in_flight += 1;
-            status.progress(&counts, newest, caught_up);
-        });
-        let entry = self.entry.clone();
-        let stored = Box::new(move |counts: &Counts| {
-            entry.update(|status| {
-                status.stored.add(counts);
-                status.in_flight = status.in_flight.saturating_sub(1);
-            });
-        });
-        let batch = Batch { origin: self.origin.clone(), bodies: chunk.bodies, events };
-        self.route.send(Parcel { commit, dead_letters, room, flight, stored }, batch);
-    }
-
-    /// The events that were not seen before: not in this chunk, not on their way, not stored.
-    async fn unseen(&self, mut events: Vec<Head>) -> (Vec<Head>, Flight) {
-        let mut chunk = HashSet::with_capacity(events.len());
-        events.retain(|event| chunk.insert(event.id));
-        if self.stream.repeats_within_ms == 0 || events.is_empty() {
-            return (events, self.ids.depart(Vec::new()));
-        }
-        // What is on its way is asked first: an id that is stored meanwhile is found by the second question.
-        events.retain(|event| !self.ids.contains(event.id));
-        let ids: Arc<[EventId]> = events.iter().map(|event| event.id).collect();
-        let key = self.key.clone();
-        let known = self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
-        let mut known = known.into_iter();
-        events.retain(|_| !known.next().unwrap_or(false));
-        let flight = self.ids.depart(events.iter().map(|event| event.id).collect());
-        (events, flight)
-    }
-
-    /// What to do about a source that gave an error.
-    fn failed(&mut self, error: &GuestError) -> Outcome {
-        let broke_down = !matches!(error, GuestError::Fault(_));
-        if broke_down {
-            self.care.broke_down();
-        }
-        let account = Arc::clone(&self.account);
-        let random = self.around.random.clone();
-        let (verdict, state) = self.judge.judge(error, account.retry_for, self.schedule.interval(), &random);
-        let outcome = match verdict {
-            Verdict::Stop => Outcome::Stopped,
-            Verdict::Pause(pause) => {
-                if let Some(quota) = &self.quota {
-                    quota.pause(pause);
-                }
-                Outcome::Again(pause)
-            }
-            Verdict::PositionLost => self.position_lost(&random),
-            // A step of the search is no failure to wait for, but a broken source must not spin either.
-            Verdict::Retry(_) if broke_down && self.care.is_searching() => Outcome::Again(IDLE_PULL),
-            Verdict::Retry(wait) => Outcome::Again(wait),
-        };
-        self.report(error, state, &outcome);
-        outcome
-    }
-
-    fn position_lost(&mut self, random: &Random) -> Outcome {
-        match self.account.on_position_lost {
-            OnPositionLost::Stop => Outcome::Stopped,
-            policy => {
-                // Lost again at once: the policy's own start does not help either.
-                let again = self.lost.replace(policy).is_some();
-                Outcome::Again(if again { random.up_to(Backoff::LIMIT) } else { Duration::ZERO })
-            }
-        }
-    }
-
-    fn no_session(&mut self, trouble: &Trouble) -> Outcome {
-        let interval = self.schedule.interval();
-        let random = self.around.random.clone();
-        let (verdict, state) = self.judge.judge(&trouble.error, self.account.retry_for, interval, &random);
-        let outcome = match verdict {
-            Verdict::Stop => Outcome::Stopped,
-            // All streams of the source wait for the same moment, and one of them makes the call.
-            _ => Outcome::Again(trouble.retry_at.saturating_duration_since(Instant::now())),
-        };
-        self.report(&trouble.error, state, &outcome);
-        outcome
-    }
-
-    fn report(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome) {
-        let text = error.to_string();
-        let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
-        match outcome {
-            Outcome::Again(retry_in) if throttled => {
-                tracing::info!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
-            }
-            Outcome::Again(retry_in) => {
-                tracing::warn!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
-            }
-            _ => tracing::error!(source = %self.key.source, stream = %self.key.stream, "{text}"),
-        }
-        self.entry.update(|status| {
-            status.faults += 1;
-            status.fault = Some(text);
-            status.caught_up = false;
-        });
-        let state = if matches!(outcome, Outcome::Stopped) { Some(StreamState::Stopped) } else { state };
-        if let Some(state) = state {
-            self.entry.enter(state);
-        }
     }
 }
 

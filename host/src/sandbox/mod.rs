@@ -10,6 +10,8 @@ mod limits;
 mod notes;
 mod state;
 mod stderr;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod types;
 

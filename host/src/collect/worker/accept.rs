@@ -1,0 +1,99 @@
+//! Handing on what a pull read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Worker;
+use crate::collect::StreamState;
+use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Room};
+use crate::sandbox::{Chunk, Next};
+use crate::state::{Commit, Counts, DeadLetter};
+
+impl Worker {
+    /// Hands a chunk on, without what was seen before.
+    pub(super) async fn accept(&mut self, chunk: Chunk, mut room: Room) {
+        let moved = self.moves(&chunk.position);
+        self.judge.succeeded();
+        self.care.succeeded(moved);
+        self.lost = None;
+        self.entry.enter(StreamState::Collecting);
+        let caught_up = chunk.next == Next::CaughtUp;
+        let newest = chunk.events.iter().map(|event| event.time).max();
+        let at_ms = self.around.clock.millis();
+        for gap in &chunk.gaps {
+            tracing::warn!(source = %self.key.source, stream = %self.key.stream, begin = gap.begin, end = gap.end, "gap: {}: {}", gap.what, gap.reason);
+        }
+        let counts = Counts {
+            records: chunk.records.into(),
+            events: chunk.events.len() as u64,
+            malformed: chunk.malformed.len() as u64,
+            merged: chunk.merged.into(),
+            gaps: chunk.gaps.len() as u64,
+            ..Counts::default()
+        };
+        if !moved && counts == Counts::default() {
+            self.entry.update(|status| status.progress(&counts, newest, caught_up));
+            return;
+        }
+        let heads = chunk.events.len() * size_of::<Head>();
+        let malformed: usize = chunk.malformed.iter().map(|malformed| malformed.head.len()).sum();
+        room.shrink_to(chunk.bodies.len() + heads + malformed + chunk.position.len());
+        let (events, flight) = self.unseen(chunk.events).await;
+        let accepted = events.len() as u64;
+        let counts = Counts { repeated: counts.events - accepted, accepted, ..counts };
+        let dead_letters = chunk
+            .malformed
+            .into_iter()
+            .map(|malformed| DeadLetter {
+                at_ms,
+                source: self.key.source.clone(),
+                stream: self.key.stream.clone(),
+                reason: malformed.reason,
+                size: malformed.size,
+                head: malformed.head,
+            })
+            .collect();
+        let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
+        let commit = Commit {
+            key: self.key.clone(),
+            position: moved.then(|| chunk.position.clone()),
+            counts: counts.clone(),
+            seen: if seen_for.is_zero() { Vec::new() } else { events.iter().map(|event| event.id).collect() },
+            seen_for,
+            at_ms,
+        };
+        self.position = Some(chunk.position);
+        self.entry.update(|status| {
+            status.in_flight += 1;
+            status.progress(&counts, newest, caught_up);
+        });
+        let entry = self.entry.clone();
+        let stored = Box::new(move |counts: &Counts| {
+            entry.update(|status| {
+                status.stored.add(counts);
+                status.in_flight = status.in_flight.saturating_sub(1);
+            });
+        });
+        let batch = Batch { origin: self.origin.clone(), bodies: chunk.bodies, events };
+        self.route.send(Parcel { commit, dead_letters, room, flight, stored }, batch);
+    }
+
+    /// The events that were not seen before: not in this chunk, not on their way, not stored.
+    async fn unseen(&self, mut events: Vec<Head>) -> (Vec<Head>, Flight) {
+        let mut chunk = HashSet::with_capacity(events.len());
+        events.retain(|event| chunk.insert(event.id));
+        if self.stream.repeats_within_ms == 0 || events.is_empty() {
+            return (events, self.ids.depart(Vec::new()));
+        }
+        // What is on its way is asked first: an id that is stored meanwhile is found by the second question.
+        events.retain(|event| !self.ids.contains(event.id));
+        let ids: Arc<[EventId]> = events.iter().map(|event| event.id).collect();
+        let key = self.key.clone();
+        let known = self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
+        let mut known = known.into_iter();
+        events.retain(|_| !known.next().unwrap_or(false));
+        let flight = self.ids.depart(events.iter().map(|event| event.id).collect());
+        (events, flight)
+    }
+}
