@@ -32,8 +32,6 @@ pub struct Options {
     pub sandbox: sandbox::Settings,
     /// The component of all sources.
     pub component: Cow<'static, [u8]>,
-    /// The vendor's quota windows are shorter by this factor than the component says: for a simulated vendor.
-    pub quota_factor: u32,
     /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
     pub drain: Duration,
 }
@@ -45,7 +43,6 @@ impl Options {
             outside: Outside::system(),
             sandbox: sandbox::Settings::default(),
             component: component.into(),
-            quota_factor: 1,
             drain: Duration::from_secs(30),
         }
     }
@@ -148,21 +145,12 @@ impl Host {
             let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
             attached.push(Attached { id: sink.id.clone(), inputs: sink.inputs.clone(), sink: built });
         }
-        let factor = host.options.quota_factor.max(1);
-        let quotas: Vec<_> = host
-            .component
-            .descriptor()
-            .quotas
-            .iter()
-            .cloned()
-            .map(|quota| sandbox::Quota { window_ms: quota.window_ms / factor, ..quota })
-            .collect();
         let sources = planned
             .into_iter()
             .map(|planned| Ready {
                 config: planned.config,
                 streams: planned.plan.streams,
-                quotas: quotas.clone(),
+                quotas: host.component.descriptor().quotas.clone(),
                 source: planned.source,
             })
             .collect();
