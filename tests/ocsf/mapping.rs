@@ -83,11 +83,55 @@ fn envelope_and_header_are_kept_apart() {
 }
 
 #[test]
+fn recipients_in_every_form() {
+    for (recipients, to, mailboxes, kept) in [
+        (json!("<ann@example.com>"), json!(["ann@example.com"]), Value::Null, false),
+        (json!("Ann <ann@example.com>"), json!(["ann@example.com"]), json!(["Ann <ann@example.com>"]), false),
+        (
+            json!("\"Doe, Bob\" <bob@example.com>; ann@example.com, "),
+            json!(["bob@example.com", "ann@example.com"]),
+            json!(["\"Doe, Bob\" <bob@example.com>"]),
+            false,
+        ),
+        (
+            json!(["ann@example.com", "\"Doe, Bob\" <bob@example.com>", null]),
+            json!(["ann@example.com", "bob@example.com"]),
+            json!(["\"Doe, Bob\" <bob@example.com>"]),
+            false,
+        ),
+        // One that is no address hides neither itself nor the others.
+        (json!(["ann@example.com", "<>", "b@under_score.example"]), json!(["ann@example.com"]), Value::Null, true),
+        (json!("ann@example.com, nobody"), json!(["ann@example.com"]), Value::Null, true),
+        (json!(" "), json!([]), Value::Null, true),
+        (json!([]), json!([]), Value::Null, false),
+    ] {
+        let body = map(Kind::Delivery, json!({"recipients": recipients}));
+        assert_eq!((&body["email"]["to"], &body["email"]["to_mailboxes"]), (&to, &mailboxes), "{recipients}");
+        assert_eq!(body["to"], if to == json!([]) { Value::Null } else { to }, "{recipients}");
+        assert_eq!(body["unmapped"]["recipients"], if kept { recipients } else { Value::Null });
+    }
+}
+
+#[test]
+fn an_envelope_sender_may_stand_in_brackets() {
+    let body = map(Kind::Receipt, json!({"senderEnvelope": "<ann@example.com>", "senderHeader": "<ann@example.com>"}));
+    assert_eq!((&body["from"], &body["unmapped"]), (&json!("ann@example.com"), &Value::Null));
+    assert_eq!(body["email"], json!({"from": "ann@example.com"}));
+    let body = map(Kind::Receipt, json!({"senderEnvelope": "Ann <ann@example.com>"}));
+    assert_eq!(body["from"], "ann@example.com");
+    assert_eq!(body["unmapped"]["senderEnvelope"], "Ann <ann@example.com>");
+    let body = map(Kind::Receipt, json!({"senderEnvelope": "<>"}));
+    assert_eq!((&body["from"], &body["unmapped"]["senderEnvelope"]), (&Value::Null, &json!("<>")));
+}
+
+#[test]
 fn a_direction_is_one_and_a_route_may_be() {
     for (record, id, text, route) in [
         (json!({"direction": "INTERNAL"}), 3, "Internal", Value::Null),
         (json!({"route": "outbound"}), 2, "Outbound", Value::Null),
         (json!({"route": "To Example"}), 0, "Unknown", json!("To Example")),
+        (json!({"direction": " Inbound "}), 1, "Inbound", Value::Null),
+        (json!({"direction": "unknown"}), 0, "Unknown", Value::Null),
         (json!({"direction": "Inbound", "route": "Outbound"}), 1, "Inbound", json!("Outbound")),
         (json!({"direction": "Sideways", "route": "Outbound"}), 99, "Sideways", json!("Outbound")),
     ] {
@@ -137,6 +181,10 @@ fn the_flow_of_an_email() {
     // Two files, and one size for both.
     let body = map(Kind::Process, json!({"totalSizeAttachments": "12", "attachments": "\"a.txt\", \"b.txt\""}));
     assert_eq!(body["unmapped"], json!({"totalSizeAttachments": "12"}));
+    // One name, but more files: the size is not that file's.
+    let body =
+        map(Kind::Process, json!({"totalSizeAttachments": "12", "attachments": "\"a.txt\"", "numberAttachments": "2"}));
+    assert_eq!(body["unmapped"], json!({"totalSizeAttachments": "12", "numberAttachments": "2"}));
     // Without an account the operator's own name stands.
     assert_eq!(body["metadata"]["tenant_uid"], "acme");
 }

@@ -114,7 +114,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
         let recipients = event.recipients();
         let email = event.json.open("email");
         // There is one place for a sender. The envelope's has it where the header's is not known.
-        let sender = event.header_sender().or_else(|| event.email_address(Field::SenderEnvelope));
+        let sender = event.header_sender().or_else(|| event.envelope_sender());
         event.email(sender, &recipients, &PATHS);
         event.json.close(email);
     }

@@ -31,38 +31,54 @@ const HASHES: [(Field, usize, i64, &str); 3] =
 pub const FILE_FIELDS: [Field; 6] =
     [Field::FileExtension, Field::FileMime, Field::SizeAttachment, Field::Md5, Field::Sha1, Field::Sha256];
 
+/// Whom an e-mail is for.
+#[derive(Debug)]
+pub struct Recipients<'a> {
+    pub addresses: Vec<Value<'a>>,
+    /// Those with a display name, as a whole.
+    mailboxes: Vec<Value<'a>>,
+    /// Whether these are all that the field names.
+    complete: bool,
+}
+
+impl<'a> Recipients<'a> {
+    fn add(&mut self, value: Value<'a>) {
+        if !value.populated() {
+            return;
+        }
+        if is_email(value.bytes) {
+            self.addresses.push(value);
+            return;
+        }
+        match mailbox(value) {
+            Some(found) => {
+                self.addresses.push(found.address);
+                if found.named {
+                    self.mailboxes.push(value);
+                }
+            }
+            None => self.complete = false,
+        }
+    }
+}
+
 impl<'a> EventWriter<'_, 'a> {
     /// An address of the field, if it is one by OCSF's pattern.
     pub fn email_address(&self, field: Field) -> Option<Value<'a>> {
         self.take(field, |value| value.text().filter(|text| is_email(text)).map(|_| value))
     }
 
-    /// The recipients, if every one is an address: one string, or a list.
-    pub fn recipients(&self) -> Vec<Value<'a>> {
-        let mut found = Vec::new();
-        self.take(Field::Recipients, |value| {
-            let mut valid = true;
-            let mut add = |value: Value<'a>| {
-                valid &= matches!(value.shape, Shape::Plain | Shape::Text) && is_email(value.bytes);
-                found.push(value);
-            };
-            match value.shape {
-                Shape::Nested if nested::is_object(value.bytes) => valid = false,
-                Shape::Nested => {
-                    nested::each(value.bytes, |_, value| add(value));
-                }
-                Shape::Plain | Shape::Text if !is_email(value.bytes) => {
-                    // In local parts a comma is allowed, so a list is one only if the whole is no address.
-                    for part in value.bytes.split(|byte| matches!(byte, b',' | b';')) {
-                        add(Value { shape: value.shape, bytes: part.trim_ascii() });
-                    }
-                }
-                _ => add(value),
-            }
-            valid.then_some(())
-        })
-        .map(|()| found)
-        .unwrap_or_default()
+    /// The sender of the envelope, in brackets or not. A display name, which has no attribute there, keeps the field
+    /// in `unmapped` as well.
+    pub fn envelope_sender(&self) -> Option<Value<'a>> {
+        if let Some(address) = self.email_address(Field::SenderEnvelope) {
+            return Some(address);
+        }
+        let sender = mailbox(self.record.peek(Field::SenderEnvelope))?;
+        if !sender.named {
+            self.record.read(Field::SenderEnvelope);
+        }
+        Some(sender.address)
     }
 
     /// The sender of the header, if there is an address in it. A mailbox (`Ann <ann@example.com>`) is written as such.
@@ -70,29 +86,57 @@ impl<'a> EventWriter<'_, 'a> {
         if let Some(address) = self.email_address(Field::SenderHeader) {
             return Some(address);
         }
-        let (mailbox, address) = self.take(Field::SenderHeader, mailbox)?;
-        self.json.scalar("from_mailbox", mailbox);
-        Some(address)
+        let value = self.record.peek(Field::SenderHeader);
+        let sender = self.take(Field::SenderHeader, mailbox)?;
+        if sender.named {
+            self.json.scalar("from_mailbox", value);
+        }
+        Some(sender.address)
+    }
+
+    /// The recipients: one string, or a list. What is no address keeps the whole field in `unmapped`, too.
+    pub fn recipients(&self) -> Recipients<'a> {
+        let mut found = Recipients { addresses: Vec::new(), mailboxes: Vec::new(), complete: true };
+        let value = self.record.peek(Field::Recipients);
+        match value.shape {
+            Shape::Null => return found,
+            Shape::Nested => {
+                found.complete = !nested::is_object(value.bytes);
+                if found.complete {
+                    nested::each(value.bytes, |_, recipient| found.add(recipient));
+                }
+            }
+            _ if is_email(value.bytes) => found.addresses.push(value),
+            _ => {
+                // In local parts a comma is allowed, so a text is a list only if the whole is no address. In the quotes
+                // of a display name it does not separate.
+                let mut quoted = false;
+                let parts = value.bytes.split(|byte| {
+                    quoted ^= *byte == b'"';
+                    !quoted && matches!(byte, b',' | b';')
+                });
+                parts.for_each(|part| found.add(Value { shape: value.shape, bytes: part.trim_ascii() }));
+                found.complete &= !found.addresses.is_empty();
+            }
+        }
+        if found.complete {
+            self.record.read(Field::Recipients);
+        }
+        found
     }
 
     /// The members of the `email` object. Writes `from` or `to` in any case.
-    pub fn email(&mut self, sender: Option<Value<'a>>, recipients: &[Value<'a>], paths: &EmailPaths) {
+    pub fn email(&mut self, sender: Option<Value<'a>>, recipients: &Recipients<'a>, paths: &EmailPaths) {
         if let Some(sender) = sender {
             self.json.scalar("from", sender);
             self.observe(observable::EMAIL_ADDRESS, paths.from, sender);
-            self.address_list("to", recipients);
-        } else {
-            // Nobody is named: said by an empty list, since OCSF asks for one of the two.
-            let to = self.json.open_array("to");
-            recipients.iter().for_each(|recipient| {
-                self.json.scalar_value(*recipient);
-                self.json.comma();
-            });
-            if !self.json.close_array(to) {
-                self.json.raw("\"to\":[],");
-            }
         }
-        for recipient in recipients {
+        // Nobody is named: said by an empty list, since OCSF asks for one of the two.
+        if !self.texts("to", &recipients.addresses) && sender.is_none() {
+            self.json.raw("\"to\":[],");
+        }
+        self.texts("to_mailboxes", &recipients.mailboxes);
+        for recipient in &recipients.addresses {
             self.observe(observable::EMAIL_ADDRESS, paths.to, *recipient);
         }
         self.attachments(paths);
@@ -108,13 +152,14 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
-    pub fn address_list(&mut self, key: &str, addresses: &[Value<'a>]) {
+    /// A list of texts, if there are any. Says whether it stands.
+    pub fn texts(&mut self, key: &str, texts: &[Value<'a>]) -> bool {
         let mark = self.json.open_array(key);
-        for address in addresses {
-            self.json.scalar_value(*address);
+        for text in texts {
+            self.json.scalar_value(*text);
             self.json.comma();
         }
-        self.json.close_array(mark);
+        self.json.close_array(mark)
     }
 
     /// The names in `attachments`, as files of the e-mail.
@@ -146,7 +191,9 @@ impl<'a> EventWriter<'_, 'a> {
         } else if value.shape == Shape::Nested {
             return;
         }
-        let size = if names.len() == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
+        // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
+        let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
+        let size = if names.len() == 1 && count == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
         let mark = self.json.open_array("files");
         for name in names {
             let file = self.json.open_element();
@@ -286,12 +333,20 @@ impl<'a> EventWriter<'_, 'a> {
     }
 }
 
-/// `Ann <ann@example.com>`: the whole, and the address in it.
-fn mailbox(value: Value<'_>) -> Option<(Value<'_>, Value<'_>)> {
+/// The address in `<ann@example.com>` or `Ann <ann@example.com>`.
+#[derive(Debug)]
+struct Mailbox<'a> {
+    address: Value<'a>,
+    /// Whether a display name stands before it.
+    named: bool,
+}
+
+fn mailbox(value: Value<'_>) -> Option<Mailbox<'_>> {
     let text = value.text()?;
     let open = text.iter().rposition(|byte| *byte == b'<')?;
     let address = text[open + 1..].trim_ascii_end().strip_suffix(b">")?;
-    is_email(address).then_some((value, Value { shape: Shape::Text, bytes: address }))
+    let named = !text[..open].trim_ascii().is_empty();
+    is_email(address).then_some(Mailbox { address: Value { shape: Shape::Text, bytes: address }, named })
 }
 
 fn without_brackets(value: Value<'_>) -> Value<'_> {
@@ -378,7 +433,10 @@ mod tests {
         for same in ["a@b", "<>", "<a", "a>"] {
             assert_eq!(without_brackets(text(same)).bytes, same.as_bytes());
         }
-        assert_eq!(mailbox(text("Ann <ann@example.com>")).map(|found| found.1.bytes), Some(&b"ann@example.com"[..]));
+        for (written, named) in [("Ann <ann@example.com>", true), (" <ann@example.com> ", false)] {
+            let found = mailbox(text(written)).expect("a mailbox");
+            assert_eq!((found.address.bytes, found.named), (&b"ann@example.com"[..], named));
+        }
         assert!(mailbox(text("Ann <ann>")).is_none());
     }
 }
