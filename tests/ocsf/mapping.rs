@@ -324,3 +324,22 @@ fn an_audit_record() {
     }
     assert!(body["unmapped"].is_null());
 }
+
+#[test]
+fn the_text_names_who_logged_on_where_the_field_does_not() {
+    let logon = |user: Value| {
+        let record = json!({
+            "auditType": "User Logged On", "user": user, "eventTime": "2025-03-01T00:07:12+0000",
+            "eventInfo": "Successful authentication for ann@example.com <Ann>, IP: 192.0.2.10",
+        });
+        event(Generation::V2, &audit(), &record).1
+    };
+    for (user, name, kept) in [
+        (json!(""), "ann@example.com", Value::Null),
+        (json!("bob@example.com"), "bob@example.com", Value::Null),
+        (json!({"a": 1}), "ann@example.com", json!({"a": 1})),
+    ] {
+        let body = logon(user);
+        assert_eq!((&body["user"]["name"], &body["unmapped"]["user"]), (&json!(name), &kept));
+    }
+}
