@@ -185,6 +185,17 @@ fn the_flow_of_an_email() {
     let body =
         map(Kind::Process, json!({"totalSizeAttachments": "12", "attachments": "\"a.txt\"", "numberAttachments": "2"}));
     assert_eq!(body["unmapped"], json!({"totalSizeAttachments": "12", "numberAttachments": "2"}));
+    let md5 = "0".repeat(32);
+    let body = map(Kind::Receipt, json!({"fileName": "a.txt", "fileMime": "text/plain", "md5": md5}));
+    let file = &body["email"]["files"][0];
+    assert_eq!((&file["mime_type"], &file["hashes"][0]["value"]), (&json!("text/plain"), &json!(md5)));
+    assert!(body["unmapped"].is_null());
+    // One that is no name hides neither itself nor the others; an empty one says nothing.
+    for (attachments, kept) in [(json!(["a.txt", {"b": 1}]), true), (json!(["a.txt", "", null]), false)] {
+        let body = map(Kind::Process, json!({"attachments": attachments}));
+        assert_eq!(body["email"]["files"], json!([{"name": "a.txt", "type": "Regular File", "type_id": 1}]));
+        assert_eq!(body["unmapped"]["attachments"], if kept { attachments } else { Value::Null });
+    }
     // Without an account the operator's own name stands.
     assert_eq!(body["metadata"]["tenant_uid"], "acme");
 }

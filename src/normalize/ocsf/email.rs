@@ -13,6 +13,7 @@ const PATHS: EmailPaths = EmailPaths {
     subject: "email.subject",
     message_uid: "email.message_uid",
     file_name: "email.files.name",
+    file_hash: Some("email.files.hashes.value"),
     url: "email.urls.url_string",
 };
 

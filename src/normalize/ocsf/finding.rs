@@ -15,6 +15,7 @@ const PATHS: EmailPaths = EmailPaths {
     subject: "evidences.email.subject",
     message_uid: "evidences.email.message_uid",
     file_name: "evidences.email.files.name",
+    file_hash: None,
     url: "evidences.url.url_string",
 };
 
@@ -118,7 +119,9 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
         event.email(sender, &recipients, &PATHS);
         event.json.close(email);
     }
-    event.file("file", "evidences.file.name", "evidences.file.hashes.value");
+    let file = event.json.open("file");
+    event.file("evidences.file.name", "evidences.file.hashes.value");
+    event.json.close(file);
     let url = event.json.open("url");
     event.url(PATHS.url);
     event.json.close(url);

@@ -3,6 +3,7 @@
 //! The class depends on the kind of log alone, never on which optional fields happen to be there. What a class has no
 //! place for stands in `unmapped` under the dictionary's name; nothing is dropped.
 
+mod address;
 mod alert;
 mod audit;
 mod audit_text;

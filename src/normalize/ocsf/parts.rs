@@ -1,12 +1,12 @@
 //! Objects that several classes have: the e-mail, its endpoints, files and links.
 
-use super::{EventWriter, observable};
+use super::{EventWriter, address::Recipients, observable};
 use crate::{
     normalize::writer::Writer,
     record::{
         Field, Value, nested,
         scan::Shape,
-        value::{address, is_email, is_hex},
+        value::{address, is_hex},
     },
 };
 
@@ -21,6 +21,8 @@ pub struct EmailPaths {
     pub subject: &'static str,
     pub message_uid: &'static str,
     pub file_name: &'static str,
+    /// The hashes of the record's own file; `None` where that file is not one of the e-mail's.
+    pub file_hash: Option<&'static str>,
     pub url: &'static str,
 }
 
@@ -31,100 +33,7 @@ const HASHES: [(Field, usize, i64, &str); 3] =
 pub const FILE_FIELDS: [Field; 6] =
     [Field::FileExtension, Field::FileMime, Field::SizeAttachment, Field::Md5, Field::Sha1, Field::Sha256];
 
-/// Whom an e-mail is for.
-#[derive(Debug)]
-pub struct Recipients<'a> {
-    pub addresses: Vec<Value<'a>>,
-    /// Those with a display name, as a whole.
-    mailboxes: Vec<Value<'a>>,
-    /// Whether these are all that the field names.
-    complete: bool,
-}
-
-impl<'a> Recipients<'a> {
-    fn add(&mut self, value: Value<'a>) {
-        if !value.populated() {
-            return;
-        }
-        if is_email(value.bytes) {
-            self.addresses.push(value);
-            return;
-        }
-        match mailbox(value) {
-            Some(found) => {
-                self.addresses.push(found.address);
-                if found.named {
-                    self.mailboxes.push(value);
-                }
-            }
-            None => self.complete = false,
-        }
-    }
-}
-
 impl<'a> EventWriter<'_, 'a> {
-    /// An address of the field, if it is one by OCSF's pattern.
-    pub fn email_address(&self, field: Field) -> Option<Value<'a>> {
-        self.take(field, |value| value.text().filter(|text| is_email(text)).map(|_| value))
-    }
-
-    /// The sender of the envelope, in brackets or not. A display name, which has no attribute there, keeps the field
-    /// in `unmapped` as well.
-    pub fn envelope_sender(&self) -> Option<Value<'a>> {
-        if let Some(address) = self.email_address(Field::SenderEnvelope) {
-            return Some(address);
-        }
-        let sender = mailbox(self.record.peek(Field::SenderEnvelope))?;
-        if !sender.named {
-            self.record.read(Field::SenderEnvelope);
-        }
-        Some(sender.address)
-    }
-
-    /// The sender of the header, if there is an address in it. A mailbox (`Ann <ann@example.com>`) is written as such.
-    pub fn header_sender(&mut self) -> Option<Value<'a>> {
-        if let Some(address) = self.email_address(Field::SenderHeader) {
-            return Some(address);
-        }
-        let value = self.record.peek(Field::SenderHeader);
-        let sender = self.take(Field::SenderHeader, mailbox)?;
-        if sender.named {
-            self.json.scalar("from_mailbox", value);
-        }
-        Some(sender.address)
-    }
-
-    /// The recipients: one string, or a list. What is no address keeps the whole field in `unmapped`, too.
-    pub fn recipients(&self) -> Recipients<'a> {
-        let mut found = Recipients { addresses: Vec::new(), mailboxes: Vec::new(), complete: true };
-        let value = self.record.peek(Field::Recipients);
-        match value.shape {
-            Shape::Null => return found,
-            Shape::Nested => {
-                found.complete = !nested::is_object(value.bytes);
-                if found.complete {
-                    nested::each(value.bytes, |_, recipient| found.add(recipient));
-                }
-            }
-            _ if is_email(value.bytes) => found.addresses.push(value),
-            _ => {
-                // In local parts a comma is allowed, so a text is a list only if the whole is no address. In the quotes
-                // of a display name it does not separate.
-                let mut quoted = false;
-                let parts = value.bytes.split(|byte| {
-                    quoted ^= *byte == b'"';
-                    !quoted && matches!(byte, b',' | b';')
-                });
-                parts.for_each(|part| found.add(Value { shape: value.shape, bytes: part.trim_ascii() }));
-                found.complete &= !found.addresses.is_empty();
-            }
-        }
-        if found.complete {
-            self.record.read(Field::Recipients);
-        }
-        found
-    }
-
     /// The members of the `email` object. Writes `from` or `to` in any case.
     pub fn email(&mut self, sender: Option<Value<'a>>, recipients: &Recipients<'a>, paths: &EmailPaths) {
         if let Some(sender) = sender {
@@ -139,7 +48,7 @@ impl<'a> EventWriter<'_, 'a> {
         for recipient in &recipients.addresses {
             self.observe(observable::EMAIL_ADDRESS, paths.to, *recipient);
         }
-        self.attachments(paths);
+        self.files(paths);
         self.number("size", Field::EmailSize);
         if let Some(subject) = self.scalar(Field::Subject) {
             self.json.scalar("subject", subject);
@@ -162,35 +71,9 @@ impl<'a> EventWriter<'_, 'a> {
         self.json.close_array(mark)
     }
 
-    /// The names in `attachments`, as files of the e-mail.
-    fn attachments(&mut self, paths: &EmailPaths) {
-        let value = self.record.peek(Field::Attachments);
-        let mut names = Vec::new();
-        let understood = match value.shape {
-            Shape::Null => return,
-            Shape::Nested => {
-                !nested::is_object(value.bytes) && {
-                    let mut texts = true;
-                    nested::each(value.bytes, |_, name| {
-                        texts &= name.populated() && name.text().is_some();
-                        names.push(name);
-                    });
-                    texts && !names.is_empty()
-                }
-            }
-            _ => value
-                .text()
-                .is_some_and(|text| quoted_names(text, |name| names.push(Value { shape: value.shape, bytes: name }))),
-        };
-        if names.is_empty() {
-            return;
-        }
-        // A text that is not cleanly a list of quoted names is kept as it was, too.
-        if understood {
-            self.record.read(Field::Attachments);
-        } else if value.shape == Shape::Nested {
-            return;
-        }
+    /// The files of the e-mail: the names in `attachments`, and the record's own file where it has its place here.
+    fn files(&mut self, paths: &EmailPaths) {
+        let names = self.attachment_names();
         // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
         let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
         let size = if names.len() == 1 && count == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
@@ -205,13 +88,44 @@ impl<'a> EventWriter<'_, 'a> {
             self.json.close(file);
             self.observe(observable::FILE_NAME, paths.file_name, name);
         }
+        if let Some(hash_path) = paths.file_hash {
+            let file = self.json.open_element();
+            self.file(paths.file_name, hash_path);
+            self.json.close(file);
+        }
         self.json.close_array(mark);
     }
 
-    /// The file that the record is about, if it has a name.
-    pub fn file(&mut self, key: &str, name_path: &str, hash_path: &str) {
+    /// What is not cleanly a list of names keeps the whole field in `unmapped`, too.
+    fn attachment_names(&self) -> Vec<Value<'a>> {
+        let value = self.record.peek(Field::Attachments);
+        let mut names = Vec::new();
+        let mut clean = true;
+        match value.shape {
+            Shape::Nested => {
+                clean = !nested::is_object(value.bytes);
+                if clean {
+                    nested::each(value.bytes, |_, name| match name.text() {
+                        Some(_) => names.push(name),
+                        None => clean &= !name.populated(),
+                    });
+                }
+            }
+            shape => {
+                if let Some(text) = value.text() {
+                    clean = quoted_names(text, |name| names.push(Value { shape, bytes: name }));
+                }
+            }
+        }
+        if clean && !names.is_empty() {
+            self.record.read(Field::Attachments);
+        }
+        names
+    }
+
+    /// The members of a `file` object: the file that the record is about, if it has a name.
+    pub fn file(&mut self, name_path: &str, hash_path: &str) {
         let Some(name) = self.scalar(Field::FileName) else { return };
-        let file = self.json.open(key);
         self.json.scalar("name", name);
         self.observe(observable::FILE_NAME, name_path, name);
         self.text("ext", Field::FileExtension);
@@ -232,7 +146,6 @@ impl<'a> EventWriter<'_, 'a> {
         }
         self.json.close_array(hashes);
         self.json.raw("\"type\":\"Regular File\",\"type_id\":1,");
-        self.json.close(file);
     }
 
     /// The members of a `url` object, if the record has a link.
@@ -333,22 +246,6 @@ impl<'a> EventWriter<'_, 'a> {
     }
 }
 
-/// The address in `<ann@example.com>` or `Ann <ann@example.com>`.
-#[derive(Debug)]
-struct Mailbox<'a> {
-    address: Value<'a>,
-    /// Whether a display name stands before it.
-    named: bool,
-}
-
-fn mailbox(value: Value<'_>) -> Option<Mailbox<'_>> {
-    let text = value.text()?;
-    let open = text.iter().rposition(|byte| *byte == b'<')?;
-    let address = text[open + 1..].trim_ascii_end().strip_suffix(b">")?;
-    let named = !text[..open].trim_ascii().is_empty();
-    is_email(address).then_some(Mailbox { address: Value { shape: Shape::Text, bytes: address }, named })
-}
-
 fn without_brackets(value: Value<'_>) -> Value<'_> {
     match value.bytes {
         [b'<', inner @ .., b'>'] if !inner.is_empty() => Value { bytes: inner, ..value },
@@ -427,16 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn brackets_and_mailboxes() {
+    fn brackets_of_a_message_id() {
         let text = |bytes: &'static str| Value { shape: Shape::Text, bytes: bytes.as_bytes() };
         assert_eq!(without_brackets(text("<a@b>")).bytes, b"a@b");
         for same in ["a@b", "<>", "<a", "a>"] {
             assert_eq!(without_brackets(text(same)).bytes, same.as_bytes());
         }
-        for (written, named) in [("Ann <ann@example.com>", true), (" <ann@example.com> ", false)] {
-            let found = mailbox(text(written)).expect("a mailbox");
-            assert_eq!((found.address.bytes, found.named), (&b"ann@example.com"[..], named));
-        }
-        assert!(mailbox(text("Ann <ann>")).is_none());
     }
 }
