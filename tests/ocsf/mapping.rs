@@ -301,6 +301,9 @@ fn the_type_of_a_record_decides_its_kind() {
     assert_eq!(kind(json!({"type": "brand new"}), Some(Kind::Av)), Kind::SiemOther as u32);
     assert_eq!(kind(json!({"type": null}), Some(Kind::Av)), Kind::Av as u32);
     assert_eq!(kind(json!({}), None), Kind::SiemOther as u32);
+    // Records of API 1.0 carry no type: a word there is not taken for one.
+    let kind = |told| event(Generation::V1, &siem(told), &json!({"type": "MTA", "SpamLimit": 1})).0.kind;
+    assert_eq!((kind(Some(Kind::Av)), kind(None)), (Kind::Av as u32, Kind::Receipt as u32));
     let body = event(Generation::V2, &siem(None), &json!({"type": "brand new", "action": "Acc"})).1;
     assert_eq!((&body["class_uid"], &body["type_uid"]), (&json!(0), &json!(0)));
     assert_eq!((&body["metadata"]["log_name"], &body["unmapped"]), (&json!("brand new"), &json!({"action": "Acc"})));

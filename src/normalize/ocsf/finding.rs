@@ -1,7 +1,8 @@
 //! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
 
 use super::{
-    EventWriter, FINDING, Head, alert, feature,
+    EventWriter, FINDING, Head, alert,
+    metadata::feature,
     parts::{EmailPaths, FILE_FIELDS},
 };
 use crate::{
