@@ -58,8 +58,9 @@ struct Label {
 fn labels(text: &str, known: &'static [&'static str]) -> impl Iterator<Item = Label> {
     text.match_indices(':').filter_map(move |(colon, _)| {
         known.iter().find_map(|label| {
-            let start = colon.checked_sub(label.len())?;
-            let word = text.get(start..colon)?;
+            let named = text[..colon].trim_end();
+            let start = named.len().checked_sub(label.len())?;
+            let word = named.get(start..)?;
             let before = text[..start].chars().next_back();
             let alone = before.is_none_or(|before| before == ',' || before.is_whitespace());
             (alone && word.eq_ignore_ascii_case(label)).then_some(Label { label, start, end: colon + 1 })
@@ -123,7 +124,7 @@ pub fn activity(audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
 
 fn verb(word: &str) -> Option<(u32, &'static str)> {
     let is = |list: &[&str]| list.iter().any(|known| word.eq_ignore_ascii_case(known));
-    Some(if is(&["new", "create", "created", "creation", "add", "added"]) {
+    Some(if is(&["new", "create", "created", "creation", "add", "added", "insert", "inserted"]) {
         (1, "Create")
     } else if is(&[
         "search",
@@ -137,6 +138,10 @@ fn verb(word: &str) -> Option<(u32, &'static str)> {
         "download",
         "downloaded",
         "accessed",
+        "inspected",
+        "opened",
+        "previewed",
+        "retrieved",
     ]) {
         (2, "Read")
     } else if is(&[
@@ -150,23 +155,26 @@ fn verb(word: &str) -> Option<(u32, &'static str)> {
         "modified",
         "adjustment",
         "adjustments",
+        "adjusted",
+        "amended",
+        "renamed",
     ]) {
         (3, "Update")
     } else if is(&["delete", "deleted", "remove", "removed", "purged"]) {
         (4, "Delete")
-    } else if is(&["moved"]) {
+    } else if is(&["move", "moved"]) {
         (5, "Move")
-    } else if is(&["enabled"]) {
+    } else if is(&["enable", "enabled"]) {
         (8, "Enable")
-    } else if is(&["disabled"]) {
+    } else if is(&["disable", "disabled"]) {
         (9, "Disable")
-    } else if is(&["activated"]) {
+    } else if is(&["activate", "activated"]) {
         (10, "Activate")
-    } else if is(&["deactivated"]) {
+    } else if is(&["deactivate", "deactivated"]) {
         (11, "Deactivate")
-    } else if is(&["suspended"]) {
+    } else if is(&["suspend", "suspended"]) {
         (12, "Suspend")
-    } else if is(&["resumed"]) {
+    } else if is(&["resume", "resumed"]) {
         (13, "Resume")
     } else {
         return None;
@@ -236,6 +244,8 @@ mod tests {
             ("New Policy", "", Some(1), "Policy"),
             ("Policy Deleted", "", Some(4), "Policy"),
             ("Existing Archive Task Changed", "", Some(3), "Archive Task"),
+            ("Case Action", "Inspected Messages - Source: Deleted, Message Status: New", Some(2), "Case"),
+            ("Message Action", "Message Held - From : new@example.net, Subject : Deleted", None, "Message"),
             ("Threat Intel Feed Download", "", Some(2), "Threat Intel Feed"),
             ("Connectors Management", "Connector removed by x", Some(4), "Connectors"),
             ("Completed Directory Sync", "All done, Date: 2021, Time: new", None, "Directory Sync"),
