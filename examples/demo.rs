@@ -7,13 +7,14 @@
 //!
 //! Exits with 1 if one record is missing or wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use mimecast_simulator as sim;
 use tributary_host::collect::StreamStatus;
 use tributary_host::{COMPONENT, Host, Options, Running, config};
@@ -62,7 +63,7 @@ async fn main() -> Result<ExitCode, Error> {
     let issued: Vec<Truth> = tenants.iter().map(|tenant| Truth::of(&server, &tenant.name, begin)).collect();
     let started = Instant::now();
     let running = Host::start(&config, Options::new(COMPONENT)).await?;
-    watch(&running, &issued).await;
+    let times = watch(&running, &issued).await;
     let repeated = repeated(&running);
     let faults: Vec<String> = running.status().into_iter().filter_map(|status| status.fault).collect();
     running.stop().await;
@@ -74,8 +75,8 @@ async fn main() -> Result<ExitCode, Error> {
         println!("fault: {fault}");
     }
     println!(
-        "{:<10} {:<32} {:>9} {:>9} {:>9} {:>8} {:>9}",
-        "tenant", "stream", "issued", "delivered", "repeated", "missing", "wrong"
+        "{:<10} {:<32} {:>8} {:>9} {:>8} {:>8} {:>6} {:>9}",
+        "tenant", "stream", "issued", "delivered", "repeated", "missing", "wrong", "events/s"
     );
     let mut delivered_in_all = 0;
     for issued in &issued {
@@ -85,15 +86,18 @@ async fn main() -> Result<ExitCode, Error> {
             let row = compare(issued, &seen, &delivered, stream);
             delivered_in_all += row.delivered;
             good &= row.missing == 0 && row.wrong == 0 && row.delivered > 0;
+            let key = (issued.tenant.clone(), stream.to_owned());
+            let took = times.get(&key).copied().unwrap_or(elapsed);
             println!(
-                "{:<10} {:<32} {:>9} {:>9} {:>9} {:>8} {:>9}",
+                "{:<10} {:<32} {:>8} {:>9} {:>8} {:>8} {:>6} {:>9.0}",
                 issued.tenant,
                 stream,
                 row.issued,
                 row.delivered,
-                repeated.get(&(issued.tenant.clone(), stream.to_owned())).copied().unwrap_or(0),
+                repeated.get(&key).copied().unwrap_or(0),
                 row.missing,
-                row.wrong
+                row.wrong,
+                row.delivered as f64 / took.as_secs_f64()
             );
         }
         if delivered.unreadable > 0 || delivered.strangers(&seen) > 0 {
@@ -139,10 +143,16 @@ fn configuration(server: &sim::Server, tenants: &[sim::Tenant], folder: &Path) -
     )
 }
 
-/// Shows a bar for each tenant until every stream is caught up.
-async fn watch(running: &Running, issued: &[Truth]) {
-    let style = ProgressStyle::with_template("{prefix:<10} [{bar:32}] {pos:>8}/{len:<8} {per_sec:<14} {msg}")
+/// How long each stream of each tenant took until it was caught up.
+type Times = BTreeMap<(String, String), Duration>;
+
+/// Shows a bar for each tenant until every stream is caught up; a plain line now and then where there is no terminal.
+async fn watch(running: &Running, issued: &[Truth]) -> Times {
+    let style = ProgressStyle::with_template("{prefix:<10} [{bar:32}] {pos:>8}/{len:<8} {rate:>10}  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
+            let _ = write!(text, "{:.0}/s", state.per_sec());
+        })
         .progress_chars("=> ");
     let bars = MultiProgress::new();
     let bars: Vec<ProgressBar> = issued
@@ -153,32 +163,45 @@ async fn watch(running: &Running, issued: &[Truth]) {
             bar
         })
         .collect();
-    let update = || {
+    let started = Instant::now();
+    let (mut times, mut said) = (Times::new(), started);
+    let mut update = |last: bool| {
         let status = running.status();
+        for stream in status.iter().filter(|stream| stream.was_caught_up) {
+            times.entry((stream.tenant.to_string(), stream.stream.to_string())).or_insert_with(|| started.elapsed());
+        }
+        let say = bars[0].is_hidden() && (last || said.elapsed() >= Duration::from_secs(2));
         for (truth, bar) in issued.iter().zip(&bars) {
             let mine = || status.iter().filter(|stream| *stream.tenant == *truth.tenant);
-            bar.set_position(mine().map(|stream| stream.stored.accepted).sum());
-            let streams = mine().count();
-            bar.set_message(format!(
-                "{}/{streams} streams caught up",
-                mine().filter(|stream| stream.was_caught_up).count()
-            ));
+            let done: u64 = mine().map(|stream| stream.stored.accepted).sum();
+            let caught_up = format!(
+                "{}/{} streams caught up",
+                mine().filter(|stream| stream.was_caught_up).count(),
+                mine().count()
+            );
+            if say {
+                println!("{:<10} {done:>8}/{:<8} {caught_up}", truth.tenant, truth.total());
+                said = Instant::now();
+            }
+            bar.set_position(done);
+            bar.set_message(caught_up);
         }
     };
-    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
     let settled = running.caught_up();
     tokio::pin!(settled);
     loop {
         tokio::select! {
             () = &mut settled => break,
-            _ = tick.tick() => update(),
+            _ = tick.tick() => update(false),
         }
     }
-    update();
+    update(true);
     for bar in bars {
         bar.abandon();
     }
     println!();
+    times
 }
 
 fn repeated(running: &Running) -> BTreeMap<(String, String), u64> {
@@ -213,13 +236,15 @@ impl Truth {
 /// What lies in a tenant's files, by mark: how often, and when it says that it happened.
 struct Delivered {
     records: BTreeMap<sim::Mark, Vec<u64>>,
-    /// Lines that are no event, or carry no mark or several.
+    /// The events' ids.
+    ids: HashSet<String>,
+    /// Lines that are no event, carry no mark or several, or have the id of another.
     unreadable: u64,
 }
 
 impl Delivered {
     fn read(folder: &Path) -> Result<Self, Error> {
-        let mut delivered = Self { records: BTreeMap::new(), unreadable: 0 };
+        let mut delivered = Self { records: BTreeMap::new(), ids: HashSet::new(), unreadable: 0 };
         for file in files(folder)? {
             for line in BufReader::new(std::fs::File::open(file)?).split(b'\n') {
                 delivered.take(&line?);
@@ -229,11 +254,13 @@ impl Delivered {
     }
 
     fn take(&mut self, line: &[u8]) {
-        let time = serde_json::from_slice::<serde_json::Value>(line).ok().and_then(|event| event["time"].as_u64());
+        let event: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
         let mut marks = sim::Mark::find_all(line);
         marks.dedup();
-        match (time, marks.as_slice()) {
-            (Some(time), [mark]) => self.records.entry(*mark).or_default().push(time),
+        match (event["time"].as_u64(), event["metadata"]["uid"].as_str(), marks.as_slice()) {
+            (Some(time), Some(id), [mark]) if self.ids.insert(id.to_owned()) => {
+                self.records.entry(*mark).or_default().push(time);
+            }
             _ => self.unreadable += 1,
         }
     }

@@ -104,6 +104,12 @@ impl Host {
         Ok(Self { component, options })
     }
 
+    /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
+    /// hosts in one process need compile only once.
+    pub fn around(component: Component, options: Options) -> Self {
+        Self { component, options }
+    }
+
     pub fn component(&self) -> &Component {
         &self.component
     }
@@ -137,7 +143,15 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        let host = Self::load(options).await?;
+        Self::load(options).await?.collect(config).await
+    }
+
+    /// The same, with this component.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn collect(self, config: &Config) -> Result<Running, StartError> {
+        let host = self;
         let planned = host.plan_all(config).await?;
         let disk = Disk::open(&config.data_dir, config.sources.keys().map(String::as_str))?;
         let mut attached = Vec::new();

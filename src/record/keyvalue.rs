@@ -3,7 +3,39 @@
 //! Nothing in it is escaped, so a `|` in a subject looks like a separator. Section 7.2 of the API reference has the
 //! tolerant rules that are followed here.
 
-use super::{dictionary::Name, scan::Span};
+use super::{
+    dictionary::{Field, FieldSet, Name, set},
+    scan::Span,
+};
+
+/// Whose values are codes, numbers and times: no `|` is ever part of one. So what follows is a key even if it is new.
+const WITHOUT_BAR: FieldSet = set(&[
+    Field::Timestamp,
+    Field::AccountId,
+    Field::AggregateId,
+    Field::Action,
+    Field::Direction,
+    Field::RemoteIp,
+    Field::SenderIp,
+    Field::SourceIp,
+    Field::NumberAttachments,
+    Field::TotalSizeAttachments,
+    Field::SizeAttachment,
+    Field::EmailSize,
+    Field::Delivered,
+    Field::DeliveryAttempts,
+    Field::DeliveryTime,
+    Field::BytesSent,
+    Field::RejectionCode,
+    Field::SpamDetectionLevel,
+    Field::SpamScore,
+    Field::TlsUsed,
+    Field::TlsVersion,
+    Field::TlsCipher,
+    Field::Md5,
+    Field::Sha1,
+    Field::Sha256,
+]);
 
 /// The line has not one `key=value`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,20 +49,21 @@ impl std::fmt::Display for NoFields {
 
 /// Hands over the keys and values of a line.
 ///
-/// A `|` separates only if a name of the dictionary and a `=` follow; what else it stands before belongs to the value
-/// before it. The first key may be any word. The first `=` ends a key. A text between two backslashes loses them.
+/// A `|` separates if a name of the dictionary and a `=` follow; what else it stands before belongs to the value before
+/// it, if that is one that can hold a `|`. The first key may be any word. The first `=` ends a key. A text between two backslashes loses them.
 pub fn line(text: &[u8], mut each: impl FnMut(Span, Span)) -> Result<(), NoFields> {
     let text = &text[..text.len().min(u32::MAX as usize)];
     let mut name = word(text, 0).ok_or(NoFields)?;
     loop {
         let begin = name.end as usize + 1;
+        let any_key_ends_it = Name::find(name.of(text)).is_some_and(|name| name.field().bit() & WITHOUT_BAR != 0);
         let mut at = begin;
         let next = loop {
             match text[at..].iter().position(|byte| *byte == b'|') {
                 None => break None,
                 Some(found) => {
                     at += found;
-                    match word(text, at + 1).filter(|next| Name::find(next.of(text)).is_some()) {
+                    match word(text, at + 1).filter(|next| any_key_ends_it || Name::find(next.of(text)).is_some()) {
                         Some(next) => break Some(next),
                         None => at += 1,
                     }
@@ -102,6 +135,14 @@ mod tests {
                 ("SpamProcessingDetail", r#"{"spf":{"info":"a|b","allow":true}}"#),
                 ("SpamScore", "1"),
             ]
+        );
+    }
+
+    #[test]
+    fn a_new_key_is_one_after_a_value_that_holds_no_bar() {
+        assert_eq!(
+            read("datetime=2021-05-12T09:05:31Z|newKey=a|b|other=1|Act=Acc|newest=2"),
+            [("datetime", "2021-05-12T09:05:31Z"), ("newKey", "a|b|other=1"), ("Act", "Acc"), ("newest", "2")]
         );
     }
 

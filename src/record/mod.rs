@@ -186,10 +186,13 @@ impl Fields {
     }
 
     /// What kind of SIEM record this is: its own `type` (API 2.0) says it, else where it came from, else its fields.
+    ///
+    /// A type that is not known hides the other two only in API 2.0: records of API 1.0 carry none.
     pub fn siem_kind(&self, text: &[u8], told: Option<Kind>, generation: Generation) -> Kind {
         let own = self.value(text, Field::Type);
-        if own.populated() {
-            return own.text().and_then(value::kind).unwrap_or(Kind::SiemOther);
+        let named = own.text().and_then(value::kind);
+        if named.is_some() || (generation == Generation::V2 && own.populated()) {
+            return named.unwrap_or(Kind::SiemOther);
         }
         told.or_else(|| (generation == Generation::V1).then(|| infer::kind(&self.seen)).flatten())
             .unwrap_or(Kind::SiemOther)

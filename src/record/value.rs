@@ -63,10 +63,23 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// The kind that `type` or `eventType` names, in any case.
+/// The kind that `type` or `eventType` names, in any case. Also by the names that other collectors give the types in
+/// what they store: `email_ttp_url`, `url-protect` (section 4.4 of the API reference).
 pub fn kind(text: &[u8]) -> Option<Kind> {
     let text = std::str::from_utf8(text).ok()?;
-    Kind::from_api2_type(text).or_else(|| Kind::from_api2_type(&text.trim().to_ascii_lowercase()))
+    Kind::from_api2_type(text).or_else(|| {
+        let words = text.trim().to_ascii_lowercase().replace(['_', '-'], " ");
+        let words = words.strip_prefix("email ").unwrap_or(&words);
+        Some(match words {
+            "jrnl" => Kind::Journal,
+            "antivirus" | "avlog" => Kind::Av,
+            "ttp url" => Kind::UrlProtect,
+            "ttp ap" => Kind::AttachmentProtect,
+            "ttp impersonation" => Kind::ImpersonationProtect,
+            "iep" => Kind::InternalEmailProtect,
+            other => return Kind::from_api2_type(other),
+        })
+    })
 }
 
 /// What OCSF takes for an e-mail address, by its pattern. `<>` is none, nor is a domain with an underscore.
@@ -131,6 +144,25 @@ pub fn is_hex(text: &[u8], digits: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_by_all_their_names() {
+        for (text, expected) in [
+            ("attachment protect", Some(Kind::AttachmentProtect)),
+            (" Receipt ", Some(Kind::Receipt)),
+            ("email_delivery", Some(Kind::Delivery)),
+            ("email_ttp_impersonation", Some(Kind::ImpersonationProtect)),
+            ("email_antivirus", Some(Kind::Av)),
+            ("internal-email-protect", Some(Kind::InternalEmailProtect)),
+            ("email_iep", Some(Kind::InternalEmailProtect)),
+            ("jrnl", Some(Kind::Journal)),
+            ("entities", None),
+            ("email_", None),
+            ("", None),
+        ] {
+            assert_eq!(kind(text.as_bytes()), expected, "{text}");
+        }
+    }
 
     #[test]
     fn addresses() {

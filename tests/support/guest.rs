@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
     Budget, Chunk, Component, Context, Egress, Guest, GuestError, Limits, Sandbox, Settings, Start,
@@ -37,6 +38,16 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
     configuration
 }
 
+/// The embedded component, compiled once a process: that is the dearest part of a small test.
+pub async fn component() -> Component {
+    static COMPILED: OnceCell<Component> = OnceCell::const_new();
+    let compile = || async {
+        let sandbox = Sandbox::new(Settings { limits: Limits::default(), slots: 32, ticker: false }).unwrap();
+        sandbox.load(tributary_host::COMPONENT).await.unwrap()
+    };
+    COMPILED.get_or_init(compile).await.clone()
+}
+
 /// One tenant whose streams can be opened and read.
 pub struct Source {
     pub memory: Memory,
@@ -51,8 +62,7 @@ impl Source {
         let clock = Clock::simulated(Duration::from_millis(settings.start_ms));
         let tenant = settings.tenants[0].clone();
         let memory = Memory::new(sim::Simulator::new(settings).unwrap(), clock);
-        let sandbox = Sandbox::new(Settings { limits: Limits::default(), slots: 4, ticker: false }).unwrap();
-        let component = sandbox.load(tributary_host::COMPONENT).await.unwrap();
+        let component = component().await;
         let context = Context {
             source: "test".into(),
             egress: Arc::new(Egress::new([API, STORAGE]).unwrap()),
@@ -62,15 +72,6 @@ impl Source {
             notes: Default::default(),
         };
         Self { configuration: configuration(&tenant), memory, component, context }
-    }
-
-    pub fn component(&self) -> &Component {
-        &self.component
-    }
-
-    /// The same world as if nothing had happened: simulator, clock and randomness at their beginning.
-    pub async fn again(settings: &sim::Settings) -> Self {
-        Self::new(settings.clone()).await
     }
 
     /// A reader of its own, in an instance of its own.

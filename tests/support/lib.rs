@@ -1,4 +1,7 @@
 //! What the end-to-end tests share.
 
+pub mod delivered;
 pub mod guest;
 pub mod memory;
+pub mod process;
+pub mod world;

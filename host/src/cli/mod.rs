@@ -1,10 +1,13 @@
 //! The command line. One file a verb.
 
 pub mod check;
+mod command;
 pub mod describe;
 pub mod exit;
 pub mod run;
 pub mod validate;
+
+pub use command::main;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -55,6 +55,7 @@ impl Judge {
         if let GuestError::Fault(fault) = error {
             match fault.class {
                 FaultClass::Configuration => return (Verdict::Stop, Some(StreamState::Stopped)),
+                FaultClass::Credentials if fault.keys_expired() => return (Verdict::Stop, Some(StreamState::Stopped)),
                 FaultClass::Credentials | FaultClass::SessionExpired => {
                     return (Verdict::Retry(REFUSED_FOR), Some(StreamState::Error));
                 }
@@ -106,6 +107,22 @@ mod tests {
         ] {
             assert_eq!(judge(&mut Judge::default(), &fault(class)), (verdict, state), "{class:?}");
         }
+    }
+
+    #[test]
+    fn expired_keys_are_not_tried_again() {
+        let mut expired = Fault {
+            class: FaultClass::Credentials,
+            code: "keys-expired".into(),
+            message: "m".into(),
+            hint: None,
+            status: Some(418),
+        };
+        let (verdict, state) = judge(&mut Judge::default(), &expired.clone().into());
+        assert_eq!((verdict, state), (Verdict::Stop, Some(StreamState::Stopped)));
+        // The code means this of credentials only.
+        expired.class = FaultClass::NotEntitled;
+        assert_eq!(judge(&mut Judge::default(), &expired.into()).0, Verdict::Retry(REFUSED_FOR));
     }
 
     #[tokio::test(start_paused = true)]

@@ -162,6 +162,14 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+impl Fault {
+    /// Whether asking again is in vain until the operator has replaced the credentials: the contract's code for keys
+    /// whose life has ended.
+    pub fn keys_expired(&self) -> bool {
+        self.class == FaultClass::Credentials && self.code == "keys-expired"
+    }
+}
+
 /// What the host must do about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultClass {

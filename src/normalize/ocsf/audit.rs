@@ -28,7 +28,7 @@ fn class(audit_type: &str) -> &'static Class {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if has(&["logon", "logged on", "login", "log on", "logged off", "logoff", "logout"]) {
         &AUTHENTICATION
-    } else if has(&["password"]) {
+    } else if has(&["password"]) && !has(&["policy", "policies"]) {
         &ACCOUNT
     } else if has(&["role", "privilege"]) {
         &ACCESS
@@ -41,19 +41,27 @@ fn class(audit_type: &str) -> &'static Class {
 
 /// The activity and its caption; `None` is 99, with the type as its name.
 fn activity(class: &Class, audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
-    let lower = format!("{audit_type} {}", text.split(", Date:").next().unwrap_or_default()).to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let of_type = audit_type.to_ascii_lowercase();
+    let has = |list: &[&str]| {
+        let is = |word: &str| list.iter().any(|known| word.eq_ignore_ascii_case(known));
+        audit_text::words(audit_type).chain(audit_text::words(audit_text::statement(text))).any(is)
+    };
+    const DELETED: [&str; 2] = ["delete", "deleted"];
+    const REMOVED: [&str; 2] = ["remove", "removed"];
+    const ADDED: [&str; 3] = ["add", "added", "adding"];
     match class.uid {
-        3002 if has(&["logged off", "logoff", "logout"]) => Some((2, "Logoff")),
+        3002 if ["logged off", "logoff", "logout"].iter().any(|word| of_type.contains(word)) => Some((2, "Logoff")),
         3002 => Some((1, "Logon")),
-        3001 if audit_type.to_ascii_lowercase().contains("reset") => Some((4, "Password Reset")),
+        3001 if of_type.contains("reset") => Some((4, "Password Reset")),
         3001 => Some((3, "Password Change")),
-        3005 if has(&["revoke", "remove", "delete", "unassign"]) => Some((2, "Revoke Privileges")),
-        3005 if has(&["assign", "grant", "add"]) => Some((1, "Assign Privileges")),
-        3006 if has(&["unlink", "remove"]) => Some((4, "Remove User")),
-        3006 if has(&["delete"]) => Some((5, "Delete")),
-        3006 if has(&["link", "added", "adding"]) => Some((3, "Add User")),
-        3006 if has(&["create", "new "]) => Some((6, "Create")),
+        3005 if has(&["revoke", "revoked", "unassign", "unassigned"]) || has(&REMOVED) || has(&DELETED) => {
+            Some((2, "Revoke Privileges"))
+        }
+        3005 if has(&["assign", "assigned", "grant", "granted"]) || has(&ADDED) => Some((1, "Assign Privileges")),
+        3006 if has(&["unlink", "unlinked"]) || has(&REMOVED) => Some((4, "Remove User")),
+        3006 if has(&DELETED) => Some((5, "Delete")),
+        3006 if has(&["link", "linked"]) || has(&ADDED) => Some((3, "Add User")),
+        3006 if has(&["create", "created", "new"]) => Some((6, "Create")),
         3005 | 3006 => None,
         _ => audit_text::activity(audit_type, text),
     }
@@ -95,7 +103,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
 
     match class.uid {
         3002 => {
-            user(event, "user", None);
+            // The text names who it was where the field does not.
+            let named = event.record.peek(Field::User).text().is_some();
+            user(event, "user", if named { None } else { audit_text::subject_address(&info) });
             let service = event.json.open("service");
             event.json.text("name", text.application.unwrap_or("Mimecast").as_bytes());
             event.json.close(service);
@@ -230,10 +240,15 @@ mod tests {
             ("User Logged Off", "", 3002, Some(2)),
             ("User Password Changed", "", 3001, Some(3)),
             ("User Password Reset", "", 3001, Some(4)),
+            ("Password Policy Changed", "", 3004, Some(3)),
+            ("User Logged On", "after a logout", 3002, Some(1)),
             ("Profile Group (unlink) Log Entry", "", 3006, Some(4)),
             ("Profile Group Log Entry", "Address a@b.c added to x", 3006, Some(3)),
             ("Administrator Role Changed", "Role 'x' assigned to y", 3005, Some(1)),
             ("Administrator Role Changed", "", 3005, None),
+            ("Administrator Role Changed", "Address changed", 3005, None),
+            ("Administrator Role Changed", "Role 'x' removed, Subject: added", 3005, Some(2)),
+            ("Profile Group Log Entry", "Renamed, From: new, To: deleted", 3006, None),
             ("New Policy", "", 3004, Some(1)),
             ("Group Policy Deleted", "", 3004, Some(4)),
             ("A Type Nobody Knows", "", 3004, None),

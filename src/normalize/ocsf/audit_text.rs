@@ -14,36 +14,28 @@ pub struct AuditText<'t> {
 
 const LABELS: [&str; 7] = ["Date", "Time", "IP", "Application", "Method", "2FA", "Reason"];
 
+/// What a message is told by. Its sender chose what follows them.
+const MESSAGE_LABELS: [&str; 6] = ["Subject", "From", "To", "Sender", "Recipient", "Recipients"];
+
 impl<'t> AuditText<'t> {
     /// Labels are separated by commas or by blanks alone; a value ends where the next label begins, so it may hold
-    /// commas.
+    /// commas. The last of two equal labels counts: the session's own stand at the end, behind what people wrote.
     pub fn parse(text: &'t str) -> Self {
-        let mut labels: Vec<(usize, usize, &str)> = Vec::new();
-        for (colon, _) in text.match_indices(':') {
-            let found = LABELS.iter().find_map(|label| {
-                let start = colon.checked_sub(label.len())?;
-                let word = text.get(start..colon)?;
-                let before = text[..start].chars().next_back();
-                let alone = before.is_none_or(|before| before == ',' || before.is_whitespace());
-                (alone && word.eq_ignore_ascii_case(label)).then_some((start, colon + 1, *label))
-            });
-            labels.extend(found);
-        }
+        let labels: Vec<_> = labels(text, &LABELS).collect();
         let mut parts = Self::default();
-        for (index, (_, begin, label)) in labels.iter().enumerate() {
-            let end = labels.get(index + 1).map_or(text.len(), |next| next.0);
-            let value = text[*begin..end].trim().trim_end_matches(',').trim_end();
+        for (index, found) in labels.iter().enumerate() {
+            let end = labels.get(index + 1).map_or(text.len(), |next| next.start);
+            let value = text[found.end..end].trim().trim_end_matches(',').trim_end();
             let line = value.lines().next().unwrap_or_default().trim();
-            let part = match *label {
-                "IP" => &mut parts.ip,
-                "Application" => &mut parts.application,
-                "Method" => &mut parts.method,
-                "2FA" => &mut parts.two_factor,
-                "Reason" => &mut parts.reason,
+            let (part, value) = match found.label {
+                "IP" => (&mut parts.ip, first_word(line)),
+                "Application" => (&mut parts.application, before_label(line)),
+                "Method" => (&mut parts.method, before_label(line)),
+                "2FA" => (&mut parts.two_factor, before_label(line)),
+                "Reason" => (&mut parts.reason, line),
                 _ => continue,
             };
-            let value = if *label == "IP" { first_word(line) } else { line };
-            if !value.is_empty() && part.is_none() {
+            if !value.is_empty() {
                 *part = Some(value);
             }
         }
@@ -54,6 +46,40 @@ impl<'t> AuditText<'t> {
         }
         parts
     }
+}
+
+/// Where a label stands: from its first letter to behind its colon.
+struct Label {
+    label: &'static str,
+    start: usize,
+    end: usize,
+}
+
+fn labels(text: &str, known: &'static [&'static str]) -> impl Iterator<Item = Label> {
+    text.match_indices(':').filter_map(move |(colon, _)| {
+        known.iter().find_map(|label| {
+            let start = colon.checked_sub(label.len())?;
+            let word = text.get(start..colon)?;
+            let before = text[..start].chars().next_back();
+            let alone = before.is_none_or(|before| before == ',' || before.is_whitespace());
+            (alone && word.eq_ignore_ascii_case(label)).then_some(Label { label, start, end: colon + 1 })
+        })
+    })
+}
+
+/// What the text says was done: all before its first label.
+pub fn statement(text: &str) -> &str {
+    let first = labels(text, &LABELS).chain(labels(text, &MESSAGE_LABELS)).map(|found| found.start).min();
+    &text[..first.unwrap_or(text.len())]
+}
+
+/// A short value ends where any other label follows a comma.
+fn before_label(value: &str) -> &str {
+    let comma = value.match_indices(',').find(|(comma, _)| {
+        let next = &value[comma + 1..];
+        next.find([',', ':']).is_some_and(|end| next[end..].starts_with(':'))
+    });
+    comma.map_or(value, |(comma, _)| value[..comma].trim_end())
 }
 
 fn first_word(text: &str) -> &str {
@@ -92,9 +118,7 @@ pub fn quoted(text: &str) -> Option<&str> {
 /// What was done to an entity, as the activity of Entity Management (3004): from the type, else from the text.
 pub fn activity(audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
     let verb = |text: &str| words(text).find_map(verb);
-    // The labelled tail is about the session, not about what was done.
-    let head = text.split(", Date:").next().unwrap_or_default();
-    verb(audit_type).or_else(|| verb(head))
+    verb(audit_type).or_else(|| verb(statement(text)))
 }
 
 fn verb(word: &str) -> Option<(u32, &'static str)> {
@@ -149,7 +173,8 @@ fn verb(word: &str) -> Option<(u32, &'static str)> {
     })
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The words of a text.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
@@ -190,6 +215,19 @@ mod tests {
         assert_eq!(text.ip, Some("192.0.2.9"));
         assert_eq!(AuditText::parse("VIP: no, Relocation: x"), AuditText::default());
         assert_eq!(AuditText::parse("x, Time: 20:42:28+0000, IP: , Application: "), AuditText::default());
+        let text = AuditText::parse("x, Application: Console, File Name: a.zip, Method: Cloud, or other, Size: 5");
+        assert_eq!((text.application, text.method), (Some("Console"), Some("Cloud, or other")));
+    }
+
+    #[test]
+    fn what_a_sender_wrote_is_not_what_happened() {
+        let text = "Message Released - From: x@example.net, Subject: Deleted, IP: 203.0.113.66, Application: fake, \
+                    Date: 2021-10-11, Time: 18:17:30 BST, IP: 192.0.2.1, Application: Console";
+        let parts = AuditText::parse(text);
+        assert_eq!((parts.ip, parts.application), (Some("192.0.2.1"), Some("Console")));
+        assert_eq!(activity("Message Action", text), None);
+        assert_eq!(activity("Message Action", "Message Viewed Subject: New").map(|found| found.0), Some(2));
+        assert_eq!(statement("Connector Added: To: x"), "Connector Added: ");
     }
 
     #[test]

@@ -13,6 +13,7 @@ const PATHS: EmailPaths = EmailPaths {
     subject: "email.subject",
     message_uid: "email.message_uid",
     file_name: "email.files.name",
+    file_hash: Some("email.files.hashes.value"),
     url: "email.urls.url_string",
 };
 
@@ -72,17 +73,17 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     event.number("attempt", Field::DeliveryAttempts);
     event.number("duration", Field::DeliveryTime);
 
-    let envelope = event.email_address(Field::SenderEnvelope);
+    let envelope = event.envelope_sender();
     let recipients = event.recipients();
     if let Some(envelope) = envelope {
         event.json.scalar("from", envelope);
         event.observe(super::observable::EMAIL_ADDRESS, "from", envelope);
     }
-    event.address_list("to", &recipients);
+    event.texts("to", &recipients.addresses);
 
     let mark = event.json.open("email");
     // The header's sender is the e-mail's. Without one, and without recipients, the envelope's stands in for it.
-    let sender = event.header_sender().or(if recipients.is_empty() { envelope } else { None });
+    let sender = event.header_sender().or(if recipients.addresses.is_empty() { envelope } else { None });
     event.email(sender, &recipients, &PATHS);
     let urls = event.json.open_array("urls");
     let url = event.json.open_element();

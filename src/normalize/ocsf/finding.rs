@@ -1,7 +1,8 @@
 //! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
 
 use super::{
-    EventWriter, FINDING, Head, alert, feature,
+    EventWriter, FINDING, Head, alert,
+    metadata::feature,
     parts::{EmailPaths, FILE_FIELDS},
 };
 use crate::{
@@ -15,6 +16,7 @@ const PATHS: EmailPaths = EmailPaths {
     subject: "evidences.email.subject",
     message_uid: "evidences.email.message_uid",
     file_name: "evidences.email.files.name",
+    file_hash: None,
     url: "evidences.url.url_string",
 };
 
@@ -114,11 +116,13 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
         let recipients = event.recipients();
         let email = event.json.open("email");
         // There is one place for a sender. The envelope's has it where the header's is not known.
-        let sender = event.header_sender().or_else(|| event.email_address(Field::SenderEnvelope));
+        let sender = event.header_sender().or_else(|| event.envelope_sender());
         event.email(sender, &recipients, &PATHS);
         event.json.close(email);
     }
-    event.file("file", "evidences.file.name", "evidences.file.hashes.value");
+    let file = event.json.open("file");
+    event.file("evidences.file.name", "evidences.file.hashes.value");
+    event.json.close(file);
     let url = event.json.open("url");
     event.url(PATHS.url);
     event.json.close(url);

@@ -3,20 +3,23 @@
 //! The class depends on the kind of log alone, never on which optional fields happen to be there. What a class has no
 //! place for stands in `unmapped` under the dictionary's name; nothing is dropped.
 
+mod address;
 mod alert;
 mod audit;
 mod audit_text;
 mod email;
 mod finding;
+mod metadata;
 mod parts;
 pub mod values;
 
-use super::{Encoding, Origin, Settings, writer::Writer};
+use super::{Origin, Settings, writer::Writer};
 use crate::{
     chunk::{Digest, Timestamp},
     kind::{Generation, Kind},
-    record::{Field, Record, Value, scan::Shape},
+    record::{Field, Record, Value},
 };
+use metadata::Common;
 use values::{Verdict, action_caption, disposition_caption, severity_caption, verdict};
 
 /// What the head of an event says besides its body.
@@ -65,24 +68,6 @@ fn class(kind: Kind) -> Option<(&'static Class, u32, &'static str)> {
         Kind::SiemOther => (&BASE, 0, "Unknown"),
         Kind::Audit => return None,
     })
-}
-
-/// The part of Mimecast's product that a kind is from: `metadata.product.feature.name`.
-const fn feature(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Receipt => "Message Receipt",
-        Kind::Process => "Message Processing",
-        Kind::Delivery => "Message Delivery",
-        Kind::Journal => "Journaling",
-        Kind::Spam => "Spam Detection",
-        Kind::Av => "Anti-Virus",
-        Kind::AttachmentProtect => "Attachment Protect",
-        Kind::UrlProtect => "URL Protect",
-        Kind::ImpersonationProtect => "Impersonation Protect",
-        Kind::InternalEmailProtect => "Internal Email Protect",
-        Kind::SiemOther => "Email Security",
-        Kind::Audit => "Audit",
-    }
 }
 
 /// Maps records. Holds what is the same for all of a source.
@@ -165,36 +150,6 @@ fn head((class, activity, caption): (&Class, u32, &str)) -> String {
          \"category_uid\":{category_uid},\"class_name\":\"{name}\",\"class_uid\":{uid},\
          \"type_name\":\"{name}: {caption}\",\"type_uid\":{type_uid},"
     )
-}
-
-/// The members of `metadata` that all records of one kind, stream and encoding share.
-#[derive(Debug, Default)]
-struct Common {
-    of: Option<(Kind, Encoding)>,
-    stream: String,
-    members: String,
-}
-
-impl Common {
-    fn set(&mut self, kind: Kind, origin: &Origin<'_>, provider: &str, tags: Option<&str>) {
-        if self.of == Some((kind, origin.encoding)) && self.stream == origin.stream {
-            return;
-        }
-        self.of = Some((kind, origin.encoding));
-        self.stream = origin.stream.to_owned();
-        let format = match origin.encoding {
-            Encoding::Json => "JSON",
-            Encoding::KeyValue => "key_value",
-        };
-        self.members = format!(
-            "\"log_format\":\"{format}\",\"log_provider\":\"{provider}\",\"log_source\":{},{}\"product\":\
-             {{\"feature\":{{\"name\":\"{}\"}},\"name\":\"Mimecast Email Security\",\"vendor_name\":\"Mimecast\"}},\
-             \"version\":\"1.8.0\",",
-            serde_json::Value::from(origin.stream),
-            tags.unwrap_or_default(),
-            feature(kind),
-        );
-    }
 }
 
 /// One event being written.
@@ -353,50 +308,6 @@ impl<'a> EventWriter<'_, 'a> {
     fn base(&mut self) -> Head {
         self.head(1);
         Head { class: BASE.uid, severity: 1, alert_key: None }
-    }
-
-    /// `metadata`; the last to be written, since it names the profiles that were used.
-    fn metadata(&mut self) {
-        let kind = self.record.kind();
-        let mark = self.json.open("metadata");
-        if let Some(uid) = self.scalar(Field::AggregateId) {
-            self.json.scalar("correlation_uid", uid);
-        }
-        if kind == Kind::Audit {
-            self.audit_metadata();
-        } else {
-            self.siem_metadata(kind);
-        }
-        if let Some(time) = self.input.original_time {
-            self.json.scalar("original_time", time);
-        }
-        if self.security_control {
-            self.json.raw("\"profiles\":[\"security_control\"],");
-        }
-        match self.scalar(Field::AccountId) {
-            Some(account) => self.json.scalar("tenant_uid", account),
-            None => self.json.text("tenant_uid", self.mapper.tenant.as_bytes()),
-        }
-        self.json.raw(&self.mapper.common.members);
-        self.json.raw("\"uid\":");
-        self.json.digest(self.input.id);
-        self.json.comma();
-        self.json.close(mark);
-    }
-
-    /// `event_code` is `type/subtype`.
-    fn siem_metadata(&mut self, kind: Kind) {
-        let unnamed = Value { shape: Shape::Plain, bytes: kind.api2_type().unwrap_or("unknown").as_bytes() };
-        let own = self.scalar(Field::Type);
-        self.json.scalar("log_name", own.unwrap_or(unnamed));
-        let subtype = self.scalar(Field::Subtype);
-        if own.is_some() || subtype.is_some() || kind != Kind::SiemOther {
-            self.json.scalar("event_code", own.unwrap_or(unnamed));
-        }
-        if let Some(subtype) = subtype {
-            self.join("/", subtype);
-        }
-        self.text("original_event_uid", Field::ProcessingId);
     }
 
     /// Everything that found no other place.

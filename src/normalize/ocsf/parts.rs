@@ -1,12 +1,12 @@
 //! Objects that several classes have: the e-mail, its endpoints, files and links.
 
-use super::{EventWriter, observable};
+use super::{EventWriter, address::Recipients, observable};
 use crate::{
     normalize::writer::Writer,
     record::{
         Field, Value, nested,
         scan::Shape,
-        value::{address, is_email, is_hex},
+        value::{address, is_hex},
     },
 };
 
@@ -21,6 +21,8 @@ pub struct EmailPaths {
     pub subject: &'static str,
     pub message_uid: &'static str,
     pub file_name: &'static str,
+    /// The hashes of the record's own file; `None` where that file is not one of the e-mail's.
+    pub file_hash: Option<&'static str>,
     pub url: &'static str,
 }
 
@@ -32,70 +34,21 @@ pub const FILE_FIELDS: [Field; 6] =
     [Field::FileExtension, Field::FileMime, Field::SizeAttachment, Field::Md5, Field::Sha1, Field::Sha256];
 
 impl<'a> EventWriter<'_, 'a> {
-    /// An address of the field, if it is one by OCSF's pattern.
-    pub fn email_address(&self, field: Field) -> Option<Value<'a>> {
-        self.take(field, |value| value.text().filter(|text| is_email(text)).map(|_| value))
-    }
-
-    /// The recipients, if every one is an address: one string, or a list.
-    pub fn recipients(&self) -> Vec<Value<'a>> {
-        let mut found = Vec::new();
-        self.take(Field::Recipients, |value| {
-            let mut valid = true;
-            let mut add = |value: Value<'a>| {
-                valid &= matches!(value.shape, Shape::Plain | Shape::Text) && is_email(value.bytes);
-                found.push(value);
-            };
-            match value.shape {
-                Shape::Nested if nested::is_object(value.bytes) => valid = false,
-                Shape::Nested => {
-                    nested::each(value.bytes, |_, value| add(value));
-                }
-                Shape::Plain | Shape::Text if !is_email(value.bytes) => {
-                    // In local parts a comma is allowed, so a list is one only if the whole is no address.
-                    for part in value.bytes.split(|byte| matches!(byte, b',' | b';')) {
-                        add(Value { shape: value.shape, bytes: part.trim_ascii() });
-                    }
-                }
-                _ => add(value),
-            }
-            valid.then_some(())
-        })
-        .map(|()| found)
-        .unwrap_or_default()
-    }
-
-    /// The sender of the header, if there is an address in it. A mailbox (`Ann <ann@example.com>`) is written as such.
-    pub fn header_sender(&mut self) -> Option<Value<'a>> {
-        if let Some(address) = self.email_address(Field::SenderHeader) {
-            return Some(address);
-        }
-        let (mailbox, address) = self.take(Field::SenderHeader, mailbox)?;
-        self.json.scalar("from_mailbox", mailbox);
-        Some(address)
-    }
-
     /// The members of the `email` object. Writes `from` or `to` in any case.
-    pub fn email(&mut self, sender: Option<Value<'a>>, recipients: &[Value<'a>], paths: &EmailPaths) {
+    pub fn email(&mut self, sender: Option<Value<'a>>, recipients: &Recipients<'a>, paths: &EmailPaths) {
         if let Some(sender) = sender {
             self.json.scalar("from", sender);
             self.observe(observable::EMAIL_ADDRESS, paths.from, sender);
-            self.address_list("to", recipients);
-        } else {
-            // Nobody is named: said by an empty list, since OCSF asks for one of the two.
-            let to = self.json.open_array("to");
-            recipients.iter().for_each(|recipient| {
-                self.json.scalar_value(*recipient);
-                self.json.comma();
-            });
-            if !self.json.close_array(to) {
-                self.json.raw("\"to\":[],");
-            }
         }
-        for recipient in recipients {
+        // Nobody is named: said by an empty list, since OCSF asks for one of the two.
+        if !self.texts("to", &recipients.addresses) && sender.is_none() {
+            self.json.raw("\"to\":[],");
+        }
+        self.texts("to_mailboxes", &recipients.mailboxes);
+        for recipient in &recipients.addresses {
             self.observe(observable::EMAIL_ADDRESS, paths.to, *recipient);
         }
-        self.attachments(paths);
+        self.files(paths);
         self.number("size", Field::EmailSize);
         if let Some(subject) = self.scalar(Field::Subject) {
             self.json.scalar("subject", subject);
@@ -108,45 +61,22 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
-    pub fn address_list(&mut self, key: &str, addresses: &[Value<'a>]) {
+    /// A list of texts, if there are any. Says whether it stands.
+    pub fn texts(&mut self, key: &str, texts: &[Value<'a>]) -> bool {
         let mark = self.json.open_array(key);
-        for address in addresses {
-            self.json.scalar_value(*address);
+        for text in texts {
+            self.json.scalar_value(*text);
             self.json.comma();
         }
-        self.json.close_array(mark);
+        self.json.close_array(mark)
     }
 
-    /// The names in `attachments`, as files of the e-mail.
-    fn attachments(&mut self, paths: &EmailPaths) {
-        let value = self.record.peek(Field::Attachments);
-        let mut names = Vec::new();
-        let understood = match value.shape {
-            Shape::Null => return,
-            Shape::Nested => {
-                !nested::is_object(value.bytes) && {
-                    let mut texts = true;
-                    nested::each(value.bytes, |_, name| {
-                        texts &= name.populated() && name.text().is_some();
-                        names.push(name);
-                    });
-                    texts && !names.is_empty()
-                }
-            }
-            _ => value
-                .text()
-                .is_some_and(|text| quoted_names(text, |name| names.push(Value { shape: value.shape, bytes: name }))),
-        };
-        if names.is_empty() {
-            return;
-        }
-        // A text that is not cleanly a list of quoted names is kept as it was, too.
-        if understood {
-            self.record.read(Field::Attachments);
-        } else if value.shape == Shape::Nested {
-            return;
-        }
-        let size = if names.len() == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
+    /// The files of the e-mail: the names in `attachments`, and the record's own file where it has its place here.
+    fn files(&mut self, paths: &EmailPaths) {
+        let names = self.attachment_names();
+        // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
+        let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
+        let size = if names.len() == 1 && count == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
         let mark = self.json.open_array("files");
         for name in names {
             let file = self.json.open_element();
@@ -158,13 +88,44 @@ impl<'a> EventWriter<'_, 'a> {
             self.json.close(file);
             self.observe(observable::FILE_NAME, paths.file_name, name);
         }
+        if let Some(hash_path) = paths.file_hash {
+            let file = self.json.open_element();
+            self.file(paths.file_name, hash_path);
+            self.json.close(file);
+        }
         self.json.close_array(mark);
     }
 
-    /// The file that the record is about, if it has a name.
-    pub fn file(&mut self, key: &str, name_path: &str, hash_path: &str) {
+    /// What is not cleanly a list of names keeps the whole field in `unmapped`, too.
+    fn attachment_names(&self) -> Vec<Value<'a>> {
+        let value = self.record.peek(Field::Attachments);
+        let mut names = Vec::new();
+        let mut clean = true;
+        match value.shape {
+            Shape::Nested => {
+                clean = !nested::is_object(value.bytes);
+                if clean {
+                    nested::each(value.bytes, |_, name| match name.text() {
+                        Some(_) => names.push(name),
+                        None => clean &= !name.populated(),
+                    });
+                }
+            }
+            shape => {
+                if let Some(text) = value.text() {
+                    clean = quoted_names(text, |name| names.push(Value { shape, bytes: name }));
+                }
+            }
+        }
+        if clean && !names.is_empty() {
+            self.record.read(Field::Attachments);
+        }
+        names
+    }
+
+    /// The members of a `file` object: the file that the record is about, if it has a name.
+    pub fn file(&mut self, name_path: &str, hash_path: &str) {
         let Some(name) = self.scalar(Field::FileName) else { return };
-        let file = self.json.open(key);
         self.json.scalar("name", name);
         self.observe(observable::FILE_NAME, name_path, name);
         self.text("ext", Field::FileExtension);
@@ -185,7 +146,6 @@ impl<'a> EventWriter<'_, 'a> {
         }
         self.json.close_array(hashes);
         self.json.raw("\"type\":\"Regular File\",\"type_id\":1,");
-        self.json.close(file);
     }
 
     /// The members of a `url` object, if the record has a link.
@@ -286,14 +246,6 @@ impl<'a> EventWriter<'_, 'a> {
     }
 }
 
-/// `Ann <ann@example.com>`: the whole, and the address in it.
-fn mailbox(value: Value<'_>) -> Option<(Value<'_>, Value<'_>)> {
-    let text = value.text()?;
-    let open = text.iter().rposition(|byte| *byte == b'<')?;
-    let address = text[open + 1..].trim_ascii_end().strip_suffix(b">")?;
-    is_email(address).then_some((value, Value { shape: Shape::Text, bytes: address }))
-}
-
 fn without_brackets(value: Value<'_>) -> Value<'_> {
     match value.bytes {
         [b'<', inner @ .., b'>'] if !inner.is_empty() => Value { bytes: inner, ..value },
@@ -372,13 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn brackets_and_mailboxes() {
+    fn brackets_of_a_message_id() {
         let text = |bytes: &'static str| Value { shape: Shape::Text, bytes: bytes.as_bytes() };
         assert_eq!(without_brackets(text("<a@b>")).bytes, b"a@b");
         for same in ["a@b", "<>", "<a", "a>"] {
             assert_eq!(without_brackets(text(same)).bytes, same.as_bytes());
         }
-        assert_eq!(mailbox(text("Ann <ann@example.com>")).map(|found| found.1.bytes), Some(&b"ann@example.com"[..]));
-        assert!(mailbox(text("Ann <ann>")).is_none());
     }
 }

@@ -63,6 +63,7 @@ pub fn disposition_caption(disposition_id: i64) -> &'static str {
 
 /// `Inbound`, `OUTBOUND`, `internal`: id and caption.
 pub fn direction(text: &[u8]) -> Option<(i64, &'static str)> {
+    let text = text.trim_ascii();
     let is = |word: &str| text.eq_ignore_ascii_case(word.as_bytes());
     if is("inbound") {
         Some((1, "Inbound"))
@@ -70,6 +71,8 @@ pub fn direction(text: &[u8]) -> Option<(i64, &'static str)> {
         Some((2, "Outbound"))
     } else if is("internal") {
         Some((3, "Internal"))
+    } else if is("unknown") {
+        Some((0, "Unknown"))
     } else {
         None
     }

@@ -1,0 +1,39 @@
+//! The configurations under `examples/` are good: read, filled in, and accepted by the component.
+
+use std::path::Path;
+
+use tributary_host::config::{self, Format};
+use tributary_host::{COMPONENT, Host, Options};
+
+#[tokio::test]
+async fn every_example_is_accepted() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/configurations"));
+    let secrets = tempfile::tempdir().unwrap();
+    for key in ["globex_client_id", "globex_client_secret", "initech_app_id", "initech_app_key", "initech_access_key"] {
+        std::fs::write(secrets.path().join(key), "made-up\n").unwrap();
+    }
+    std::fs::write(secrets.path().join("initech_secret_key"), "bWFkZS11cA==\n").unwrap();
+    let environment = |name: &str| match name {
+        "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" => Some("made-up".to_owned()),
+        "SECRETS_DIRECTORY" => Some(secrets.path().display().to_string()),
+        _ => None,
+    };
+    let host = Host::load(Options::new(COMPONENT)).await.unwrap();
+    let mut sources = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let format = Format::of(&path).unwrap();
+        let loaded = config::parse(&text, format, &path.display().to_string(), &environment)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for source in loaded.config.sources.values() {
+            let planned = host.plan(source).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!planned.plan.streams.is_empty());
+            sources += 1;
+        }
+        // Without the environment nothing is guessed.
+        let error = config::parse(&text, format, "example", &|_| None).unwrap_err().to_string();
+        assert!(error.contains("sources."), "{error}");
+    }
+    assert_eq!(sources, 3);
+}
