@@ -2,7 +2,7 @@
 
 use crate::{
     chunk::Digest,
-    record::{Value, nested, scan, scan::Shape},
+    record::{Value, bytes::append, nested, scan, scan::Shape},
 };
 
 /// Appends members to an open JSON object. Every member ends in a comma; closing an object or array takes the last one
@@ -92,7 +92,7 @@ impl Writer<'_> {
             Shape::Text | Shape::Nested => self.string(value.bytes),
             _ => {
                 self.out.push(b'"');
-                self.out.extend_from_slice(value.bytes);
+                append(self.out, value.bytes);
                 self.out.push(b'"');
             }
         }
@@ -103,20 +103,20 @@ impl Writer<'_> {
         match value.shape {
             Shape::Plain | Shape::Escaped => {
                 self.out.push(b'"');
-                self.out.extend_from_slice(value.bytes);
+                append(self.out, value.bytes);
                 self.out.push(b'"');
             }
             Shape::Text => self.string(value.bytes),
             Shape::Nested => nested::compact(value.bytes, self.out),
             Shape::Null => self.raw("null"),
-            Shape::True | Shape::False | Shape::Number => self.out.extend_from_slice(value.bytes),
+            Shape::True | Shape::False | Shape::Number => append(self.out, value.bytes),
         }
     }
 
     /// A member of an object inside the record: its key stands as it was written, escapes and all.
     pub fn raw_member(&mut self, name: &[u8], value: Value<'_>) {
         self.out.push(b'"');
-        self.out.extend_from_slice(name);
+        append(self.out, name);
         self.raw("\":");
         self.value(value);
         self.comma();
@@ -149,7 +149,7 @@ impl Writer<'_> {
         if value < 0 {
             self.out.push(b'-');
         }
-        self.out.extend_from_slice(&digits[at..]);
+        append(self.out, &digits[at..]);
     }
 
     /// A string from plain text, quotes included. Without a comma.
@@ -157,7 +157,7 @@ impl Writer<'_> {
         self.out.push(b'"');
         loop {
             let ordinary = scan::ordinary(text);
-            self.out.extend_from_slice(&text[..ordinary]);
+            append(self.out, &text[..ordinary]);
             let Some(byte) = text.get(ordinary) else { break };
             match byte {
                 b'"' => self.raw("\\\""),

@@ -3,6 +3,8 @@
 //! API 1.0, API 2.0 in both of its spellings and the audit log name one thing differently; section 7.6 of the API
 //! reference says which are one. The dictionary's name is the one of API 2.0 where there is one.
 
+use super::bytes;
+
 /// How many fields the dictionary knows.
 pub const FIELD_COUNT: usize = FIELD_NAMES.len();
 /// How many spellings it knows.
@@ -134,7 +136,9 @@ impl Field {
 
     /// The set of this field alone.
     pub const fn bit(self) -> FieldSet {
-        1 << self as u8
+        // Not one shift of 128 bits, which in wasm is a call.
+        let (low, high) = if (self as u8) < 64 { (1u64 << self as u8, 0) } else { (0, 1u64 << (self as u8 - 64)) };
+        (high as FieldSet) << 64 | low as FieldSet
     }
 }
 
@@ -182,7 +186,7 @@ impl Name {
             if index == EMPTY {
                 return None;
             }
-            if NAMES[usize::from(index)].0.as_bytes() == text {
+            if bytes::equal(NAMES[usize::from(index)].0.as_bytes(), text) {
                 return Some(Name(index));
             }
             slot = (slot + 1) % TABLE_SIZE;

@@ -32,6 +32,7 @@ use blake2::{Blake2b, Digest as _, digest::consts::U16};
 
 use super::{
     Field, Record,
+    bytes::append,
     dictionary::FIELDS,
     nested::{canonical, framed, unwrap},
     scan::{Member, Shape},
@@ -76,7 +77,7 @@ impl Identity {
                 framed(b'k', extra, out);
                 canonical(value, &mut self.stack, out);
             }
-            out.extend_from_slice(&self.names[field as usize]);
+            append(out, &self.names[field as usize]);
             match field {
                 Field::SpamProcessingDetail => match unwrap(value, &mut self.buffer) {
                     Some(bytes) => canonical(Value { shape: Shape::Nested, bytes }, &mut self.stack, out),

@@ -3,6 +3,7 @@
 //! A record is flat: slots by [`Field`], and what the dictionary does not know as [`Extra`]s. Values stay where they
 //! are in the record's bytes; only strings with escapes are written anew, into a buffer that all records share.
 
+pub(crate) mod bytes;
 pub mod dictionary;
 pub mod identity;
 pub mod infer;

@@ -1,6 +1,7 @@
 //! Arrays and objects inside a record: their canonical form, and JSON that comes wrapped in strings.
 
 use super::{
+    bytes::append,
     scan::{self, Member, Shape},
     value::Value,
 };
@@ -31,7 +32,7 @@ pub fn framed(mark: u8, bytes: &[u8], out: &mut Vec<u8>) {
         length >>= 7;
     }
     out.push(length as u8);
-    out.extend_from_slice(bytes);
+    append(out, bytes);
 }
 
 fn container(text: &[u8], stack: &mut Vec<Member>, out: &mut Vec<u8>) {

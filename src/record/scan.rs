@@ -103,38 +103,74 @@ pub fn value(text: &[u8]) -> Result<(Shape, Span), ScanError> {
 }
 
 /// Undoes the escapes of a string that the scanner has accepted, and appends it.
-pub fn unescape(mut text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len());
-    while let Some(at) = text.iter().position(|byte| *byte == b'\\') {
-        // What is between two escapes is short: cheaper byte by byte than as a copy.
-        out.extend(text[..at].iter().copied());
-        let (plain, used) = match text.get(at + 1) {
-            Some(b'n') => (b'\n', 2),
-            Some(b't') => (b'\t', 2),
-            Some(b'r') => (b'\r', 2),
-            Some(b'b') => (8, 2),
-            Some(b'f') => (12, 2),
-            Some(b'u') => {
-                let mut unit = hex(&text[at + 2..]).unwrap_or(0xFFFD);
-                let mut used = 6;
-                if (0xD800..0xDC00).contains(&unit)
-                    && let Some(low) = text.get(at + 8..).and_then(hex)
-                {
-                    unit = 0x10000 + ((unit - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
-                    used = 12;
-                }
-                let scalar = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-                out.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes());
-                text = text.get(at + used..).unwrap_or_default();
-                continue;
+pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
+    // What is between two escapes is short, so nothing is searched or copied byte by byte: eight bytes are written, and
+    // the next ones over those that did not belong there. An escape is never longer than what it is written as.
+    let begin = out.len();
+    out.resize(begin + text.len() + 8, 0);
+    let room = &mut out[begin..];
+    let (mut at, mut end) = (0, 0);
+    while at < text.len() {
+        let Some(word) = text[at..].first_chunk::<8>() else {
+            if text[at] == b'\\' {
+                escape(text, &mut at, room, &mut end);
+            } else {
+                room[end] = text[at];
+                at += 1;
+                end += 1;
             }
-            Some(byte) => (*byte, 2),
-            None => (b'\\', 1),
+            continue;
         };
-        out.push(plain);
-        text = &text[at + used..];
+        room[end..end + 8].copy_from_slice(word);
+        let before = backslash(u64::from_le_bytes(*word));
+        at += before;
+        end += before;
+        if before < 8 {
+            escape(text, &mut at, room, &mut end);
+        }
     }
-    out.extend_from_slice(text);
+    out.truncate(begin + end);
+}
+
+/// How many bytes stand before the first backslash: eight, if there is none.
+#[inline]
+fn backslash(word: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = word ^ (ONES * b'\\' as u64);
+    // Beyond the first, borrows may show one where there is none.
+    (word.wrapping_sub(ONES) & !word & (ONES << 7)).trailing_zeros() as usize / 8
+}
+
+/// The escape at `at`.
+#[inline]
+fn escape(text: &[u8], at: &mut usize, room: &mut [u8], end: &mut usize) {
+    let plain = match text.get(*at + 1) {
+        Some(b'n') => b'\n',
+        Some(b't') => b'\t',
+        Some(b'r') => b'\r',
+        Some(b'b') => 8,
+        Some(b'f') => 12,
+        Some(b'u') => {
+            let mut unit = hex(&text[*at + 2..]).unwrap_or(0xFFFD);
+            let mut used = 6;
+            if (0xD800..0xDC00).contains(&unit)
+                && let Some(low) = text.get(*at + 8..).and_then(hex)
+            {
+                unit = 0x10000 + ((unit - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
+                used = 12;
+            }
+            let scalar = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+            // At most four bytes, of six or twelve.
+            *end += scalar.encode_utf8(&mut room[*end..]).len();
+            *at += used;
+            return;
+        }
+        Some(byte) => *byte,
+        None => b'\\',
+    };
+    room[*end] = plain;
+    *end += 1;
+    *at = (*at + 2).min(text.len());
 }
 
 fn hex(text: &[u8]) -> Option<u32> {
@@ -381,9 +417,31 @@ impl Scanner<'_> {
 
 fn ignore(_: Member) {}
 
-/// How many bytes at the front are neither a quote, nor a backslash, nor a control character. Eight at a time.
+/// How many bytes at the front are neither a quote, nor a backslash, nor a control character. Sixteen at a time.
+#[cfg(target_feature = "simd128")]
 #[inline]
 pub(crate) fn ordinary(text: &[u8]) -> usize {
+    use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
+    let (blocks, rest) = text.as_chunks::<16>();
+    for (index, block) in blocks.iter().enumerate() {
+        let (words, _) = block.as_chunks::<8>();
+        let block = u64x2(u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]));
+        let quote = u8x16_eq(block, u8x16_splat(b'"'));
+        let backslash = u8x16_eq(block, u8x16_splat(b'\\'));
+        let found = u8x16_bitmask(v128_or(v128_or(quote, backslash), u8x16_lt(block, u8x16_splat(0x20))));
+        if found != 0 {
+            return index * 16 + found.trailing_zeros() as usize;
+        }
+    }
+    text.len() - rest.len() + ordinary_words(rest)
+}
+
+#[cfg(not(target_feature = "simd128"))]
+pub(crate) use ordinary_words as ordinary;
+
+/// The same, eight at a time.
+#[inline]
+pub(crate) fn ordinary_words(text: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let (words, rest) = text.as_chunks::<8>();

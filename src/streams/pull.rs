@@ -10,6 +10,11 @@ use crate::normalize::{Normalizer, Occurrences, Origin};
 /// The clock is read once in so many records: reading it costs as much as a tenth of a record.
 const CLOCK_EVERY: u32 = 16;
 
+/// Room made ahead for bodies, at most; for one body; and a body's least size, as a guess.
+const BODIES_RESERVED: usize = 4 << 20;
+const BODY_RESERVED: usize = 16 << 10;
+const BODY_LEAST: usize = 1 << 10;
+
 pub struct Pull<'a> {
     pub effects: &'a mut dyn Effects,
     pub config: &'a Config,
@@ -100,6 +105,9 @@ impl<'a> Pull<'a> {
             self.malformed("handed over unparsed: reading it failed again and again", bytes, Some(bytes.len() as u64));
             return None;
         }
+        if self.chunk.bodies.capacity() == 0 {
+            self.reserve();
+        }
         let (events, malformed) = (self.chunk.events.len(), self.chunk.malformed.len());
         self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
         self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
@@ -112,6 +120,15 @@ impl<'a> Pull<'a> {
             self.newest = self.newest.max(Some(time.min(self.now)));
         }
         Some(id)
+    }
+
+    /// Room for all that the budget lets in and one record more, at once: what grows by doubling is copied again and
+    /// again, and in wasm the memory that it leaves behind is never given back.
+    fn reserve(&mut self) {
+        let bytes = (self.budget.bytes as usize).min(BODIES_RESERVED) + BODY_RESERVED;
+        let events = (self.budget.events as usize).min(bytes / BODY_LEAST);
+        self.chunk.bodies.reserve_exact(bytes.min((self.budget.events as usize).saturating_mul(BODY_RESERVED)));
+        self.chunk.events.reserve_exact(events);
     }
 
     /// The budget says to hand the next record over unparsed.

@@ -60,7 +60,11 @@ impl Pieces for BodyPieces {
     fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
         match self.0.next().map_err(ReadError::Transport)? {
             Some(piece) => {
-                out.extend_from_slice(&piece);
+                if out.is_empty() {
+                    *out = piece;
+                } else {
+                    out.extend_from_slice(&piece);
+                }
                 Ok(true)
             }
             None => Ok(false),
