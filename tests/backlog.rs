@@ -124,20 +124,22 @@ async fn days_go_by_and_everything_arrives_once() {
     for tenant in both() {
         let name = tenant.name.clone();
         let v2 = tenant.generation() == sim::Generation::V2;
-        let world = World::of(tenant, 12);
+        let mut world = World::of(tenant, 12);
+        // Files that are finished soon need no look after them, which makes a day short.
+        world.sink = "max_age_secs = 30".into();
         // Long silence at the beginning of each audit window, short ones of SIEM: rows that come late.
         let late = if v2 { Endpoint::SiemBatch } else { Endpoint::SiemLogs };
         world.inject(Fault::LateRows { at: late, count: 7, late_ms: 3 * HOUR }, When::After { skip: 15, count: 3 });
         let mut running = world.start().await;
         for day in 1..=2 {
-            tokio::time::sleep(Duration::from_millis(DAY / 2)).await;
+            tokio::time::sleep(Duration::from_millis(DAY / 4)).await;
             // Audit rows that appear a quarter of an hour after they happened.
             let now = world.now();
             for minutes in [1, 8, 15] {
                 let (happened, visible) = (now - minutes * 60_000, now + 5 * 60_000);
                 world.simulator().insert_rows(&name, Kind::Audit, 3, happened, visible, now).unwrap();
             }
-            tokio::time::sleep(Duration::from_millis(DAY / 2)).await;
+            tokio::time::sleep(Duration::from_millis(DAY / 4)).await;
             assert_sound(&running);
             let found = world.compare(world.now() - 2 * HOUR);
             assert!(found.is_exact(), "{name}, day {day}: {found}");
@@ -161,7 +163,7 @@ async fn days_go_by_and_everything_arrives_once() {
                 .map(|entry| entry.path.as_str())
                 .collect();
             let files: BTreeSet<&&str> = fetched.iter().collect();
-            assert!(files.len() > 300);
+            assert!(files.len() > 150);
             assert_eq!(files.len(), fetched.len(), "each file is fetched once");
         }
     }

@@ -1,1 +1,396 @@
+//! The command as an operator meets it: what each verb says, with which exit code, and what it never does.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mimecast_simulator as sim;
+use mimecast_simulator::{Endpoint, Fault, Kind, Reset, When};
+use serde_json::Value;
+use tributary_tests::process::{Output, Process, command, output, until};
+use tributary_tests::world::configuration;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
+
+/// A server for one tenant, and a folder for a configuration.
+struct Site {
+    server: sim::Server,
+    folder: tempfile::TempDir,
+    tenant: sim::Tenant,
+}
+
+impl Site {
+    fn new(tenant: sim::Tenant) -> Self {
+        Self::at(tenant, sim::Clock::real())
+    }
+
+    fn at(tenant: sim::Tenant, clock: sim::Clock) -> Self {
+        let settings = sim::Settings {
+            start_ms: clock.now(),
+            backlog_ms: 6 * 3_600_000,
+            tenants: vec![tenant.clone()],
+            quota_factor: 900,
+            ..sim::Settings::default()
+        };
+        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        Self { server, folder: tempfile::tempdir().unwrap(), tenant }
+    }
+
+    fn v2() -> Self {
+        Self::new(sim::Tenant::v2("acme", 600))
+    }
+
+    fn v1() -> Self {
+        Self::new(sim::Tenant::v1("initech", 600))
+    }
+
+    /// The configuration that an operator would write.
+    fn good(&self) -> String {
+        let more = match self.tenant.generation() {
+            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
+            sim::Generation::V1 => "",
+        };
+        configuration(self.folder.path(), &self.server.api_url, &[self.tenant.clone()], more, "")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("tributary.toml")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.file(), text).unwrap();
+    }
+
+    /// Runs a verb with a configuration.
+    fn call(&self, text: &str, verb: &str) -> Output {
+        self.write(text);
+        output(&mut command(BINARY, &["--config", self.file().to_str().unwrap(), "--log-level", "warn", verb]))
+    }
+
+    fn inject(&self, fault: Fault) {
+        self.server.simulator().inject(&self.tenant.name, fault, When::Always).unwrap();
+    }
+
+    fn requests(&self) -> usize {
+        self.server.simulator().log().count()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        match self.tenant.credentials.clone() {
+            sim::Credentials::V2 { client_id, client_secret } => vec![client_id, client_secret],
+            sim::Credentials::V1 { app_key, access_key, secret_key, .. } => vec![app_key, access_key, secret_key],
+        }
+    }
+}
+
+/// One wrong input: how a good configuration becomes it, and what the operator must read.
+struct Bad {
+    what: &'static str,
+    text: String,
+    words: Vec<&'static str>,
+}
+
+fn bad_inputs(site: &Site) -> Vec<Bad> {
+    let good = site.good();
+    let v2 = site.tenant.generation() == sim::Generation::V2;
+    let url = &site.server.api_url;
+    let without = |key: &str| {
+        good.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let bad = |what, text: String, words: &[&'static str]| {
+        assert_ne!(text, good, "{what}");
+        Bad { what, text, words: words.to_vec() }
+    };
+    let also = |line: &str| good.replace("insecure_http = true\n", &format!("insecure_http = true\n{line}\n"));
+    let mut inputs = if !v2 {
+        Vec::new()
+    } else {
+        vec![
+            bad("malformed TOML", good.replace("type = \"file\"", "type = \"file"), &["Parse", "tributary.toml"]),
+            bad("an unknown key of a sink", good.replace("inputs", "input"), &["sinks.files.input", "inputs"]),
+            bad("an unknown key of a source", also("colect = [\"siem\"]"), &["colect", "collect"]),
+            bad("an unknown stream", also("collect = [\"siem/recepit\"]"), &["siem/recepit", "siem"]),
+            bad("a base URL with a path", good.replace(url, &format!("{url}/api")), &["base_url", "path"]),
+            bad("a base URL without TLS", without("insecure_http"), &["base_url", "https"]),
+            bad(
+                "an unknown quota",
+                also("quotas.siem-bach = { requests = 50, window_secs = 1 }"),
+                &["siem-bach", "Known are"],
+            ),
+        ]
+    };
+    if v2 {
+        inputs.push(bad("no secret", without("client_secret"), &["client_secret"]));
+        inputs.push(bad("keys of API 1.0", also("app_id = \"x\""), &["app_id", "1.0"]));
+    } else {
+        inputs.push(bad("no secret key", without("secret_key"), &["secret_key"]));
+        inputs.push(bad("keys of API 2.0", also("client_id = \"x\""), &["client_id", "2.0"]));
+        let wrong = good.replace("secret_key = \"", "secret_key = \"*");
+        inputs.push(bad("a secret key that is no base64", wrong, &["secret_key", "base64"]));
+    }
+    inputs
+}
+
+#[test]
+fn bad_input_is_told_before_anything_is_fetched() {
+    for site in [Site::v2(), Site::v1()] {
+        let good = site.call(&site.good(), "validate");
+        assert_eq!(good.code, Some(0), "{good:?}");
+        assert!(good.stdout.ends_with("The configuration can be run.\n"), "{good:?}");
+        for Bad { what, text, words } in bad_inputs(&site) {
+            // Each call compiles the component once more, so not every one is tried with every verb.
+            let verbs: &[&str] = if what.contains("stream") { &["validate", "run", "check"] } else { &["validate"] };
+            for verb in verbs {
+                let said = site.call(&text, verb);
+                assert_eq!(said.code, Some(78), "{what}, {verb}: {said:?}");
+                for word in &words {
+                    assert!(said.text().contains(word), "{what}, {verb}: no {word:?} in {said:?}");
+                }
+                assert!(!said.text().contains("panicked"), "{what}: {said:?}");
+                for secret in site.secrets() {
+                    assert!(!said.text().contains(&secret), "{what}, {verb}: a secret is told");
+                }
+            }
+        }
+        assert_eq!(site.requests(), 0, "something was fetched");
+        assert!(!site.state().exists());
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told() {
+    let missing = output(&mut command(BINARY, &["--config", "/nowhere/tributary.toml", "validate"]));
+    assert_eq!(missing.code, Some(78));
+    assert!(missing.text().contains("/nowhere/tributary.toml") && missing.text().contains("--config"), "{missing:?}");
+}
+
+#[test]
+fn state_that_cannot_be_used_is_told_before_anything_is_fetched() {
+    let site = Site::v2();
+    let state = site.state();
+    let file = state.join("state.redb");
+    let refused = |what: &str, code: i32, path: &Path, words: &[&str]| {
+        let said = site.call(&site.good(), "run");
+        assert_eq!(said.code, Some(code), "{what}: {said:?}");
+        let path = path.display().to_string();
+        for word in words.iter().copied().chain([&*path]) {
+            assert!(said.stderr.contains(word), "{what}: no {word:?} in {}", said.stderr);
+        }
+        assert_eq!(site.requests(), 0, "{what}");
+    };
+    // A file where the folder must be.
+    fs::write(&state, "").unwrap();
+    refused("no folder", 74, &state, &["Check the disk and the folder"]);
+    let judged = site.call(&site.good(), "validate");
+    assert_eq!(judged.code, Some(78), "{judged:?}");
+    assert!(judged.stdout.contains("x data_dir is writable"), "{judged:?}");
+    fs::remove_file(&state).unwrap();
+
+    // In use. The lock is what counts, not what the file says.
+    fs::create_dir(&state).unwrap();
+    let lock = fs::File::create(state.join("lock")).unwrap();
+    lock.lock().unwrap();
+    refused("in use", 75, &state, &["is in use by", "set data_dir to another folder"]);
+    drop(lock);
+
+    // Damaged, and left as it is.
+    fs::write(&file, b"this is no database at all").unwrap();
+    refused("damaged", 74, &file, &["is damaged", "move the file away", "has not been touched"]);
+    assert_eq!(fs::read(&file).unwrap(), b"this is no database at all");
+    fs::remove_file(&file).unwrap();
+
+    // A healthy one, into which a newer release has written.
+    let process = {
+        site.write(&site.good());
+        Process::run(BINARY, &site.file())
+    };
+    assert!(until(Duration::from_secs(60), || site.server.simulator().count(Endpoint::Audit) > 0));
+    process.signal("TERM");
+    assert_eq!(process.wait(Duration::from_secs(60)).0.code(), Some(0));
+    let before = site.requests();
+    assert!(before > 0, "the lawful neighbour fetches");
+    {
+        let database = redb::Database::open(&file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(redb::TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 99).unwrap();
+        transaction.commit().unwrap();
+    }
+    let bytes = fs::read(&file).unwrap();
+    let said = site.call(&site.good(), "run");
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.stderr.contains("newer release (format 99") && said.stderr.contains("state.redb"), "{said:?}");
+    assert!(fs::read(&file).unwrap() == bytes, "it was changed");
+    assert_eq!(site.requests(), before);
+}
+
+#[test]
+fn check_says_what_each_refusal_means_and_stores_nothing() {
+    use Endpoint::{Audit, SiemBatch, SiemLogs};
+    for site in [Site::v2(), Site::v1()] {
+        let said = site.call(&site.good(), "check");
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.stdout.contains("the credentials are accepted"), "{said:?}");
+        let streams = if site.tenant.generation() == sim::Generation::V2 { 11 } else { 2 };
+        assert_eq!(said.stdout.matches('√').count(), 1 + streams, "{said:?}");
+        assert!(!site.state().exists() && !site.folder.path().join("events").exists(), "something was stored");
+    }
+    let status = |at, status| Fault::Status { at, status };
+    let faults: [(fn() -> Site, Fault, i32, &[&str]); 8] = [
+        (Site::v2, Fault::Forbidden { at: SiemBatch, kind: Some(Kind::Av) }, 77, &["siem/av", "403", "product"]),
+        (Site::v2, Fault::TooManyRequests { at: Audit, reset: Reset::RetryAfter(7) }, 75, &["audit", "429"]),
+        (Site::v2, status(Audit, 503), 75, &["audit", "503", "tried again"]),
+        (Site::v2, status(SiemBatch, 400), 75, &["siem/receipt", "400"]),
+        (Site::v2, status(SiemBatch, 404), 75, &["siem/receipt", "404", "base_url"]),
+        (Site::v1, Fault::BindingExpired { at: SiemLogs }, 77, &["418", "expired", "Never Expires"]),
+        (Site::v1, Fault::DeveloperKey { at: SiemLogs }, 78, &["app_id"]),
+        (Site::v1, Fault::WrongRegion { at: Audit }, 78, &["audit", "region"]),
+    ];
+    for (site, fault, code, words) in faults {
+        let site = site();
+        site.inject(fault.clone());
+        let said = site.call(&site.good(), "check");
+        assert_eq!(said.code, Some(code), "{fault:?}: {said:?}");
+        assert!(said.stdout.contains("√"), "{fault:?}: the others are fine: {said:?}");
+        assert!(words.iter().all(|word| said.stdout.contains(word)), "{fault:?}: {said:?}");
+    }
+}
+
+#[test]
+fn check_tells_wrong_credentials_and_wrong_ways_apart() {
+    let (two, one) = (Site::v2(), Site::v1());
+    let skewed = |by_ms: i64| {
+        let now = sim::Clock::real();
+        sim::Clock::new(move || now.now().saturating_add_signed(by_ms))
+    };
+    let behind = Site::at(sim::Tenant::v1("initech", 600), skewed(3_600_000));
+    let ahead = Site::at(sim::Tenant::v2("acme", 600), skewed(-600_000));
+    let wrong = |site: &Site, key: &str| {
+        let begin = format!("{key} = \"");
+        let (head, tail) = site.good().split_once(&begin).map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (value, rest) = tail.split_once('"').unwrap();
+        // Most letters the other way round; the end stays, so that base64 stays base64.
+        let (turned, end) = value.split_at(value.len() - 8);
+        let turned: String = turned.chars().rev().collect();
+        format!("{head}{begin}{turned}{end}\"{rest}")
+    };
+    let closed = "http://127.0.0.1:9";
+    let url = |site: &Site, to: &str| site.good().replace(&site.server.api_url, to);
+    let cases: [(&str, &Site, String, i32, &[&str]); 9] = [
+        ("a wrong secret", &two, wrong(&two, "client_secret"), 77, &["401", "client_secret"]),
+        ("a wrong id", &two, wrong(&two, "client_id"), 77, &["401", "client_id"]),
+        ("a wrong access key", &one, wrong(&one, "access_key"), 77, &["401", "access_key"]),
+        ("a wrong secret key", &one, wrong(&one, "secret_key"), 77, &["401", "secret_key"]),
+        ("a wrong application", &one, wrong(&one, "app_id"), 78, &["app_id"]),
+        ("a closed port", &two, url(&two, closed), 75, &["127.0.0.1:9", "refused"]),
+        (
+            "an unknown name",
+            &two,
+            url(&two, "https://nowhere.invalid").replace("insecure_http = true\n", ""),
+            75,
+            &["nowhere.invalid", "base_url"],
+        ),
+        ("a clock behind", &behind, behind.good(), 77, &["clock", "behind"]),
+        ("a clock ahead", &ahead, ahead.good(), 75, &["clock is", "ahead of", "NTP"]),
+    ];
+    for (what, site, text, code, words) in cases {
+        let said = site.call(&text, "check");
+        assert_eq!(said.code, Some(code), "{what}: {said:?}");
+        assert!(words.iter().all(|word| said.stdout.contains(word)), "{what}: {said:?}");
+        for secret in site.secrets() {
+            assert!(!said.text().contains(&secret), "{what}: a secret is told");
+        }
+    }
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let said = output(&mut command(BINARY, &["--version"]));
+    assert_eq!((said.code, said.stdout.trim()), (Some(0), concat!("tributary ", env!("CARGO_PKG_VERSION"))));
+    let said = output(&mut command(BINARY, &["describe", "--format", "json"]));
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let described: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(described["name"], "mimecast");
+    let names: Vec<&str> = described["streams"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
+    assert!(names.contains(&"siem/receipt") && names.contains(&"siem") && names.contains(&"audit"), "{names:?}");
+    assert_eq!(described["config_schema"]["type"], "object");
+    let text = output(&mut command(BINARY, &["describe"]));
+    assert!(text.code == Some(0) && names.iter().all(|name| text.stdout.contains(name)), "{text:?}");
+    assert_eq!(output(&mut command(BINARY, &["descibe"])).code, Some(64));
+}
+
+/// Everything that a run leaves behind or says, with everything in it that could go wrong.
+#[test]
+fn no_secret_is_written_anywhere() {
+    for site in [Site::v2(), Site::v1()] {
+        let v2 = site.tenant.generation() == sim::Generation::V2;
+        let data = if v2 { Endpoint::Storage } else { Endpoint::SiemLogs };
+        let name = site.tenant.name.clone();
+        for fault in [
+            Fault::BadLine { at: data },
+            Fault::ConnectionCut { at: data, after: 50 },
+            Fault::Status { at: Endpoint::Audit, status: 500 },
+            Fault::UrlExpired,
+            Fault::TruncatedGzip,
+        ] {
+            site.server.simulator().inject(&name, fault, When::After { skip: 1, count: 2 }).unwrap();
+        }
+        site.server.simulator().inject(&name, Fault::TokenExpiresNow { at: Endpoint::Audit }, When::First(1)).unwrap();
+        site.write(&site.good());
+        let process = {
+            let mut command =
+                command(BINARY, &["--config", site.file().to_str().unwrap(), "--log-level", "trace", "run"]);
+            command.stderr(fs::File::create(site.folder.path().join("log")).unwrap());
+            command.spawn().unwrap()
+        };
+        let mut process = Killed(process);
+        let letters = site.state().join("dead-letters").join(format!("{name}.ndjson"));
+        let done = || letters.exists() && site.server.simulator().count(Endpoint::Audit) > 3;
+        assert!(
+            until(Duration::from_secs(60), done),
+            "{}",
+            fs::read_to_string(site.folder.path().join("log")).unwrap()
+        );
+        std::thread::sleep(Duration::from_secs(1));
+        process.0.kill().unwrap();
+        process.0.wait().unwrap();
+        // The configuration itself is the operator's; everything else was written by the command.
+        let mut scanned = 0;
+        let mut needles = site.secrets();
+        needles.extend(["X-Amz-Signature", "Bearer "].map(str::to_owned));
+        for path in all_files(site.folder.path()).into_iter().filter(|path| *path != site.file()) {
+            let bytes = fs::read(&path).unwrap();
+            scanned += bytes.len();
+            for needle in &needles {
+                let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+                assert!(!found, "a secret ({}…) lies in {}", &needle[..4], path.display());
+            }
+        }
+        assert!(scanned > 200_000, "only {scanned} bytes were written");
+        // The scan finds what is there.
+        let configuration = fs::read_to_string(site.file()).unwrap();
+        assert!(site.secrets().iter().all(|secret| configuration.contains(secret)));
+    }
+}
+
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(all_files(&path)) } else { found.push(path) }
+    }
+    found
+}

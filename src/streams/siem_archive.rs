@@ -14,7 +14,7 @@ use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
-use crate::api::{Call, Content};
+use crate::api::{Call, Content, unreachable};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
@@ -66,6 +66,7 @@ pub struct SiemArchive {
 enum Step {
     On,
     Stop(Next),
+    Failed(Fault),
 }
 
 impl SiemArchive {
@@ -324,7 +325,7 @@ impl SiemArchive {
         Step::On
     }
 
-    /// The answer broke off: fetch it again, and at last report and pass it.
+    /// The answer broke off: fetch it again, and at last, if its data are damaged, report and pass it.
     fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError, rest: Option<Vec<u8>>) -> Step {
         let Some(archive) = self.archive.take() else {
             return Step::On;
@@ -339,6 +340,10 @@ impl SiemArchive {
         if self.state.tries <= TRIES {
             let wait = 500 << self.state.tries;
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
+        }
+        if let ReadError::Transport(error) = error {
+            // The archive may be as good as any: nothing of it is passed.
+            return Step::Failed(unreachable(error, &archive.at, pull.config));
         }
         let reason = format!(
             "an archive of {}: {error} after {} members and {index} records of the next, {} times; the rest of it is passed",
@@ -454,6 +459,7 @@ impl SiemArchive {
             };
             match step {
                 Step::Stop(next) => return Ok(next),
+                Step::Failed(fault) => return Err(fault),
                 Step::On if pull.full() => return Ok(Next::More),
                 Step::On => {}
             }

@@ -92,6 +92,8 @@ enum Read {
     Done,
     /// It broke off: fetch it again, at once or after a pause.
     Again(Next),
+    /// It broke off again and again, and the way to it is the trouble.
+    Failed(Fault),
 }
 
 impl SiemBatch {
@@ -323,7 +325,8 @@ impl SiemBatch {
         }
     }
 
-    /// The file broke off. What was good of it is read; the rest is fetched again, and at last reported and passed.
+    /// The file broke off. What was good of it is read; the rest is fetched again, and at last, if its data are damaged,
+    /// reported and passed.
     fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError) -> Read {
         let (Some(mut open), Some(mark)) = (self.open.take(), &mut self.state.file) else {
             return Read::Done;
@@ -336,6 +339,10 @@ impl SiemBatch {
         if mark.tries <= TRIES {
             let wait = 500 << mark.tries;
             return Read::Again(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
+        }
+        if let ReadError::Transport(error) = error {
+            // The file may be as good as any: nothing of it is passed.
+            return Read::Failed(unreachable(error, &open.at, pull.config));
         }
         let reason = format!(
             "{}: {error} after {} records, {} times; the rest of the file is passed",
@@ -434,6 +441,7 @@ impl SiemBatch {
                 match self.read(pull) {
                     Read::Full => return Ok(Next::More),
                     Read::Again(next) => return Ok(next),
+                    Read::Failed(fault) => return Err(fault),
                     Read::Done => {}
                 }
             } else if let Some(file) = self.next_file() {

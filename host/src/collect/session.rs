@@ -42,6 +42,13 @@ pub struct Issued {
     renew_at: Option<u64>,
 }
 
+impl Issued {
+    /// Whether it need not be renewed at `now`, in nanoseconds.
+    fn is_fresh(&self, now: u64) -> bool {
+        self.renew_at.is_none_or(|at| now < at)
+    }
+}
+
 /// Why there is no session.
 #[derive(Debug, Clone)]
 pub struct Trouble {
@@ -63,7 +70,7 @@ impl Sessions {
         let mut state = self.state.lock().await;
         let now = self.clock.nanos();
         match &state.newest {
-            Some(newest) if newest.renew_at.is_none_or(|at| now < at) => Ok(Arc::clone(newest)),
+            Some(newest) if newest.is_fresh(now) => Ok(Arc::clone(newest)),
             _ => self.authenticate(&mut state).await,
         }
     }
@@ -74,8 +81,10 @@ impl Sessions {
     /// As [`Sessions::get`].
     pub async fn renew(&self, refused: &Issued) -> Result<Arc<Issued>, Trouble> {
         let mut state = self.state.lock().await;
+        let now = self.clock.nanos();
         match &state.newest {
-            Some(newest) if newest.number > refused.number => Ok(Arc::clone(newest)),
+            // Another stream may have renewed it, but perhaps long ago.
+            Some(newest) if newest.number > refused.number && newest.is_fresh(now) => Ok(Arc::clone(newest)),
             _ => self.authenticate(&mut state).await,
         }
     }
@@ -215,6 +224,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(sessions.get().await.unwrap().number, 2);
         assert_eq!(vendor.calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_others_renewed_long_ago_is_not_taken_for_fresh() {
+        let (vendor, sessions) = sessions();
+        let first = sessions.get().await.unwrap();
+        assert_eq!(sessions.renew(&first).await.unwrap().number, 2);
+        assert_eq!(sessions.renew(&first).await.unwrap().number, 2);
+        tokio::time::advance(LIFE).await;
+        assert_eq!(sessions.renew(&first).await.unwrap().number, 3);
+        assert_eq!(vendor.calls.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -225,6 +225,11 @@ impl Worker {
                         }
                     },
                 };
+                // A wait for a quota may have been longer than a session lives.
+                session = match self.account.sessions.get().await {
+                    Ok(session) => session,
+                    Err(trouble) => return self.no_session(&trouble),
+                };
                 let begun = Instant::now();
                 let Allowance { room, mut grant } = allowed;
                 grant.begin();

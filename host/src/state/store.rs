@@ -72,13 +72,12 @@ impl Store {
         if !store.path.exists() {
             store.create()?;
         }
-        rehearse(&store.path)?;
-        let database = store.open_file(&store.path)?;
-        let Contents { format, next_run, next_commit } =
-            inspect(&database).map_err(|error| StateError::database(&store.path, error))?;
+        // Judged before it is opened for writing: a file that is refused stays as it is.
+        let Contents { format, next_run, next_commit } = rehearse(&store.path)?;
         if format > FORMAT {
             return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
         }
+        let database = store.open_file(&store.path)?;
         store.next_run = AtomicU64::new(next_run);
         store.next_commit = AtomicU64::new(next_commit);
         store.database = RwLock::new(Some(database));
@@ -304,7 +303,7 @@ impl Store {
 
 /// Opens the file at `path` in memory and checks every page, so that a damaged one is found before a byte of it changes.
 /// What a crash left is sound here: redb goes back to the last whole commit.
-fn rehearse(path: &Path) -> Result<(), StateError> {
+fn rehearse(path: &Path) -> Result<Contents, StateError> {
     let file = File::open(path).map_err(|error| StateError::io(path, &error))?;
     let damaged = |reason: &str| StateError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() };
     if file.metadata().map_err(|error| StateError::io(path, &error))?.len() == 0 {
@@ -319,7 +318,7 @@ fn rehearse(path: &Path) -> Result<(), StateError> {
         inspect(&database)
     }));
     match result {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(contents)) => Ok(contents),
         Ok(Err(redb::Error::Io(error))) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Err(StateError::io(path, &error))
         }

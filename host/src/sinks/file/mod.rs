@@ -60,6 +60,10 @@ impl Sink for FileSink {
     }
 
     fn idle(&mut self) -> SinkFuture<'_> {
+        // Most of the time nothing is open, and a thread for that would be waste.
+        if self.folder.try_lock().is_ok_and(|folder| folder.parts.is_empty()) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         let now = Instant::now();
         Box::pin(self.with_folder(move |folder| {
             folder.rotate(now);
