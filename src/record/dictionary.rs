@@ -176,6 +176,7 @@ impl Name {
     }
 
     /// Finds a spelling. Case matters: `Route` is a route's name where `route` is a direction.
+    #[inline(always)]
     pub fn find(text: &[u8]) -> Option<Name> {
         if text.is_empty() {
             return None;

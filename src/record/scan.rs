@@ -321,23 +321,32 @@ impl Scanner<'_> {
     /// At the opening quote. Gives what is between the quotes, and whether it holds escapes.
     #[inline]
     fn string(&mut self) -> Result<(Span, bool), ScanError> {
-        self.at += 1;
-        let start = self.at;
+        let start = self.at + 1;
+        let mut at = start;
         let mut escaped = false;
         loop {
-            self.at += ordinary(&self.text[self.at..]);
-            match self.peek() {
+            at += ordinary(self.text.get(at..).unwrap_or_default());
+            match self.text.get(at) {
                 Some(b'"') => {
-                    let span = self.span(start);
-                    self.at += 1;
-                    return Ok((span, escaped));
+                    self.at = at + 1;
+                    return Ok((Span { start: start as u32, end: at as u32 }, escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
+                    // JSON inside of a string is full of these.
+                    if self.text.get(at + 1) == Some(&b'"') {
+                        at += 2;
+                        continue;
+                    }
+                    self.at = at;
                     self.escape()?;
+                    at = self.at;
                 }
-                Some(_) => return self.fail("a control character in a string"),
-                None => return self.fail("a string without an end"),
+                other => {
+                    self.at = at;
+                    let cut = other.is_none();
+                    return self.fail(if cut { "a string without an end" } else { "a control character in a string" });
+                }
             }
         }
     }

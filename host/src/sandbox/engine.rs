@@ -87,6 +87,9 @@ enum Reservation {
 /// lives for a tenth of a millisecond, the kernel's work for its pages is a third of the cost.
 const KEPT: usize = 256 << 10;
 
+/// The same of its tables: a component's function table is a few kilobytes.
+const KEPT_OF_TABLES: usize = 64 << 10;
+
 fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -102,7 +105,7 @@ fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
     // The kernel (Linux 6.7) tells which pages were written. Without that all that is kept has to be cleared, which costs
     // more than it saves.
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(KEPT);
+        pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(KEPT).table_keep_resident(KEPT_OF_TABLES);
     }
     let mut config = Config::new();
     config
