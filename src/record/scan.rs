@@ -125,7 +125,15 @@ pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
         let before = backslash(u64::from_le_bytes(*word));
         at += before;
         end += before;
-        if before < 8 {
+        if before == 8 {
+            continue;
+        }
+        // JSON inside of a string is full of these.
+        if text.get(at + 1) == Some(&b'"') {
+            room[end] = b'"';
+            at += 2;
+            end += 1;
+        } else {
             escape(text, &mut at, room, &mut end);
         }
     }
