@@ -190,10 +190,9 @@ impl Worker {
 
     /// Reads until the source is caught up.
     async fn poll(&mut self) -> Outcome {
-        let mut session = match self.account.sessions.get().await {
-            Ok(session) => session,
-            Err(trouble) => return self.no_session(&trouble),
-        };
+        if let Err(trouble) = self.account.sessions.get().await {
+            return self.no_session(&trouble);
+        }
         if !matches!(self.entry.state(), StreamState::Collecting) {
             self.entry.enter(StreamState::Authenticated);
         }
@@ -226,7 +225,7 @@ impl Worker {
                     },
                 };
                 // A wait for a quota may have been longer than a session lives.
-                session = match self.account.sessions.get().await {
+                let mut session = match self.account.sessions.get().await {
                     Ok(session) => session,
                     Err(trouble) => return self.no_session(&trouble),
                 };
