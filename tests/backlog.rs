@@ -83,10 +83,12 @@ async fn compressed_files_hold_the_same() {
     for (compression, extension) in [("gzip", "ndjson.gz"), ("zstd", "ndjson.zst")] {
         let mut world = World::of(sim::Tenant::v2("acme", 2_000), 24);
         // Small enough that files are finished in the middle.
-        world.sink = format!("compression = \"{compression}\"\nmax_bytes = 20000");
+        world.sink = format!("compression = \"{compression}\"\nmax_bytes = 4096");
         let begin = world.now();
         let running = world.start().await;
         running.caught_up().await;
+        // A file is judged when something was written to it: some more publications.
+        tokio::time::sleep(Duration::from_millis(2 * HOUR)).await;
         assert!(running.stop().await);
         let found = world.compare(begin);
         assert!(found.is_exact() && found.total() > 1_000, "{compression}: {found}");

@@ -336,7 +336,7 @@ fn no_secret_is_written_anywhere() {
             Fault::UrlExpired,
             Fault::TruncatedGzip,
         ] {
-            site.server.simulator().inject(&name, fault, When::After { skip: 1, count: 2 }).unwrap();
+            site.server.simulator().inject(&name, fault, When::First(2)).unwrap();
         }
         site.server.simulator().inject(&name, Fault::TokenExpiresNow { at: Endpoint::Audit }, When::First(1)).unwrap();
         site.write(&site.good());
