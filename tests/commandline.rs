@@ -50,7 +50,7 @@ impl Site {
             sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
             sim::Generation::V1 => "",
         };
-        configuration(self.folder.path(), &self.server.api_url, &[self.tenant.clone()], more, "")
+        configuration(self.folder.path(), &self.server.api_url, std::slice::from_ref(&self.tenant), more, "")
     }
 
     fn file(&self) -> PathBuf {
@@ -239,7 +239,8 @@ fn check_says_what_each_refusal_means_and_stores_nothing() {
         assert!(!site.state().exists() && !site.folder.path().join("events").exists(), "something was stored");
     }
     let status = |at, status| Fault::Status { at, status };
-    let faults: [(fn() -> Site, Fault, i32, &[&str]); 8] = [
+    type Case = (fn() -> Site, Fault, i32, &'static [&'static str]);
+    let faults: [Case; 8] = [
         (Site::v2, Fault::Forbidden { at: SiemBatch, kind: Some(Kind::Av) }, 77, &["siem/av", "403", "product"]),
         (Site::v2, Fault::TooManyRequests { at: Audit, reset: Reset::RetryAfter(7) }, 75, &["audit", "429"]),
         (Site::v2, status(Audit, 503), 75, &["audit", "503", "tried again"]),
