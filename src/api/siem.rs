@@ -105,7 +105,16 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
     let mut files: Vec<File> = Vec::with_capacity(entries.len());
     for entry in entries {
         let Some(url) = Url::parse(&entry.url) else {
-            return Err(protocol("bad-file-url", "with a file address that is no URL".into()));
+            // Never the address itself: it may hold a signature, or a password.
+            let host = entry.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#', '\\']).next());
+            let host = host.and_then(|authority| authority.rsplit('@').next()).unwrap_or_default();
+            let shown: String = host.chars().filter(|c| c.is_ascii_graphic()).take(100).collect();
+            let what = match host {
+                "" => "with a file address that is no URL".to_owned(),
+                _ if entry.url.contains('@') => format!("with a file address on {shown} that names a user"),
+                _ => format!("with a file address on {shown} that is no URL"),
+            };
+            return Err(protocol("bad-file-url", what));
         };
         let simulated = url.scheme == "http" && config.insecure_http && crate::config::is_loopback(&url.host);
         if url.scheme != "https" && !simulated {
@@ -158,12 +167,20 @@ mod tests {
             (r#"{"value":5}"#, "bad-page"),
             (r#"{"value":[{"url":"nothing?signed"}]}"#, "bad-file-url"),
             (r#"{"value":[{"url":"http://127.0.0.1/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"ftp://b.example.com/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://signed:signed@b.example.com/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://[signed@b.example.com]:443/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://b.example.com\\@c.example.com/f?signed"}]}"#, "bad-file-url"),
             (r#"{"value":[{"url":17}],"x":"signed"}"#, "bad-page"),
         ] {
             let fault = page(text).unwrap_err();
             assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Protocol, code), "{text}");
             assert!(!fault.to_string().contains("signed"));
+            if text.contains("b.example.com") {
+                assert!(fault.message.contains("b.example.com"), "{}", fault.message);
+            }
         }
+        assert_eq!(page(r#"{"value":[{"url":"https://b.example.com/f@2?signed"}]}"#).unwrap().files.len(), 1);
         let loopback = r#"{"client_id":"i","client_secret":"s","base_url":"http://localhost:1","insecure_http":true}"#;
         let config = Config::parse(loopback).unwrap();
         let text = r#"{"value":[{"url":"http://127.0.0.1:9000/f"}],"isCaughtUp":true}"#;

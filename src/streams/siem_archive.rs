@@ -25,6 +25,10 @@ use archive::{Archive, Files, Member, shown, stamp};
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
 
+/// If it was the connection that broke off, the archive itself may be good: it is a fault so often before it is passed.
+/// The host waits longer from fault to fault, so this is hours.
+const BREAKS: u32 = 50;
+
 /// Empty answers with a new token in a row before the source waits for the next interval.
 const EMPTY_ANSWERS: u32 = 100;
 
@@ -54,6 +58,9 @@ struct State {
     /// When the vendor last answered, within an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     polled: Option<Timestamp>,
+    /// When the vendor had nothing newer, within an hour: a quiet stream has old events and misses none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught_up: Option<Timestamp>,
 }
 
 pub struct SiemArchive {
@@ -66,6 +73,7 @@ pub struct SiemArchive {
 enum Step {
     On,
     Stop(Next),
+    Fail(Fault),
 }
 
 impl SiemArchive {
@@ -121,6 +129,9 @@ impl SiemArchive {
                     return Ok(Step::On);
                 }
                 // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
+                if last && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
+                    self.state.caught_up = Some(pull.now);
+                }
                 let advanced = self.advance(pull, next);
                 self.empty_answers += 1;
                 if advanced && !last && self.empty_answers < EMPTY_ANSWERS {
@@ -149,7 +160,8 @@ impl SiemArchive {
     /// is lost as long as the own time mark lies within the retention.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        if self.state.mark.or(self.state.since).is_some_and(|mark| mark < oldest) {
+        let mark = self.state.mark.or(self.state.since);
+        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
                 "token-refused",
@@ -340,6 +352,15 @@ impl SiemArchive {
             let wait = 500 << self.state.tries;
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
+        if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
+            let message = format!(
+                "an archive of {}: {error} after {} members and {index} records of the next, {} times",
+                archive.at, progress.0, self.state.tries
+            );
+            return Step::Fail(Fault::new(FaultClass::Unavailable, "archive-breaks-off", message).hint(
+                "The archive is fetched again and nothing is passed; check the proxy and the network if it stays",
+            ));
+        }
         let reason = format!(
             "an archive of {}: {error} after {} members and {index} records of the next, {} times; the rest of it is passed",
             archive.at, progress.0, self.state.tries
@@ -454,6 +475,7 @@ impl SiemArchive {
             };
             match step {
                 Step::Stop(next) => return Ok(next),
+                Step::Fail(fault) => return Err(fault),
                 Step::On if pull.full() => return Ok(Next::More),
                 Step::On => {}
             }

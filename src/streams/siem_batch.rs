@@ -25,6 +25,10 @@ const RELISTS: u32 = 3;
 /// A file that breaks off at the same record so often is reported and passed (Q51).
 const TRIES: u32 = 3;
 
+/// If it was the connection that broke off, the file itself may be good: it is a fault so often before the file is passed.
+/// The host waits longer from fault to fault, so this is hours.
+const BREAKS: u32 = 50;
+
 /// Empty pages in a row before the source waits for the next interval (Q13).
 const EMPTY_PAGES: u32 = 100;
 
@@ -61,6 +65,9 @@ struct State {
     /// When the vendor last answered a page, within an hour: tells how much it has let go since.
     #[serde(skip_serializing_if = "Option::is_none")]
     polled: Option<Timestamp>,
+    /// When everything that the vendor had was read, within an hour: a quiet stream has old events and misses none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught_up: Option<Timestamp>,
 }
 
 pub struct SiemBatch {
@@ -92,6 +99,8 @@ enum Read {
     Done,
     /// It broke off: fetch it again, at once or after a pause.
     Again(Next),
+    /// It breaks off again and again.
+    Failed(Fault),
 }
 
 impl SiemBatch {
@@ -145,9 +154,7 @@ impl SiemBatch {
         if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
             self.state.polled = Some(pull.now);
         }
-        if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0))
-            && mark.index > 0
-        {
+        if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0)) {
             pull.gap(
                 format!("{}: the rest of a file after {} records", self.stream.name(), mark.index),
                 None,
@@ -164,8 +171,9 @@ impl SiemBatch {
     /// was seen before, and the host drops it.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let mark = self.state.mark.or(self.state.since);
-        if mark.is_some_and(|mark| mark < oldest) {
+        // A clock that was set back must not make a listing of the future.
+        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
+        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
                 "token-refused",
@@ -175,7 +183,7 @@ impl SiemBatch {
             .hint("The stream goes on as `on_position_lost` says"));
         }
         // Files of different servers interleave, and late ones come: a day of slack.
-        self.state.from = Some(day(mark.map_or(oldest, |mark| mark.saturating_sub(DAY))));
+        self.state.from = Some(day(mark.map_or(oldest, |mark| mark.saturating_sub(DAY)).max(oldest)));
         self.state.token = None;
         self.state.file = None;
         let done = std::mem::take(&mut self.state.done);
@@ -188,6 +196,9 @@ impl SiemBatch {
         let Some((page, _)) = self.page.take() else {
             return false;
         };
+        if page.caught_up && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
+            self.state.caught_up = Some(pull.now);
+        }
         // A token that is missing or repeated: keep the last good one (Q14, Q63c).
         let Some(token) = page.next.filter(|token| self.state.token.as_ref() != Some(token)) else {
             return true;
@@ -211,6 +222,8 @@ impl SiemBatch {
             self.page = None;
             return Ok(());
         }
+        // Before it is asked for: if it is no longer listed then, that is told.
+        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash)).clone();
         let request = Request {
             method: Method::Get,
             url: file.url,
@@ -229,7 +242,8 @@ impl SiemBatch {
                 if self.relists <= RELISTS {
                     return Ok(());
                 }
-                self.relists = 0;
+                // From here on each further try costs one listing of the quota, until a file is there again.
+                self.relists = RELISTS;
                 return Err(Fault::new(
                     FaultClass::Unavailable,
                     "file-gone",
@@ -256,7 +270,6 @@ impl SiemBatch {
             }
         }
         self.relists = 0;
-        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash));
         self.open = Some(Open {
             at: file.at,
             pieces: inflate::decode(Box::new(BodyPieces(response.body))),
@@ -336,6 +349,14 @@ impl SiemBatch {
         if mark.tries <= TRIES {
             let wait = 500 << mark.tries;
             return Read::Again(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
+        }
+        if matches!(error, ReadError::Transport(_)) && mark.tries <= BREAKS {
+            let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
+            return Read::Failed(
+                Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
+                    "The file is fetched again and nothing is passed; check the proxy and the network if it stays",
+                ),
+            );
         }
         let reason = format!(
             "{}: {error} after {} records, {} times; the rest of the file is passed",
@@ -434,6 +455,7 @@ impl SiemBatch {
                 match self.read(pull) {
                     Read::Full => return Ok(Next::More),
                     Read::Again(next) => return Ok(next),
+                    Read::Failed(fault) => return Err(fault),
                     Read::Done => {}
                 }
             } else if let Some(file) = self.next_file() {

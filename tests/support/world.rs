@@ -71,11 +71,8 @@ pub struct World {
 impl World {
     /// A simulation at its beginning. Time is tokio's: pause it.
     pub fn new(settings: sim::Settings) -> Self {
-        let settings = sim::Settings {
-            api_url: guest::API.to_owned(),
-            storage_url: guest::STORAGE.to_owned(),
-            ..settings
-        };
+        let settings =
+            sim::Settings { api_url: guest::API.to_owned(), storage_url: guest::STORAGE.to_owned(), ..settings };
         let clock = Clock::simulated(Duration::from_millis(settings.start_ms));
         let tenants = settings.tenants.clone();
         Self {
