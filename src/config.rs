@@ -101,7 +101,7 @@ impl Config {
     /// repeats the value of a secret.
     pub fn parse(json: &str) -> Result<Config, Fault> {
         let values = Values::parse(json)?;
-        let generation = match values.text("api")?.as_deref() {
+        let generation = match values.version("api")?.as_deref() {
             None | Some("2.0" | "2") => Generation::V2,
             Some("1.0" | "1") => Generation::V1,
             Some(other) => {
