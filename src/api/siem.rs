@@ -84,8 +84,9 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
     #[derive(Deserialize)]
     struct Entry {
         url: String,
+        /// Only a hint: whatever it is, the file is fetched.
         #[serde(default)]
-        expiry: Option<String>,
+        expiry: Option<serde_json::Value>,
     }
     let protocol = |code: &str, what: String| {
         Fault::new(FaultClass::Protocol, code, format!("{at} answered a page {what}"))
@@ -122,7 +123,7 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
         }
         let hash = crate::streams::position::hash(url.path.as_bytes());
         if !files.iter().any(|file| file.hash == hash) {
-            let expiry = entry.expiry.as_deref().and_then(crate::config::instant);
+            let expiry = entry.expiry.as_ref().and_then(|expiry| crate::config::instant(expiry.as_str()?));
             files.push(File { at: url.to_string(), url: entry.url, hash, expiry });
         }
     }
@@ -180,6 +181,10 @@ mod tests {
                 assert!(fault.message.contains("b.example.com"), "{}", fault.message);
             }
         }
+        assert_eq!(
+            page(r#"{"value":[{"url":"https://b.example.com/f","expiry":1772971200389}]}"#).unwrap().files.len(),
+            1
+        );
         assert_eq!(page(r#"{"value":[{"url":"https://b.example.com/f@2?signed"}]}"#).unwrap().files.len(), 1);
         let loopback = r#"{"client_id":"i","client_secret":"s","base_url":"http://localhost:1","insecure_http":true}"#;
         let config = Config::parse(loopback).unwrap();

@@ -51,6 +51,13 @@ impl<'a> Pull<'a> {
     ) -> Self {
         let now = effects.now();
         let started_ms = effects.monotonic_ms();
+        // With a budget of nothing the host would be told "more" for ever.
+        let budget = Budget {
+            events: budget.events.max(1),
+            bytes: budget.bytes.max(1),
+            time_ms: budget.time_ms.max(1),
+            ..budget
+        };
         Self {
             effects,
             config,

@@ -113,6 +113,16 @@ impl SiemArchive {
             let message = format!("{} answered a token of more than 8 KiB", answer.at);
             return Err(Fault::new(FaultClass::Protocol, "token-too-long", message));
         }
+        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
+            pull.gap(
+                Stream::SiemArchive.name(),
+                Some(polled),
+                Some(oldest),
+                "the stream was not read for longer than the 7 days that Mimecast keeps it",
+            );
+        }
         if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
             self.state.polled = Some(pull.now);
         }
@@ -400,17 +410,7 @@ impl Source for SiemArchive {
                 let start = pull.config.start_at.resolve(pull.now);
                 state.since = (start > oldest).then_some(start);
             }
-            Some(Start::After(_)) => {
-                let let_go = state.polled.filter(|polled| *polled < oldest);
-                if let_go.is_some() {
-                    pull.gap(
-                        name,
-                        let_go,
-                        Some(oldest),
-                        "the stream was not read for longer than the 7 days that Mimecast keeps it",
-                    );
-                }
-            }
+            Some(Start::After(_)) => {}
             Some(Start::Oldest(None)) => {}
             Some(Start::Oldest(Some(position))) => {
                 let mark = lost_mark(&position);

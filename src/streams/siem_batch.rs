@@ -151,6 +151,16 @@ impl SiemBatch {
                 format!("{at} answered a page token of more than 8 KiB"),
             ));
         }
+        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
+            pull.gap(
+                self.stream.name(),
+                Some(polled),
+                Some(oldest),
+                "the stream was not read for longer than the 7 days that Mimecast keeps it",
+            );
+        }
         if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
             self.state.polled = Some(pull.now);
         }
@@ -234,6 +244,16 @@ impl SiemBatch {
         let response = pull.effects.send(request).map_err(|error| unreachable(&error, &file.at, pull.config))?;
         pull.check_clock();
         match response.status {
+            // S3 says what was stored: no log file is a web page, but a proxy's log-in page is.
+            200 if response.header("content-type").is_some_and(|value| value.trim().starts_with("text/html")) => {
+                return Err(Fault::new(
+                    FaultClass::Unavailable,
+                    "not-a-file",
+                    format!("{} answered a web page instead of a file", file.at),
+                )
+                .status(200)
+                .hint("Check whether a proxy answers instead of the file store; nothing is passed"));
+            }
             200 => {}
             // Expired, or gone: the page lists it anew.
             status @ (400 | 401 | 403 | 404 | 410) => {
@@ -381,17 +401,7 @@ impl Source for SiemBatch {
                 state.from = Some(day(start.max(oldest)));
                 state.since = (start > oldest).then_some(start);
             }
-            Some(Start::After(_)) => {
-                let let_go = state.polled.filter(|polled| *polled < oldest);
-                if let_go.is_some() {
-                    pull.gap(
-                        name,
-                        let_go,
-                        Some(oldest),
-                        "the stream was not read for longer than the 7 days that Mimecast keeps it",
-                    );
-                }
-            }
+            Some(Start::After(_)) => {}
             Some(Start::Oldest(lost)) => {
                 state.from = Some(day(oldest));
                 if let Some(position) = lost {

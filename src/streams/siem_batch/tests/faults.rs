@@ -236,3 +236,52 @@ fn answers_are_read_up_to_a_limit() {
     let chunk = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default()).unwrap();
     assert_eq!(chunk.next, Next::CaughtUp);
 }
+
+#[test]
+fn a_vendor_that_was_out_of_reach_for_longer_than_the_retention_is_one_gap() {
+    for afresh in [false, true] {
+        let mut effects = Fake::new(vendor);
+        let mut reader = open(Start::Configured);
+        let position = drain(&mut reader, &mut effects, SESSION, Budget::default()).position;
+        let mut effects = Fake::new(|_: &Request| Reply::Fail("dns"));
+        effects.now += 10 * DAY;
+        if afresh {
+            reader = open(Start::After(position));
+        }
+        assert!(reader.pull(&mut effects, SESSION, &Budget::default()).is_err());
+        let mut effects = Fake::new(vendor);
+        effects.now += 10 * DAY;
+        for gaps in [1, 0] {
+            let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+            assert_eq!((read.gaps.len(), read.records), (gaps, 0), "{afresh}");
+        }
+    }
+}
+
+#[test]
+fn a_page_of_a_proxy_is_no_file() {
+    let mut portals = 2;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) if portals > 0 => {
+            portals -= 1;
+            Reply::Status(
+                200,
+                vec![("content-type", "text/html; charset=utf-8".into())],
+                b"<html>Log in</html>".to_vec(),
+            )
+        }
+        _ => vendor(request),
+    });
+    let mut reader = open(Start::Configured);
+    let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Unavailable, "not-a-file"));
+    let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+    assert_eq!((read.bodies, read.faults.len(), read.malformed.len()), (expected(), 1, 0));
+}
+
+#[test]
+fn a_budget_of_nothing_still_goes_on() {
+    let budget = Budget { events: 0, bytes: 0, time_ms: 0, ..Budget::default() };
+    let read = drain(&mut open(Start::Configured), &mut Fake::new(vendor), SESSION, budget);
+    assert_eq!(read.bodies, expected());
+}
