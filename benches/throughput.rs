@@ -59,8 +59,11 @@ fn main() {
     bench.print(rounds, of);
 }
 
+/// A name, and what is run under it.
+type Run = (&'static str, fn(&Bench));
+
 /// What is run, in this order in every round.
-const RUNS: [(&str, fn(&Bench)); 12] = [
+const RUNS: [Run; 12] = [
     ("guest", |bench| bench.guest(&bench.gzip, Start::Configured)),
     ("native", |bench| bench.native(&bench.records.gzip)),
     ("guest plain", |bench| bench.guest(&bench.plain, Start::Configured)),

@@ -101,7 +101,7 @@ impl Config {
     /// repeats the value of a secret.
     pub fn parse(json: &str) -> Result<Config, Fault> {
         let values = Values::parse(json)?;
-        let generation = match values.text("api")?.as_deref() {
+        let generation = match values.version("api")?.as_deref() {
             None | Some("2.0" | "2") => Generation::V2,
             Some("1.0" | "1") => Generation::V1,
             Some(other) => {
@@ -148,10 +148,13 @@ impl Config {
     }
 
     /// The texts that must not appear in anything that is printed.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
+    pub(crate) fn secrets(&self) -> Vec<String> {
         match &self.keys {
-            Keys::V1 { app_key, access_key, .. } => vec![&app_key.0, &access_key.0],
-            Keys::V2 { client_id, client_secret } => vec![&client_secret.0, &client_id.0],
+            Keys::V1 { app_key, access_key, secret_key, .. } => {
+                let secret_key = base64::engine::general_purpose::STANDARD.encode(&secret_key.0);
+                vec![app_key.0.clone(), access_key.0.clone(), secret_key]
+            }
+            Keys::V2 { client_id, client_secret } => vec![client_secret.0.clone(), client_id.0.clone()],
         }
     }
 

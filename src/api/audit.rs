@@ -59,11 +59,13 @@ pub fn page(text: &[u8]) -> Option<Page> {
         next: Option<serde_json::Value>,
     }
     let answer: Answer<'_> = serde_json::from_slice(text).ok()?;
-    let next = answer.meta.and_then(|meta| meta.pagination?.next).and_then(|next| match next {
-        serde_json::Value::String(token) => Some(token),
-        // One client has met an object around it.
-        next => next.get("pageToken")?.as_str().map(str::to_owned),
-    });
+    let next = match answer.meta.and_then(|meta| meta.pagination?.next) {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(token)) => Some(token),
+        Some(serde_json::Value::Number(token)) => Some(token.to_string()),
+        // One client has met an object around it. Anything else must not pass for the end.
+        Some(next) => Some(next.get("pageToken")?.as_str()?.to_owned()),
+    };
     let rows = answer.data.unwrap_or_default();
     let rows = match rows.as_slice() {
         [only] => nested(only).unwrap_or(rows),
@@ -111,6 +113,9 @@ mod tests {
             Some("u")
         );
         assert_eq!(super::page(br#"{"meta":{"pagination":{"next":""}}}"#).unwrap().next, None);
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":null}}}"#).unwrap().next, None);
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":17}}}"#).unwrap().next.as_deref(), Some("17"));
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":["t"]}}}"#), None);
     }
 
     #[test]

@@ -100,7 +100,8 @@ pub fn judge(status: u16, body: &[u8], answered: &Answered<'_>, redact: &dyn Fn(
         Some(error) => format!(": {} ({})", error.message.trim_end_matches('.'), error.code),
         None => beginning(body),
     };
-    let message = redact(&format!("{} answered {status}{said}", answered.at));
+    // First without its secrets, then cut short: half of a secret would not be found any more.
+    let message = format!("{} answered {status}{}", answered.at, shortened(&redact(&said)));
     let codes: Vec<String> = errors.iter().map(|error| error.code.clone()).collect();
     let has = |code: &str| codes.iter().any(|c| c == code);
     let http = format!("http-{status}");
@@ -204,10 +205,19 @@ fn entitlement(answered: &Answered<'_>) -> String {
     }
 }
 
-/// The first 200 bytes of a body that is no JSON, on one line.
+/// A body that tells no error that is known.
 fn beginning(body: &[u8]) -> String {
-    let text: String =
-        String::from_utf8_lossy(&body[..body.len().min(200)]).split_whitespace().collect::<Vec<_>>().join(" ");
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    if text.is_empty() { ", with an empty body".to_owned() } else { format!(": {text}") }
+    let text = String::from_utf8_lossy(body);
+    if text.trim().is_empty() { ", with an empty body".to_owned() } else { format!(": {}", text.trim()) }
+}
+
+/// The first 200 characters on one line.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut letters = line.chars().filter(|c| !c.is_control());
+    let mut short: String = letters.by_ref().take(200).collect();
+    if letters.next().is_some() {
+        short.push('…');
+    }
+    short
 }

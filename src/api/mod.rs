@@ -9,7 +9,7 @@ pub mod url;
 
 use crate::auth::Access;
 use crate::chunk::{Fault, FaultClass};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::effects::{Body, Effects, Method, Request, TransportError};
 use error::{Answered, Failure};
 
@@ -39,6 +39,8 @@ pub struct Answer {
     pub body: Box<dyn Body>,
     /// Host and path, for messages.
     pub at: String,
+    /// What the request was authorized with: an answer may repeat it.
+    authorization: Secret<Vec<String>>,
 }
 
 /// An answer in JSON is never larger than this.
@@ -100,19 +102,26 @@ pub fn send(
     left: &mut Left,
 ) -> Result<Answer, Failure> {
     let at = url::Url::parse(&request.url).map(|url| url.to_string()).unwrap_or_default();
+    let authorization = Secret(authorization(&request));
     let response = effects.send(request).map_err(|error| unreachable(&error, &at, config))?;
     let headers = Headers(response.headers);
     let now = effects.now();
     let (quota, pause_ms) = rate::left(&headers, now);
     *left = Left { quota, pause_ms };
     if response.status == 200 {
-        return Ok(Answer { headers, body: response.body, at });
+        return Ok(Answer { headers, body: response.body, at, authorization });
     }
     let mut body = response.body;
     // A refusal whose body breaks off is still that refusal.
     let text = read_up_to(&mut *body, REFUSAL_LIMIT).unwrap_or_default();
     let answered = Answered { generation: config.generation(), endpoint, at: &at, headers: &headers, now };
-    Err(error::judge(response.status, &text, &answered, &|text| redact(text, config)))
+    Err(error::judge(response.status, &text, &answered, &|text| redact_all(text, config, &authorization.0)))
+}
+
+/// The secret parts of a request's `Authorization`: the token, or the key and the signature.
+fn authorization(request: &Request) -> Vec<String> {
+    let value = request.headers.iter().find(|(name, _)| *name == "authorization").map_or("", |(_, value)| value);
+    value.split([' ', ':']).skip(1).map(str::to_owned).collect()
 }
 
 impl Answer {
@@ -171,8 +180,12 @@ impl Answer {
                 let now = effects.now();
                 let answered =
                     Answered { generation: config.generation(), endpoint, at: &self.at, headers: &self.headers, now };
+                if fail.get().len() > REFUSAL_LIMIT {
+                    return Err(protocol("fail", "with more than 64 KiB of errors").into());
+                }
                 let body = format!("{{\"fail\":{}}}", fail.get());
-                let failure = error::judge(200, body.as_bytes(), &answered, &|text| redact(text, config));
+                let redact = |text: &str| redact_all(text, config, &self.authorization.0);
+                let failure = error::judge(200, body.as_bytes(), &answered, &redact);
                 // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error.
                 if failure.codes.is_empty() { Ok(text) } else { Err(failure) }
             }
@@ -219,10 +232,17 @@ pub fn unreachable(error: &TransportError, at: &str, config: &Config) -> Fault {
 
 /// Takes the configuration's secrets out of a text that a vendor or a transport wrote.
 pub fn redact(text: &str, config: &Config) -> String {
+    redact_all(text, config, &[])
+}
+
+/// The same, and further secrets; each as it is, and as a query, a form or JSON would write it.
+fn redact_all(text: &str, config: &Config, more: &[String]) -> String {
     let mut text = text.to_owned();
-    for secret in config.secrets() {
-        if secret.len() >= 4 && text.contains(secret) {
-            text = text.replace(secret, "…");
+    for secret in config.secrets().iter().chain(more).filter(|secret| secret.len() >= 4) {
+        for form in [secret.clone(), url::encode(secret), secret.replace('/', "\\/")] {
+            if text.contains(&form) {
+                text = text.replace(&form, "…");
+            }
         }
     }
     text

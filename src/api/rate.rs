@@ -12,7 +12,7 @@ const DEFAULT_MS: u64 = 60_000;
 
 /// How long to wait after a 429: `max(Retry-After s, X-RateLimit-Reset ms)`, between one second and 15 minutes.
 pub fn wait_ms(headers: &Headers, now: Timestamp) -> u32 {
-    let retry_after = headers.get("retry-after").and_then(number).map(|seconds| seconds * 1_000.0);
+    let retry_after = headers.get("retry-after").and_then(|value| retry_after_ms(value, now));
     let wait = match (retry_after, reset_ms(headers, now)) {
         (None, None) => DEFAULT_MS as f64,
         (a, b) => a.unwrap_or(0.0).max(b.unwrap_or(0.0)),
@@ -25,6 +25,14 @@ pub fn left(headers: &Headers, now: Timestamp) -> (Option<u32>, Option<u32>) {
     let left = headers.get("x-ratelimit-remaining").and_then(number).map(|n| n as u32);
     let pause = (left == Some(0)).then(|| wait_ms(headers, now));
     (left, pause)
+}
+
+/// `Retry-After` in milliseconds from now: seconds, or a date of HTTP.
+fn retry_after_ms(value: &str, now: Timestamp) -> Option<f64> {
+    let date = || chrono::DateTime::parse_from_rfc2822(value.trim()).ok();
+    number(value)
+        .map(|seconds| seconds * 1_000.0)
+        .or_else(|| Some((date()?.timestamp_millis() as f64 - now as f64 / 1e6).max(0.0)))
 }
 
 /// The reset header in milliseconds from now. Above 10^9 it is an epoch in seconds, above 10^12 in milliseconds: a
@@ -69,7 +77,13 @@ mod tests {
             (vec![("retry-after", "30")], 30_000),
             (vec![("retry-after", "30"), ("x-ratelimit-reset", "5000")], 30_000),
             (vec![("retry-after", "3"), ("x-ratelimit-reset", "5000")], 5_000),
-            (vec![("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), ("x-ratelimit-reset", "5000")], 5_000),
+            (vec![("retry-after", "Sun, 01 Mar 2026 00:00:30 GMT"), ("x-ratelimit-reset", "5000")], 30_000),
+            (vec![("retry-after", "Sun, 01 Mar 2026 00:00:30 GMT")], 30_000),
+            (vec![("retry-after", "Sat, 28 Feb 2026 00:00:00 GMT")], 1_000),
+            (vec![("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], 900_000),
+            (vec![("retry-after", "1e300")], 900_000),
+            (vec![("retry-after", "soon"), ("x-ratelimit-reset", "5000")], 5_000),
+            (vec![("retry-after", "-3"), ("x-ratelimit-reset", "NaN")], 60_000),
             (vec![("x-ratelimit-reset", "1772323230")], 30_000),
             (vec![("x-ratelimit-reset", "1772323230000")], 30_000),
             (vec![("x-ratelimit-reset", "1772323100")], 1_000),

@@ -84,8 +84,9 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
     #[derive(Deserialize)]
     struct Entry {
         url: String,
+        /// Only a hint: whatever it is, the file is fetched.
         #[serde(default)]
-        expiry: Option<String>,
+        expiry: Option<serde_json::Value>,
     }
     let protocol = |code: &str, what: String| {
         Fault::new(FaultClass::Protocol, code, format!("{at} answered a page {what}"))
@@ -105,7 +106,16 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
     let mut files: Vec<File> = Vec::with_capacity(entries.len());
     for entry in entries {
         let Some(url) = Url::parse(&entry.url) else {
-            return Err(protocol("bad-file-url", "with a file address that is no URL".into()));
+            // Never the address itself: it may hold a signature, or a password.
+            let host = entry.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#', '\\']).next());
+            let host = host.and_then(|authority| authority.rsplit('@').next()).unwrap_or_default();
+            let shown: String = host.chars().filter(|c| c.is_ascii_graphic()).take(100).collect();
+            let what = match host {
+                "" => "with a file address that is no URL".to_owned(),
+                _ if entry.url.contains('@') => format!("with a file address on {shown} that names a user"),
+                _ => format!("with a file address on {shown} that is no URL"),
+            };
+            return Err(protocol("bad-file-url", what));
         };
         let simulated = url.scheme == "http" && config.insecure_http && crate::config::is_loopback(&url.host);
         if url.scheme != "https" && !simulated {
@@ -113,7 +123,7 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
         }
         let hash = crate::streams::position::hash(url.path.as_bytes());
         if !files.iter().any(|file| file.hash == hash) {
-            let expiry = entry.expiry.as_deref().and_then(crate::config::instant);
+            let expiry = entry.expiry.as_ref().and_then(|expiry| crate::config::instant(expiry.as_str()?));
             files.push(File { at: url.to_string(), url: entry.url, hash, expiry });
         }
     }
@@ -158,12 +168,24 @@ mod tests {
             (r#"{"value":5}"#, "bad-page"),
             (r#"{"value":[{"url":"nothing?signed"}]}"#, "bad-file-url"),
             (r#"{"value":[{"url":"http://127.0.0.1/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"ftp://b.example.com/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://signed:signed@b.example.com/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://[signed@b.example.com]:443/f?signed"}]}"#, "bad-file-url"),
+            (r#"{"value":[{"url":"https://b.example.com\\@c.example.com/f?signed"}]}"#, "bad-file-url"),
             (r#"{"value":[{"url":17}],"x":"signed"}"#, "bad-page"),
         ] {
             let fault = page(text).unwrap_err();
             assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Protocol, code), "{text}");
             assert!(!fault.to_string().contains("signed"));
+            if text.contains("b.example.com") {
+                assert!(fault.message.contains("b.example.com"), "{}", fault.message);
+            }
         }
+        assert_eq!(
+            page(r#"{"value":[{"url":"https://b.example.com/f","expiry":1772971200389}]}"#).unwrap().files.len(),
+            1
+        );
+        assert_eq!(page(r#"{"value":[{"url":"https://b.example.com/f@2?signed"}]}"#).unwrap().files.len(), 1);
         let loopback = r#"{"client_id":"i","client_secret":"s","base_url":"http://localhost:1","insecure_http":true}"#;
         let config = Config::parse(loopback).unwrap();
         let text = r#"{"value":[{"url":"http://127.0.0.1:9000/f"}],"isCaughtUp":true}"#;

@@ -32,7 +32,8 @@ impl Url {
             }
             _ => (authority, None),
         };
-        let literal = host.starts_with('[') && host.ends_with(']');
+        let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let literal = literal.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if host.is_empty() || !(literal || host.bytes().all(allowed)) {
             return None;

@@ -34,9 +34,13 @@ fn a_token_is_fetched_with_a_form() {
 
 #[test]
 fn lifetimes() {
-    for (answer, seconds) in
-        [(r#","expires_in":2"#, 2), ("", 1_799), (r#","expires_in":"60""#, 60), (r#","expires_in":null"#, 1_799)]
-    {
+    for (answer, seconds) in [
+        (r#","expires_in":2"#, 2),
+        (r#","expires_in":0"#, 1_799),
+        ("", 1_799),
+        (r#","expires_in":"60""#, 60),
+        (r#","expires_in":null"#, 1_799),
+    ] {
         let mut effects = Fake::new(move |_: &Request| ok(format!(r#"{{"access_token":"t"{answer}}}"#)));
         assert_eq!(authenticate(V2, &mut effects).unwrap().expires_at, Some(NOW + seconds * 1_000_000_000), "{answer}");
     }
@@ -45,6 +49,7 @@ fn lifetimes() {
 #[test]
 fn refusals_of_the_token() {
     let refused = r#"{"fail":[{"code":"InvalidClientIdentifier","message":"Client credentials are invalid"}]}"#;
+    let long = format!(r#"{{"access_token":"{}"}}"#, "t".repeat(20_000));
     for (reply, class, code) in [
         ((401, refused), FaultClass::Credentials, "bad-client"),
         ((400, r#"{"error":"invalid_client"}"#), FaultClass::Credentials, "bad-client"),
@@ -56,6 +61,7 @@ fn refusals_of_the_token() {
         ((302, ""), FaultClass::Protocol, "http-302"),
         ((200, "<html>hello</html>"), FaultClass::Protocol, "not-json"),
         ((200, "{}"), FaultClass::Protocol, "no-token"),
+        ((200, long.as_str()), FaultClass::Protocol, "no-token"),
         ((200, r#"{"access_token":"a\r\nb"}"#), FaultClass::Protocol, "no-token"),
     ] {
         let mut effects = Fake::new(|_: &Request| status(reply.0, reply.1));

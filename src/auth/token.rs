@@ -15,6 +15,9 @@ static TOKEN: Endpoint = Endpoint { path: "/oauth/token", product: "any", permis
 /// The lifetime if the answer does not tell it: what Mimecast's answers say.
 const LIFETIME_S: u64 = 1_799;
 
+/// A longer token fits into no header.
+const TOKEN_LIMIT: usize = 16 << 10;
+
 pub fn authenticate(config: &Config, effects: &mut dyn Effects) -> Result<Session, Fault> {
     let (Keys::V2 { client_id, client_secret }, Some(base)) = (&config.keys, &config.base) else {
         return Err(Fault::new(FaultClass::Configuration, "wrong-generation", "these are no keys of API 2.0"));
@@ -51,16 +54,17 @@ pub fn authenticate(config: &Config, effects: &mut dyn Effects) -> Result<Sessio
         })?;
     // A number, or a number as text.
     let lifetime = token.expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()));
-    let lifetime = lifetime.unwrap_or(LIFETIME_S).min(86_400);
+    // Zero is no lifetime: a session that has ended when it begins would be fetched again and again.
+    let lifetime = lifetime.filter(|seconds| *seconds > 0).unwrap_or(LIFETIME_S).min(86_400);
     Ok(Session {
         secret: Secret { token: Some(token.access_token), base_url: None }.bytes(),
         expires_at: Some(effects.now().saturating_add(lifetime * SECOND)),
     })
 }
 
-/// It goes into a header as it is.
+/// It goes into a header as it is. Known ones have one or two thousand bytes.
 fn usable(token: &str) -> bool {
-    !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic())
+    (1..=TOKEN_LIMIT).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// At the token's own path every refusal is one of the credentials.

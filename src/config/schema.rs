@@ -37,7 +37,7 @@ fn schema() -> Value {
     let secret = |description: &str| json!({ "type": "string", "minLength": 1, "writeOnly": true, "format": "password", "description": description });
     let duration = |description: &str, default: &str| json!({ "type": "string", "pattern": "^ *[0-9]+ *[smhdw] *$", "default": default, "description": description });
     let mut properties = json!({
-        "api": { "enum": ["2.0", "1.0"], "default": "2.0", "description": "Generation of Mimecast's API. 1.0 is for old accounts: Mimecast no longer makes keys for it." },
+        "api": { "enum": ["2.0", "1.0", "2", "1", 2, 1], "default": "2.0", "description": "Generation of Mimecast's API. 1.0 is for old accounts: Mimecast no longer makes keys for it." },
         "client_id": secret("API 2.0: the application's client id."),
         "client_secret": secret("API 2.0: the application's client secret."),
         "administrator_email": text("API 1.0: address of the service user, to find the account's region when neither base_url nor region is set."),
@@ -47,15 +47,15 @@ fn schema() -> Value {
         "secret_key": secret("API 1.0: the service user's secret key, base64."),
         "base_url": { "type": "string", "format": "uri", "description": "Root of the API, such as https://api.services.mimecast.com. Instead of region." },
         "region": { "type": "string", "description": "API 2.0: global, us, uk. API 1.0: eu, de, us, usb, uspcom, ca, za, au, je, sandbox." },
-        "insecure_http": { "type": "boolean", "default": false, "description": "Allow http:// in base_url, on loopback only, for a simulator." },
-        "collect": { "type": "array", "items": { "type": "string" }, "minItems": 1, "description": "Streams or groups (siem, audit) to collect. All if absent." },
+        "insecure_http": { "enum": [true, false, "true", "false"], "default": false, "description": "Allow http:// in base_url, on loopback only, for a simulator." },
+        "collect": { "type": ["array", "string"], "items": { "type": "string" }, "minItems": 1, "description": "Streams or groups (siem, audit) to collect. All if absent." },
         "start_at": { "type": "string", "default": "7d", "description": "Where a stream without a position begins: a duration before now (7d, 36h) or a time (RFC 3339). Never before what Mimecast keeps." },
         "output": { "enum": ["ocsf"], "default": "ocsf", "description": "Form of the events." },
         "tenant": text("Name of the tenant, carried in every event."),
         "id_scope": text("What event ids are scoped to. The tenant if absent; never change it later."),
         "fields": { "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] }, "description": "Constant fields added to every event." },
-        "page_size": { "type": "integer", "minimum": 1, "maximum": 100, "default": 100, "description": "Files a page of a SIEM listing names (API 2.0)." },
-        "audit_page_size": { "type": "integer", "minimum": 1, "maximum": 500, "default": 500, "description": "Rows of an audit page." }
+        "page_size": { "type": ["integer", "string"], "pattern": "^ *[0-9]+ *$", "minimum": 1, "maximum": 100, "default": 100, "description": "Files a page of a SIEM listing names (API 2.0)." },
+        "audit_page_size": { "type": ["integer", "string"], "pattern": "^ *[0-9]+ *$", "minimum": 1, "maximum": 500, "default": 500, "description": "Rows of an audit page." }
     });
     properties["audit_overlap"] =
         duration("How far back audit windows are read again, because records appear late.", "30m");
@@ -67,7 +67,7 @@ fn schema() -> Value {
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
-        "if": has("api", json!({ "const": "1.0" })),
+        "if": has("api", json!({ "enum": ["1.0", "1", 1] })),
         "then": { "required": ["app_id", "app_key", "access_key", "secret_key"] },
         "else": { "required": ["client_id", "client_secret"] }
     })

@@ -25,6 +25,23 @@ fn the_least_that_is_needed() {
     assert_eq!(secret_key.0, b"made-up", "trimmed and decoded");
 }
 
+/// A variable that is put in is a text, and TOML makes a number of `api = 2.0`.
+#[test]
+fn values_of_another_type_that_mean_the_same() {
+    let config = parse(
+        V2,
+        r#""api":2.0,"page_size":"50","audit_page_size":"20","collect":"siem","insecure_http":"true","base_url":"http://localhost:1""#,
+    )
+    .unwrap();
+    assert_eq!((config.page_size, config.audit_page_size, config.insecure_http), (50, 20, true));
+    assert_eq!((config.generation(), config.collect.len()), (Generation::V2, 10));
+    assert!(!parse(V2, r#""insecure_http":"False""#).unwrap().insecure_http);
+    for api in ["1.0", "1", "\"1.0\"", "\"1\""] {
+        let config = parse(&V1.replace("\"1.0\"", api), r#""region":"eu""#).unwrap();
+        assert_eq!(config.generation(), Generation::V1, "{api}");
+    }
+}
+
 #[test]
 fn everything_that_can_be_set() {
     let config = parse(
@@ -110,7 +127,14 @@ fn every_complaint_names_its_key_and_the_next_step() {
         (V2, r#""start_at":7"#, "wrong-type", "`start_at`", r#""start_at":"7d""#),
         (V2, r#""output":"ecs""#, "bad-value", "`output`", r#""output":"ocsf""#),
         (V2, r#""page_size":101"#, "bad-value", "`page_size`", r#""page_size":1"#),
-        (V2, r#""audit_page_size":"10""#, "bad-value", "`audit_page_size`", r#""audit_page_size":500"#),
+        (V2, r#""audit_page_size":"ten""#, "bad-value", "`audit_page_size`", r#""audit_page_size":500"#),
+        (V2, r#""page_size":"101""#, "bad-value", "`page_size`", r#""page_size":"100""#),
+        (V2, r#""page_size":1.5"#, "bad-value", "`page_size`", r#""page_size":1.0"#),
+        (V2, r#""page_size":"-1""#, "bad-value", "`page_size`", r#""page_size":" 1 ""#),
+        (V2, r#""page_size":"NaN""#, "bad-value", "`page_size`", ""),
+        (V2, r#""page_size":1e300"#, "bad-value", "`page_size`", ""),
+        (V2, r#""api":3.0"#, "bad-value", "`api`", r#""api":2"#),
+        (V2, r#""api":true"#, "wrong-type", "`api`", r#""api":2.0"#),
         (V2, r#""audit_overlap":"2d""#, "bad-value", "`audit_overlap`", r#""audit_overlap":"24h""#),
         (V2, r#""insecure_http":"no""#, "wrong-type", "`insecure_http`", ""),
         (V2, r#""fields":{"a":[]}"#, "wrong-type", "`fields`", r#""fields":{}"#),

@@ -44,10 +44,21 @@ impl Values {
         }
     }
 
+    /// A text that looks like a number: TOML and YAML make one of it without quotation marks.
+    pub fn version(&self, key: &str) -> Result<Option<String>, Fault> {
+        match self.0.get(key) {
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            _ => Ok(self.text(key)?.map(|text| text.trim().to_owned())),
+        }
+    }
+
     pub fn boolean(&self, key: &str) -> Result<Option<bool>, Fault> {
         match self.0.get(key) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(*value)),
+            // What stands in for a variable is a text.
+            Some(Value::String(text)) if text.trim().eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(Value::String(text)) if text.trim().eq_ignore_ascii_case("false") => Ok(Some(false)),
             Some(_) => Err(wrong_type(key, "true or false")),
         }
     }
@@ -56,7 +67,13 @@ impl Values {
         let Some(value) = self.0.get(key) else {
             return Ok(None);
         };
-        match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
+        // A number, one with a zero behind the point, or either as text: what stands in for a variable is a text.
+        let number = match value {
+            Value::String(text) => text.trim().parse().ok(),
+            value => value.as_f64(),
+        };
+        let whole = number.filter(|n: &f64| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n));
+        match whole.map(|n| n as u32) {
             Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
             _ => Err(fault("bad-value", format!("`{key}` is not a whole number from {min} to {max}"))
                 .hint(format!("Set `{key}` to a number from {min} to {max}, or remove it"))),

@@ -58,7 +58,7 @@ mod tests {
             let mut out = b"before".to_vec();
             append(&mut out, &text[..length]);
             assert_eq!(out, [b"before", &text[..length]].concat(), "{length}");
-            assert!(equal(&text[..length], &text[..length].to_vec()), "{length}");
+            assert!(equal(&text[..length], &text.clone()[..length]), "{length}");
             assert!(!equal(&text[..length], &text[..length + 1]), "{length}");
             for at in 0..length {
                 let mut other = text[..length].to_vec();

@@ -148,7 +148,14 @@ impl Audit {
                 window.restart();
                 return Ok(());
             }
-            Err(failure) => return Err(failure.fault),
+            Err(failure) => {
+                // The same token would be refused for ever: the next pull begins the window anew.
+                if window.token.is_some() && failure.may_be_the_token() {
+                    window.restart();
+                    self.restarts = 0;
+                }
+                return Err(failure.fault);
+            }
         };
         let Some(page) = page(&text) else {
             return Err(Fault::new(

@@ -51,6 +51,13 @@ impl<'a> Pull<'a> {
     ) -> Self {
         let now = effects.now();
         let started_ms = effects.monotonic_ms();
+        // With a budget of nothing the host would be told "more" for ever.
+        let budget = Budget {
+            events: budget.events.max(1),
+            bytes: budget.bytes.max(1),
+            time_ms: budget.time_ms.max(1),
+            ..budget
+        };
         Self {
             effects,
             config,
@@ -112,7 +119,9 @@ impl<'a> Pull<'a> {
         self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
         self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
         let Event { id, time, .. } = *self.chunk.events.get(events)?;
-        if self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until) {
+        if time == 0 {
+            // No time of its own: nothing says that it lies outside, and it says nothing about how far the stream is.
+        } else if self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until) {
             self.chunk.events.truncate(events);
             self.chunk.bodies.truncate(self.chunk.events.last().map_or(0, |last| last.end as usize));
             self.chunk.records -= 1;

@@ -14,7 +14,7 @@ use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
-use crate::api::{Call, Content, unreachable};
+use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
@@ -24,6 +24,10 @@ use archive::{Archive, Files, Member, shown, stamp};
 
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
+
+/// If it was the connection that broke off, the archive itself may be good: it is a fault so often before it is passed.
+/// The host waits longer from fault to fault, so this is hours.
+const BREAKS: u32 = 50;
 
 /// Empty answers with a new token in a row before the source waits for the next interval.
 const EMPTY_ANSWERS: u32 = 100;
@@ -54,6 +58,9 @@ struct State {
     /// When the vendor last answered, within an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     polled: Option<Timestamp>,
+    /// When the vendor had nothing newer, within an hour: a quiet stream has old events and misses none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught_up: Option<Timestamp>,
 }
 
 pub struct SiemArchive {
@@ -66,7 +73,7 @@ pub struct SiemArchive {
 enum Step {
     On,
     Stop(Next),
-    Failed(Fault),
+    Fail(Fault),
 }
 
 impl SiemArchive {
@@ -106,6 +113,16 @@ impl SiemArchive {
             let message = format!("{} answered a token of more than 8 KiB", answer.at);
             return Err(Fault::new(FaultClass::Protocol, "token-too-long", message));
         }
+        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
+            pull.gap(
+                Stream::SiemArchive.name(),
+                Some(polled),
+                Some(oldest),
+                "the stream was not read for longer than the 7 days that Mimecast keeps it",
+            );
+        }
         if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
             self.state.polled = Some(pull.now);
         }
@@ -122,6 +139,9 @@ impl SiemArchive {
                     return Ok(Step::On);
                 }
                 // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
+                if last && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
+                    self.state.caught_up = Some(pull.now);
+                }
                 let advanced = self.advance(pull, next);
                 self.empty_answers += 1;
                 if advanced && !last && self.empty_answers < EMPTY_ANSWERS {
@@ -150,7 +170,8 @@ impl SiemArchive {
     /// is lost as long as the own time mark lies within the retention.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        if self.state.mark.or(self.state.since).is_some_and(|mark| mark < oldest) {
+        let mark = self.state.mark.or(self.state.since);
+        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
                 "token-refused",
@@ -341,9 +362,14 @@ impl SiemArchive {
             let wait = 500 << self.state.tries;
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
-        if let ReadError::Transport(error) = error {
-            // The archive may be as good as any: nothing of it is passed.
-            return Step::Failed(unreachable(error, &archive.at, pull.config));
+        if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
+            let message = format!(
+                "an archive of {}: {error} after {} members and {index} records of the next, {} times",
+                archive.at, progress.0, self.state.tries
+            );
+            return Step::Fail(Fault::new(FaultClass::Unavailable, "archive-breaks-off", message).hint(
+                "The archive is fetched again and nothing is passed; check the proxy and the network if it stays",
+            ));
         }
         let reason = format!(
             "an archive of {}: {error} after {} members and {index} records of the next, {} times; the rest of it is passed",
@@ -384,17 +410,7 @@ impl Source for SiemArchive {
                 let start = pull.config.start_at.resolve(pull.now);
                 state.since = (start > oldest).then_some(start);
             }
-            Some(Start::After(_)) => {
-                let let_go = state.polled.filter(|polled| *polled < oldest);
-                if let_go.is_some() {
-                    pull.gap(
-                        name,
-                        let_go,
-                        Some(oldest),
-                        "the stream was not read for longer than the 7 days that Mimecast keeps it",
-                    );
-                }
-            }
+            Some(Start::After(_)) => {}
             Some(Start::Oldest(None)) => {}
             Some(Start::Oldest(Some(position))) => {
                 let mark = lost_mark(&position);
@@ -459,7 +475,7 @@ impl SiemArchive {
             };
             match step {
                 Step::Stop(next) => return Ok(next),
-                Step::Failed(fault) => return Err(fault),
+                Step::Fail(fault) => return Err(fault),
                 Step::On if pull.full() => return Ok(Next::More),
                 Step::On => {}
             }

@@ -25,6 +25,10 @@ const RELISTS: u32 = 3;
 /// A file that breaks off at the same record so often is reported and passed (Q51).
 const TRIES: u32 = 3;
 
+/// If it was the connection that broke off, the file itself may be good: it is a fault so often before the file is passed.
+/// The host waits longer from fault to fault, so this is hours.
+const BREAKS: u32 = 50;
+
 /// Empty pages in a row before the source waits for the next interval (Q13).
 const EMPTY_PAGES: u32 = 100;
 
@@ -61,6 +65,9 @@ struct State {
     /// When the vendor last answered a page, within an hour: tells how much it has let go since.
     #[serde(skip_serializing_if = "Option::is_none")]
     polled: Option<Timestamp>,
+    /// When everything that the vendor had was read, within an hour: a quiet stream has old events and misses none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught_up: Option<Timestamp>,
 }
 
 pub struct SiemBatch {
@@ -92,7 +99,7 @@ enum Read {
     Done,
     /// It broke off: fetch it again, at once or after a pause.
     Again(Next),
-    /// It broke off again and again, and the way to it is the trouble.
+    /// It breaks off again and again.
     Failed(Fault),
 }
 
@@ -144,12 +151,20 @@ impl SiemBatch {
                 format!("{at} answered a page token of more than 8 KiB"),
             ));
         }
+        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
+            pull.gap(
+                self.stream.name(),
+                Some(polled),
+                Some(oldest),
+                "the stream was not read for longer than the 7 days that Mimecast keeps it",
+            );
+        }
         if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
             self.state.polled = Some(pull.now);
         }
-        if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0))
-            && mark.index > 0
-        {
+        if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0)) {
             pull.gap(
                 format!("{}: the rest of a file after {} records", self.stream.name(), mark.index),
                 None,
@@ -166,8 +181,9 @@ impl SiemBatch {
     /// was seen before, and the host drops it.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let mark = self.state.mark.or(self.state.since);
-        if mark.is_some_and(|mark| mark < oldest) {
+        // A clock that was set back must not make a listing of the future.
+        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
+        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
                 "token-refused",
@@ -177,7 +193,7 @@ impl SiemBatch {
             .hint("The stream goes on as `on_position_lost` says"));
         }
         // Files of different servers interleave, and late ones come: a day of slack.
-        self.state.from = Some(day(mark.map_or(oldest, |mark| mark.saturating_sub(DAY))));
+        self.state.from = Some(day(mark.map_or(oldest, |mark| mark.saturating_sub(DAY)).max(oldest)));
         self.state.token = None;
         self.state.file = None;
         let done = std::mem::take(&mut self.state.done);
@@ -190,6 +206,9 @@ impl SiemBatch {
         let Some((page, _)) = self.page.take() else {
             return false;
         };
+        if page.caught_up && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
+            self.state.caught_up = Some(pull.now);
+        }
         // A token that is missing or repeated: keep the last good one (Q14, Q63c).
         let Some(token) = page.next.filter(|token| self.state.token.as_ref() != Some(token)) else {
             return true;
@@ -213,6 +232,8 @@ impl SiemBatch {
             self.page = None;
             return Ok(());
         }
+        // Before it is asked for: if it is no longer listed then, that is told.
+        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash)).clone();
         let request = Request {
             method: Method::Get,
             url: file.url,
@@ -223,6 +244,16 @@ impl SiemBatch {
         let response = pull.effects.send(request).map_err(|error| unreachable(&error, &file.at, pull.config))?;
         pull.check_clock();
         match response.status {
+            // S3 says what was stored: no log file is a web page, but a proxy's log-in page is.
+            200 if response.header("content-type").is_some_and(|value| value.trim().starts_with("text/html")) => {
+                return Err(Fault::new(
+                    FaultClass::Unavailable,
+                    "not-a-file",
+                    format!("{} answered a web page instead of a file", file.at),
+                )
+                .status(200)
+                .hint("Check whether a proxy answers instead of the file store; nothing is passed"));
+            }
             200 => {}
             // Expired, or gone: the page lists it anew.
             status @ (400 | 401 | 403 | 404 | 410) => {
@@ -231,7 +262,8 @@ impl SiemBatch {
                 if self.relists <= RELISTS {
                     return Ok(());
                 }
-                self.relists = 0;
+                // From here on each further try costs one listing of the quota, until a file is there again.
+                self.relists = RELISTS;
                 return Err(Fault::new(
                     FaultClass::Unavailable,
                     "file-gone",
@@ -258,7 +290,6 @@ impl SiemBatch {
             }
         }
         self.relists = 0;
-        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash));
         self.open = Some(Open {
             at: file.at,
             pieces: inflate::decode(Box::new(BodyPieces(response.body))),
@@ -340,9 +371,13 @@ impl SiemBatch {
             let wait = 500 << mark.tries;
             return Read::Again(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
-        if let ReadError::Transport(error) = error {
-            // The file may be as good as any: nothing of it is passed.
-            return Read::Failed(unreachable(error, &open.at, pull.config));
+        if matches!(error, ReadError::Transport(_)) && mark.tries <= BREAKS {
+            let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
+            return Read::Failed(
+                Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
+                    "The file is fetched again and nothing is passed; check the proxy and the network if it stays",
+                ),
+            );
         }
         let reason = format!(
             "{}: {error} after {} records, {} times; the rest of the file is passed",
@@ -367,17 +402,7 @@ impl Source for SiemBatch {
                 state.from = Some(day(start.max(oldest)));
                 state.since = (start > oldest).then_some(start);
             }
-            Some(Start::After(_)) => {
-                let let_go = state.polled.filter(|polled| *polled < oldest);
-                if let_go.is_some() {
-                    pull.gap(
-                        name,
-                        let_go,
-                        Some(oldest),
-                        "the stream was not read for longer than the 7 days that Mimecast keeps it",
-                    );
-                }
-            }
+            Some(Start::After(_)) => {}
             Some(Start::Oldest(lost)) => {
                 state.from = Some(day(oldest));
                 if let Some(position) = lost {

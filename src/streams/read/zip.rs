@@ -317,7 +317,8 @@ impl Zip {
             if !self.need(length)? {
                 break;
             }
-            if offset < u64::from(u32::MAX) && !self.met.contains(&offset) {
+            // Offsets were met in ascending order.
+            if offset < u64::from(u32::MAX) && self.met.binary_search(&offset).is_err() {
                 let name = &self.input[self.at + 46..self.at + 46 + name_length];
                 self.missed.push_back(String::from_utf8_lossy(name).into_owned());
             }

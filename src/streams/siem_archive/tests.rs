@@ -5,7 +5,7 @@ use super::super::read::zip::tests::{How, JAVA, archive, archive_with};
 use super::super::testing::*;
 use super::*;
 use crate::chunk::Budget;
-use crate::config::DAY;
+use crate::config::{DAY, HOUR};
 use crate::effects::Request;
 
 fn record(number: usize) -> String {
@@ -289,18 +289,66 @@ fn a_refused_token_starts_again_within_the_retention() {
         let mut effects = Fake::new(script);
         effects.now += 8 * DAY;
         let mut reader = open(Start::After(position.clone()));
-        let chunk = reader.pull(&mut effects, SESSION_V1, &Budget::default()).unwrap();
-        assert_eq!(chunk.gaps.len(), 1, "not read for longer than the retention");
         let fault = reader.pull(&mut effects, SESSION_V1, &Budget::default()).unwrap_err();
         assert_eq!(fault.class, FaultClass::PositionLost);
         let read = drain(&mut open(Start::Oldest(Some(position.clone()))), &mut effects, SESSION_V1, Budget::default());
         assert_eq!((read.bodies, read.gaps.len()), (marks(20..22), 1));
     }
+    // A quiet account: nothing newer for ten days, and the vendor said so an hour ago.
+    let mut effects = Fake::new(vendor);
+    effects.now += 10 * DAY;
+    let quiet = drain(&mut open(Start::After(position)), &mut effects, SESSION_V1, Budget::default()).position;
+    let mut effects = Fake::new(|request: &Request| match token(request).as_deref() {
+        Some("C") => status(400, ""),
+        None => file(archive(&[("receipt_9.json", &json(20..22), JAVA)]), Some("D")),
+        Some(_) => last(Some("D")),
+    });
+    effects.now += 10 * DAY + HOUR;
+    let read = drain(&mut open(Start::After(quiet)), &mut effects, SESSION_V1, Budget::default());
+    assert_eq!((read.bodies, read.faults.len(), read.gaps.len()), (marks(20..22), 0, 0));
     // Without a token a 400 is a fault.
     let fault = open(Start::Configured)
         .pull(&mut Fake::new(|_: &Request| status(400, "")), SESSION_V1, &Budget::default())
         .unwrap_err();
     assert_eq!(fault.class, FaultClass::Protocol);
+}
+
+#[test]
+fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() {
+    let big = archive(&[(NAMES[0], &json(0..400), JAVA)]);
+    let mut tries = 0;
+    let mut effects = Fake::new(|request: &Request| match token(request) {
+        None => {
+            tries += 1;
+            let headers =
+                vec![("content-type", "application/octet-stream".to_owned()), ("mc-siem-token", "C".to_owned())];
+            if tries <= 20 {
+                Reply::Broken(big[..big.len() / 2].to_vec())
+            } else {
+                Reply::Status(200, headers, big.clone())
+            }
+        }
+        Some(_) => last(None),
+    });
+    let mut reader = open(Start::Configured);
+    let (mut faults, mut records) = (Vec::new(), 0);
+    for _ in 0..60 {
+        match reader.pull(&mut effects, SESSION_V1, &Budget::default()) {
+            Err(fault) => faults.push(fault),
+            Ok(chunk) => {
+                assert!(chunk.malformed.is_empty());
+                records += chunk.records;
+                if chunk.next == Next::CaughtUp {
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(
+        (records, faults[0].class, faults[0].code.as_str()),
+        (400, FaultClass::Unavailable, "archive-breaks-off")
+    );
+    assert_eq!(faults.len(), 17);
 }
 
 #[test]

@@ -44,3 +44,244 @@ fn the_quota_is_respected() {
     let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
     assert_eq!((read.bodies, read.pauses > 0), (marks(3), true));
 }
+
+/// One file whose only event has this time (milliseconds).
+fn of_time(time: u64) -> Vec<u8> {
+    gzip(format!(r#"{{"type":"url protect","subject":"mark-1","timestamp":{time}}}"#).as_bytes())
+}
+
+fn refused_after(event: Timestamp, quiet: u64) -> (Vec<String>, Vec<Fault>, Option<String>) {
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(_) => ok(of_time(event / 1_000_000)),
+        None => ok(listing(if parameter(request, "nextPage").is_none() { &[1] } else { &[] }, Some("C=="), true)),
+    });
+    let position = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default()).position;
+    // Nothing new, but the vendor answers, until now.
+    effects.now += quiet;
+    let position = drain(&mut open(Start::After(position)), &mut effects, SESSION, Budget::default()).position;
+    let now = effects.now + HOUR;
+    let mut effects = Fake::new(|request: &Request| match parameter(request, "nextPage").as_deref() {
+        Some("C==") => status(400, ""),
+        _ if number(request).is_some() => ok(of_time(event / 1_000_000)),
+        _ => ok(listing(&[1, 2], Some("D=="), true)),
+    });
+    effects.now = now;
+    let read = drain(&mut open(Start::After(position)), &mut effects, SESSION, Budget::default());
+    (read.bodies, read.faults, effects.requests.get(1).and_then(|request| parameter(request, "dateRangeStartsAt")))
+}
+
+#[test]
+fn a_quiet_stream_has_lost_nothing_when_its_token_is_refused() {
+    // The only event is from the 8th; on the 18th the vendor still answered that there is nothing newer.
+    let (bodies, faults, from) = refused_after(NOW - HOUR, 10 * DAY);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!((bodies.len(), from.as_deref()), (1, Some("2026-03-11")), "not before what is kept");
+}
+
+#[test]
+fn an_event_of_the_future_does_not_make_a_listing_of_the_future() {
+    let (bodies, faults, from) = refused_after(NOW + 400 * DAY, HOUR);
+    assert!(faults.is_empty());
+    assert_eq!((bodies.len(), from.as_deref()), (1, Some("2026-03-07")));
+    // Nor does a position that was written under a clock that was two days fast.
+    let position =
+        format!(r#"{{"v":1,"stream":"{STREAM}","token":"C==","mark":{},"polled":{}}}"#, NOW + 2 * DAY, NOW + 2 * DAY);
+    let mut effects = Fake::new(|request: &Request| match parameter(request, "nextPage") {
+        Some(_) => status(400, ""),
+        None => ok(listing(&[], None, true)),
+    });
+    drain(&mut open(Start::After(position.into_bytes())), &mut effects, SESSION, Budget::default());
+    assert_eq!(parameter(&effects.requests[1], "dateRangeStartsAt").as_deref(), Some("2026-03-07"));
+}
+
+#[test]
+fn a_stream_that_waits_for_a_file_for_longer_than_the_retention_is_lost_and_says_so() {
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(2) => status(403, ""),
+        _ => vendor(request),
+    });
+    let position = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default()).unwrap().position;
+    // The vendor answers listings all the time, so `polled` is young; but file 2 was never read.
+    let text = String::from_utf8(position).unwrap();
+    let young = text.replace(&format!("\"polled\":{NOW}"), &format!("\"polled\":{}", NOW + 9 * DAY));
+    assert_ne!(text, young);
+    let young = young.replace("\"from\"", "\"token\":\"X==\",\"from\"");
+    let mut effects = Fake::new(|_: &Request| status(400, ""));
+    effects.now += 9 * DAY;
+    let fault = open(Start::After(young.into_bytes())).pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+    assert_eq!(fault.class, FaultClass::PositionLost);
+}
+
+#[test]
+fn records_without_a_time_are_not_left_out() {
+    let lines = r#"{"subject":"mark-1"}
+{"subject":"mark-2","timestamp":"soon"}
+{"subject":"mark-3","timestamp":1}"#;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(_) => ok(gzip(lines.as_bytes())),
+        None => ok(listing(&[1], Some("C=="), true)),
+    });
+    let config = V2.replace("2w", "36h");
+    let mut reader = Reader::open(&config, STREAM, Start::Configured).unwrap();
+    let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+    assert_eq!(read.bodies, ["mark-1", "mark-2"], "the third one says itself that it is too old");
+    assert!(!String::from_utf8(read.position).unwrap().contains("mark\":0"));
+}
+
+#[test]
+fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() {
+    let mut tries = 0;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => {
+            tries += 1;
+            if tries <= 20 { Reply::Broken(file(1)[..40].to_vec()) } else { ok(file(1)) }
+        }
+        _ => vendor(request),
+    });
+    let mut reader = open(Start::Configured);
+    let mut faults = Vec::new();
+    for _ in 0..30 {
+        match reader.pull(&mut effects, SESSION, &Budget::default()) {
+            Err(fault) => faults.push(fault),
+            Ok(chunk) if chunk.events.is_empty() => {
+                assert!(matches!(chunk.next, Next::Pause(_)) && chunk.malformed.is_empty())
+            }
+            Ok(chunk) => {
+                assert_eq!((chunk.events.len(), chunk.malformed.len()), (30, 0));
+                break;
+            }
+        }
+    }
+    assert_eq!(
+        (faults.len(), faults[0].class, faults[0].code.as_str()),
+        (17, FaultClass::Unavailable, "file-breaks-off")
+    );
+    assert!(!faults[0].to_string().contains("signed"));
+
+    // If it never gets better, it is told and passed at last.
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => Reply::Broken(file(1)[..40].to_vec()),
+        _ => vendor(request),
+    });
+    let mut reader = open(Start::Configured);
+    let mut faults = 0;
+    let chunk = loop {
+        match reader.pull(&mut effects, SESSION, &Budget::default()) {
+            Err(_) => faults += 1,
+            Ok(chunk) if matches!(chunk.next, Next::Pause(_)) => {}
+            Ok(chunk) => break chunk,
+        }
+    };
+    assert_eq!((faults, chunk.malformed.len(), chunk.events.len()), (BREAKS - TRIES, 1, 20));
+}
+
+#[test]
+fn a_file_that_is_refused_for_ever_costs_one_listing_a_try() {
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => status(403, ""),
+        _ => vendor(request),
+    });
+    let mut reader = open(Start::Configured);
+    for listings in [1 + RELISTS, 2 + RELISTS, 3 + RELISTS] {
+        let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+        assert_eq!((fault.code.as_str(), effects.count("dateRangeStartsAt")), ("file-gone", listings as usize));
+    }
+}
+
+#[test]
+fn a_file_that_vanishes_before_it_was_read_is_told() {
+    let mut listed = 0;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => status(404, ""),
+        Some(_) => ok(file(2)),
+        None => {
+            listed += 1;
+            ok(listing(if listed == 1 { &[1, 2] } else { &[2] }, Some("C=="), true))
+        }
+    });
+    let read = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default());
+    assert_eq!((read.bodies, read.faults.len(), read.gaps.len()), (marks(2), 0, 1));
+    assert!(read.gaps[0].contains("after 0 records"), "{:?}", read.gaps);
+}
+
+#[test]
+fn no_message_repeats_what_the_request_was_authorized_with() {
+    for (code, body) in [
+        (400, r#"{"fail":[{"code":"x","message":"bad token made-up-token"}]}"#.to_owned()),
+        (500, format!("{}Bearer made-up-token for made-up-id", "x".repeat(180))),
+        (403, format!(r#"{{"what":"{}made-up-secret"}}"#, "x".repeat(180))),
+        (200, r#"{"fail":[{"code":"made-up-token","message":"made-up-secret"}]}"#.to_owned()),
+        (502, format!(r#"{{"error":{{"code":"c","message":"{} made-up-token"}}}}"#, "long ".repeat(9_000))),
+    ] {
+        let mut effects = Fake::new(|_: &Request| status(code, &body));
+        let fault = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+        let text = format!("{fault:?}");
+        assert!(!text.contains("made-up") && text.len() < 1_000, "{text}");
+        assert!(fault.message.contains("answered"), "{text}");
+    }
+}
+
+#[test]
+fn answers_are_read_up_to_a_limit() {
+    let huge = format!(r#"{{"value":[],"x":"{}","isCaughtUp":true}}"#, "x".repeat(17 << 20));
+    let fail = format!(r#"{{"fail":[{}{{"code":"c"}}]}}"#, "{},".repeat(40_000));
+    for (body, code) in [(&huge, "answer-too-large"), (&fail, "fail")] {
+        let mut effects = Fake::new(|_: &Request| ok(body.as_str()));
+        let fault = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+        assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Protocol, code));
+        assert!(fault.message.contains("api.services.mimecast.com/siem/"), "{fault}");
+    }
+    let large = huge.replacen("xxx", "", 1 << 20);
+    let mut effects = Fake::new(|_: &Request| ok(large.as_str()));
+    let chunk = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default()).unwrap();
+    assert_eq!(chunk.next, Next::CaughtUp);
+}
+
+#[test]
+fn a_vendor_that_was_out_of_reach_for_longer_than_the_retention_is_one_gap() {
+    for afresh in [false, true] {
+        let mut effects = Fake::new(vendor);
+        let mut reader = open(Start::Configured);
+        let position = drain(&mut reader, &mut effects, SESSION, Budget::default()).position;
+        let mut effects = Fake::new(|_: &Request| Reply::Fail("dns"));
+        effects.now += 10 * DAY;
+        if afresh {
+            reader = open(Start::After(position));
+        }
+        assert!(reader.pull(&mut effects, SESSION, &Budget::default()).is_err());
+        let mut effects = Fake::new(vendor);
+        effects.now += 10 * DAY;
+        for gaps in [1, 0] {
+            let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+            assert_eq!((read.gaps.len(), read.records), (gaps, 0), "{afresh}");
+        }
+    }
+}
+
+#[test]
+fn a_page_of_a_proxy_is_no_file() {
+    let mut portals = 2;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) if portals > 0 => {
+            portals -= 1;
+            Reply::Status(
+                200,
+                vec![("content-type", "text/html; charset=utf-8".into())],
+                b"<html>Log in</html>".to_vec(),
+            )
+        }
+        _ => vendor(request),
+    });
+    let mut reader = open(Start::Configured);
+    let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Unavailable, "not-a-file"));
+    let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+    assert_eq!((read.bodies, read.faults.len(), read.malformed.len()), (expected(), 1, 0));
+}
+
+#[test]
+fn a_budget_of_nothing_still_goes_on() {
+    let budget = Budget { events: 0, bytes: 0, time_ms: 0, ..Budget::default() };
+    let read = drain(&mut open(Start::Configured), &mut Fake::new(vendor), SESSION, budget);
+    assert_eq!(read.bodies, expected());
+}
