@@ -69,20 +69,54 @@ async fn the_same_world_gives_the_same_bytes() {
     }
 }
 
-/// Law 3: a chunk without events may move the position, or leave it and ask for more.
+/// Law 3: a chunk without events may move the position, or leave it and ask for more. Budgets of nothing are no fault.
 #[tokio::test(start_paused = true)]
-async fn no_time_and_no_requests_are_no_fault() {
+async fn budgets_of_nothing_are_no_fault() {
     for (settings, stream) in streams() {
         let source = Source::new(settings).await;
         let all = ids(&source.read(stream, Start::Configured, of_events(1_000)).await);
         let mut reader = source.open(stream, Start::Configured).await;
-        for budget in [Budget { requests: 0, ..Budget::default() }, Budget { time_ms: 0, ..Budget::default() }] {
+        let mut before = 0;
+        for budget in [
+            Budget { requests: 0, ..Budget::default() },
+            Budget { events: 0, ..Budget::default() },
+            Budget { bytes: 0, ..Budget::default() },
+        ] {
             let chunk = reader.pull(budget).await.unwrap();
             assert!(chunk.events.len() <= 1, "{stream}: a budget of nothing is exceeded by one record at most");
+            assert!(budget.requests > 0 || chunk.requests == 0, "{stream}: {} requests", chunk.requests);
             assert_ne!(chunk.next, Next::CaughtUp, "{stream}: nothing was read, so nothing can be said of the end");
+            before += chunk.events.len();
             let rest = ids(&source.read(stream, Start::After(chunk.position.clone()), of_events(1_000)).await);
-            assert!(follows(&rest, &all, chunk.events.len()), "{stream}: {} of {}", rest.len(), all.len());
+            assert!(follows(&rest, &all, before), "{stream}: {} of {}", rest.len(), all.len());
         }
+    }
+}
+
+/// Law 3, of time: a slow vendor uses it up, and the pull returns what there is.
+#[tokio::test(start_paused = true)]
+async fn a_pull_returns_when_its_time_is_over() {
+    for (settings, stream) in streams() {
+        let name = settings.tenants[0].name.clone();
+        let source = Source::new(settings).await;
+        let all = ids(&source.read(stream, Start::Configured, of_events(1_000)).await);
+        for at in [sim::Endpoint::SiemBatch, sim::Endpoint::Storage, sim::Endpoint::SiemLogs, sim::Endpoint::Audit] {
+            let slow = sim::Fault::Slow { at, delay_ms: 700 };
+            source.memory.simulator().inject(&name, slow, sim::When::Always).unwrap();
+        }
+        let mut reader = source.open(stream, Start::Configured).await;
+        let budget = Budget { time_ms: 1_000, ..Budget::default() };
+        let mut read = Vec::new();
+        loop {
+            let begun = tokio::time::Instant::now();
+            let chunk = reader.pull(budget).await.unwrap();
+            assert!(begun.elapsed().as_millis() <= 1_400, "{stream}: a pull of {:?}", begun.elapsed());
+            read.extend(ids([&chunk]));
+            if chunk.next == Next::CaughtUp {
+                break;
+            }
+        }
+        assert_eq!(read, all, "{stream}");
     }
 }
 
