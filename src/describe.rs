@@ -234,7 +234,7 @@ fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
         Kind::UrlProtect => ("url-protect", "ttp", "mimecast_email_url_protect_log"),
         Kind::ImpersonationProtect => ("impersonation-protect", "ttp", "mimecast_email_impersonation_protect_log"),
         Kind::InternalEmailProtect => ("internal-email-protect", "", "mimecast_email_internal_email_protect_log"),
-        Kind::SiemOther | Kind::Audit => ("", "", ""),
+        _ => ("", "", ""),
     };
     [("elastic", elastic), ("sumo", sumo), ("stellar", stellar)]
         .into_iter()

@@ -17,10 +17,33 @@ pub enum Kind {
     /// A SIEM record of a type that this release does not know: kept whole, never dropped.
     SiemOther,
     Audit,
+    /// Cloud Integrated: messages with their verdict.
+    CloudEntities,
+    /// Cloud Integrated: results of authentication.
+    CloudMailflow,
+    /// Cloud Integrated: clicks on links.
+    CloudUrlClick,
+    Dlp,
+    /// A message that waits in the hold queue.
+    Held,
+    /// A held message that was released or rejected.
+    HeldRelease,
+    Rejection,
+    TtpUrl,
+    TtpAttachment,
+    TtpImpersonation,
+    /// An indicator of a threat feed, with the malware that it indicates.
+    ThreatIntel,
+    /// Searches of administrators in the archive.
+    ArchiveSearch,
+    /// Searches of users in their archive.
+    ArchiveUserSearch,
+    /// Messages that were viewed in the archive.
+    ArchiveView,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 26] = [
         Kind::Receipt,
         Kind::Process,
         Kind::Delivery,
@@ -33,6 +56,20 @@ impl Kind {
         Kind::InternalEmailProtect,
         Kind::SiemOther,
         Kind::Audit,
+        Kind::CloudEntities,
+        Kind::CloudMailflow,
+        Kind::CloudUrlClick,
+        Kind::Dlp,
+        Kind::Held,
+        Kind::HeldRelease,
+        Kind::Rejection,
+        Kind::TtpUrl,
+        Kind::TtpAttachment,
+        Kind::TtpImpersonation,
+        Kind::ThreatIntel,
+        Kind::ArchiveSearch,
+        Kind::ArchiveUserSearch,
+        Kind::ArchiveView,
     ];
 
     /// The name under which operators meet it. Part of every event's identity: it never changes.
@@ -50,6 +87,20 @@ impl Kind {
             Kind::InternalEmailProtect => "internal-email-protect",
             Kind::SiemOther => "siem-other",
             Kind::Audit => "audit",
+            Kind::CloudEntities => "cloud-entities",
+            Kind::CloudMailflow => "cloud-mailflow",
+            Kind::CloudUrlClick => "cloud-urlclick",
+            Kind::Dlp => "dlp",
+            Kind::Held => "held-message",
+            Kind::HeldRelease => "held-message-release",
+            Kind::Rejection => "rejection",
+            Kind::TtpUrl => "ttp-url",
+            Kind::TtpAttachment => "ttp-attachment",
+            Kind::TtpImpersonation => "ttp-impersonation",
+            Kind::ThreatIntel => "threat-intel",
+            Kind::ArchiveSearch => "archive-search",
+            Kind::ArchiveUserSearch => "archive-user-search",
+            Kind::ArchiveView => "archive-view",
         }
     }
 
@@ -66,11 +117,15 @@ impl Kind {
             "url protect" => Kind::UrlProtect,
             "impersonation protect" => Kind::ImpersonationProtect,
             "internal email protect" => Kind::InternalEmailProtect,
+            "entities" => Kind::CloudEntities,
+            "mailflow" => Kind::CloudMailflow,
+            "urlclick" => Kind::CloudUrlClick,
             _ => return None,
         })
     }
 
-    /// The `type` query of `GET /siem/v1/batch/events/cg`; `None` for what that endpoint does not serve.
+    /// The `type` query of `GET /siem/v1/batch/events/cg` and, for Cloud Integrated, `…/ci`; `None` for what these
+    /// endpoints do not serve.
     pub const fn api2_type(self) -> Option<&'static str> {
         Some(match self {
             Kind::Receipt => "receipt",
@@ -83,7 +138,22 @@ impl Kind {
             Kind::UrlProtect => "url protect",
             Kind::ImpersonationProtect => "impersonation protect",
             Kind::InternalEmailProtect => "internal email protect",
-            Kind::SiemOther | Kind::Audit => return None,
+            Kind::CloudEntities => "entities",
+            Kind::CloudMailflow => "mailflow",
+            Kind::CloudUrlClick => "urlclick",
+            Kind::SiemOther
+            | Kind::Audit
+            | Kind::Dlp
+            | Kind::Held
+            | Kind::HeldRelease
+            | Kind::Rejection
+            | Kind::TtpUrl
+            | Kind::TtpAttachment
+            | Kind::TtpImpersonation
+            | Kind::ThreatIntel
+            | Kind::ArchiveSearch
+            | Kind::ArchiveUserSearch
+            | Kind::ArchiveView => return None,
         })
     }
 

@@ -39,8 +39,10 @@ pub struct Settings {
 /// The log that a record is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
+    /// A record tells its kind itself, if its file does not.
     Siem,
-    Audit,
+    /// The answer to a list: the endpoint tells the kind.
+    List,
 }
 
 /// How a record is written.
@@ -123,7 +125,7 @@ impl Normalizer {
         }
         let kind = match origin.source {
             Source::Siem => self.fields.siem_kind(record, origin.kind, self.settings.generation),
-            Source::Audit => Kind::Audit,
+            Source::List => origin.kind.unwrap_or(Kind::SiemOther),
         };
         let id = occurrences.number(self.identity.id(&self.fields.record(record, kind)));
         if std::str::from_utf8(record).is_ok() {

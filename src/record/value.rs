@@ -156,7 +156,8 @@ mod tests {
             ("internal-email-protect", Some(Kind::InternalEmailProtect)),
             ("email_iep", Some(Kind::InternalEmailProtect)),
             ("jrnl", Some(Kind::Journal)),
-            ("entities", None),
+            ("entities", Some(Kind::CloudEntities)),
+            ("events", None),
             ("email_", None),
             ("", None),
         ] {

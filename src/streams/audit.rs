@@ -257,7 +257,7 @@ fn resume_at(page: &Page, window: &mut Window, occurrences: &mut Occurrences, pu
 
 fn origin() -> Origin<'static> {
     Origin {
-        source: Log::Audit,
+        source: Log::List,
         stream: Stream::Audit.name(),
         kind: Some(Kind::Audit),
         encoding: Encoding::Json,

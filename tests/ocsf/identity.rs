@@ -224,7 +224,7 @@ fn the_vectors_hold() {
     for vector in vectors {
         let text = |key: &str| vector[key].as_str().expect("a text").to_owned();
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text("kind")).expect("a kind");
-        let source = if kind == Kind::Audit { Source::Audit } else { Source::Siem };
+        let source = if kind == Kind::Audit { Source::List } else { Source::Siem };
         let encoding = if text("encoding") == "json" { Encoding::Json } else { Encoding::KeyValue };
         let origin = Origin { source, kind: Some(kind), encoding, ..siem(None) };
         let mut normalizer = Normalizer::new(Settings { id_scope: text("id_scope"), ..settings(Generation::V1) });

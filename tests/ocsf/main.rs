@@ -30,7 +30,7 @@ pub fn siem(kind: Option<Kind>) -> Origin<'static> {
 }
 
 pub fn audit() -> Origin<'static> {
-    Origin { source: Source::Audit, stream: "audit", kind: Some(Kind::Audit), ..siem(None) }
+    Origin { source: Source::List, stream: "audit", kind: Some(Kind::Audit), ..siem(None) }
 }
 
 /// What becomes of records, each on its own.

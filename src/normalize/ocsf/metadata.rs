@@ -22,6 +22,15 @@ pub const fn feature(kind: Kind) -> &'static str {
         Kind::InternalEmailProtect => "Internal Email Protect",
         Kind::SiemOther => "Email Security",
         Kind::Audit => "Audit",
+        Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick => "Cloud Integrated",
+        Kind::Dlp => "Data Leak Prevention",
+        Kind::Held | Kind::HeldRelease => "Held Messages",
+        Kind::Rejection => "Rejections",
+        Kind::TtpUrl => "URL Protect",
+        Kind::TtpAttachment => "Attachment Protect",
+        Kind::TtpImpersonation => "Impersonation Protect",
+        Kind::ThreatIntel => "Threat Intelligence",
+        Kind::ArchiveSearch | Kind::ArchiveUserSearch | Kind::ArchiveView => "Archive",
     }
 }
 

@@ -65,8 +65,9 @@ fn class(kind: Kind) -> Option<(&'static Class, u32, &'static str)> {
         | Kind::UrlProtect
         | Kind::ImpersonationProtect
         | Kind::InternalEmailProtect => (&FINDING, 1, "Create"),
-        Kind::SiemOther => (&BASE, 0, "Unknown"),
         Kind::Audit => return None,
+        // Whole, in `unmapped`, as all that has no mapping of its own.
+        _ => (&BASE, 0, "Unknown"),
     })
 }
 
