@@ -128,7 +128,7 @@ impl Normalizer {
             Source::List => origin.kind.unwrap_or(Kind::SiemOther),
         };
         let id = occurrences.number(self.identity.id(&self.fields.record(record, kind)));
-        if std::str::from_utf8(record).is_ok() {
+        if is_utf8(record) {
             self.event(record, kind, id, origin, chunk);
             return;
         }
@@ -162,6 +162,13 @@ impl Normalizer {
             end: chunk.bodies.len() as u32,
         });
     }
+}
+
+/// Nearly every record is ASCII, and that shows sixteen bytes at a time.
+fn is_utf8(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<16>();
+    let high = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all | byte) >= 0x80;
+    (!blocks.iter().any(|block| high(block)) && !high(rest)) || std::str::from_utf8(text).is_ok()
 }
 
 fn read(fields: &mut Fields, text: &[u8], encoding: Encoding) -> Result<(), String> {
