@@ -200,4 +200,45 @@ mod tests {
         let ids: Vec<_> = [a, b, a, b, a].into_iter().map(|id| answer.number(id)).collect();
         assert_eq!(ids, [a, b, again(a, 1), again(b, 1), again(a, 2)]);
     }
+
+    #[test]
+    fn text_in_the_spam_detail_is_not_taken_for_an_object() {
+        let settings = Settings {
+            form: Form::Ocsf,
+            generation: Generation::V2,
+            tenant: "acme".into(),
+            id_scope: "acme".into(),
+            fields: Vec::new(),
+        };
+        let origin = Origin {
+            source: Source::Siem,
+            stream: "siem/receipt",
+            kind: Some(Kind::Receipt),
+            encoding: Encoding::Json,
+            fallback_time: None,
+        };
+        let mut chunk = Chunk::default();
+        let record = br#"{"type":"receipt","spamProcessingDetail":{"spf":"{}","dkim":{"info":"OK","allow":true}}}"#;
+        let mut occurrences = Occurrences::Adjacent { last: None, count: 0 };
+        Normalizer::new(settings).push(record, &origin, &mut occurrences, &mut chunk);
+        let body: serde_json::Value = serde_json::from_slice(&chunk.bodies).expect("JSON");
+        assert_eq!(body["email_auth"], serde_json::json!({ "dkim": "OK" }));
+        let rest = serde_json::json!({ "spf": "{}", "dkim": { "allow": true } });
+        assert_eq!(body["unmapped"]["spamProcessingDetail"], rest);
+    }
+
+    #[test]
+    fn utf8_is_known_at_any_place() {
+        for length in 0..40 {
+            let mut text = vec![b'a'; length];
+            assert!(is_utf8(&text));
+            for at in 0..length {
+                text[at] = 0xff;
+                assert!(!is_utf8(&text), "{length} {at}");
+                text[at] = b'a';
+            }
+            text.extend_from_slice("\u{e4}".as_bytes());
+            assert!(is_utf8(&text));
+        }
+    }
 }
