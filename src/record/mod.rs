@@ -5,6 +5,7 @@
 
 pub(crate) mod bytes;
 pub mod dictionary;
+mod escape;
 pub mod identity;
 pub mod infer;
 pub mod keyvalue;
@@ -17,6 +18,7 @@ use std::cell::Cell;
 
 use dictionary::{FIELD_COUNT, FIELDS, FieldSet, NAME_COUNT, Name, NameSet, TRANSPORT};
 pub use dictionary::{Field, set};
+use nested::Tree;
 use scan::{Member, ScanError, Shape, Span};
 pub use value::Value;
 
@@ -49,6 +51,8 @@ pub struct Fields {
     seen: NameSet,
     extras: Vec<Extra>,
     scratch: Vec<u8>,
+    /// What `spamProcessingDetail` holds: identity and mapping need it, and it is long.
+    spam_detail: nested::Wrapped,
 }
 
 impl Default for Fields {
@@ -60,6 +64,7 @@ impl Default for Fields {
             seen: [0; NAME_COUNT.div_ceil(64)],
             extras: Vec::new(),
             scratch: Vec::new(),
+            spam_detail: nested::Wrapped::default(),
         }
     }
 }
@@ -78,6 +83,7 @@ impl Fields {
         self.clear();
         scan::object(text, |member| self.add_member(text, member))?;
         self.settle(text);
+        self.read_spam_detail(text);
         Ok(())
     }
 
@@ -92,7 +98,16 @@ impl Fields {
             }
         })?;
         self.settle(text);
+        self.read_spam_detail(text);
         Ok(())
+    }
+
+    fn read_spam_detail(&mut self, text: &[u8]) {
+        if self.populated & Field::SpamProcessingDetail.bit() != 0 {
+            let mut detail = std::mem::take(&mut self.spam_detail);
+            detail.read(self.value(text, Field::SpamProcessingDetail));
+            self.spam_detail = detail;
+        }
     }
 
     #[inline]
@@ -244,6 +259,11 @@ impl<'a> Record<'a> {
     /// Takes back a [`Record::read`]: the value had no place where it was to go, so it must be kept as it is.
     pub fn put_back(&self, field: Field) {
         self.read.set(self.read.get() & !field.bit());
+    }
+
+    /// What `spamProcessingDetail` holds, whichever way it is wrapped, if it is an array or object. Does not count as read.
+    pub fn spam_detail(&self) -> Option<Tree<'a>> {
+        if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
     }
 
     pub fn has(&self, field: Field) -> bool {
