@@ -355,6 +355,13 @@ impl SiemArchive {
         let Some(archive) = self.archive.take() else {
             return Step::On;
         };
+        if let (Some(mark), Some(member)) = (&mut self.state.file, &archive.member)
+            && mark.hash.0 == member.hash
+            && let Occurrences::Adjacent { last, count } = &member.occurrences
+        {
+            // Records that were read are not looked at again, but a run of equal ones may go on behind them.
+            (mark.last, mark.count) = (last.map(Id), *count);
+        }
         let index = self.state.file.as_ref().map_or(0, |mark| mark.index);
         let progress = (self.state.done.len() as u64, index);
         if progress > self.state.broken {
@@ -367,6 +374,8 @@ impl SiemArchive {
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
         if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
+            // The host opens a new reader after a fault: it has to know how often this was.
+            pull.moved = true;
             let message = format!(
                 "an archive of {}: {error} after {} members and {index} records of the next, {} times",
                 archive.at, progress.0, self.state.tries
