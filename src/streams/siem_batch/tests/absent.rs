@@ -170,6 +170,38 @@ fn a_file_that_is_listed_no_longer_does_not_hold_up_the_others_of_its_page() {
 }
 
 #[test]
+fn a_file_that_was_refused_and_then_not_listed_is_told() {
+    let mut listed = 0;
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => status(404, ""),
+        Some(_) => ok(file(2)),
+        None => {
+            listed += 1;
+            ok(listing(if listed == 1 { &[1, 2] } else { &[2] }, Some("C=="), true))
+        }
+    });
+    let (missing, read) = fault(&mut open(Start::Configured), &mut effects);
+    assert_eq!((missing.code.as_str(), read.bodies), ("file-not-listed", marks(2)));
+    effects.now += GONE_FOR;
+    let rest = drain(&mut open(Start::After(read.position)), &mut effects, SESSION, Budget::default());
+    assert_eq!((rest.records, rest.gaps.len(), rest.faults.len()), (0, 1, 0));
+}
+
+#[test]
+fn a_position_without_a_list_of_open_files_is_understood() {
+    // Four records of a file that is listed no longer.
+    let old = format!(
+        r#"{{"v":1,"stream":"{STREAM}","from":"2026-03-01","file":{{"hash":"bc03aac2e33a8ab9","index":4}},"polled":{NOW}}}"#
+    );
+    let mut effects = Fake::new(listing_only(&[1]));
+    let (missing, read) = fault(&mut open(Start::After(old.into_bytes())), &mut effects);
+    assert_eq!((missing.code.as_str(), read.bodies), ("file-not-listed", marks(1)));
+    effects.now += GONE_FOR;
+    let rest = drain(&mut open(Start::After(read.position)), &mut effects, SESSION, Budget::default());
+    assert!(rest.gaps.len() == 1 && rest.gaps[0].contains("after 4 records"), "{:?}", rest.gaps);
+}
+
+#[test]
 fn a_growing_number_of_missing_files_begins_the_hour_anew() {
     let all = |request: &Request| match (number(request), parameter(request, "nextPage")) {
         (None, None) => ok(listing(&[4, 5, 6], Some("A=="), false)),
