@@ -132,6 +132,9 @@ pub struct FileMark {
     pub tries: u32,
     #[serde(default, skip_serializing_if = "is_zero_long")]
     pub broken: u64,
+    /// Since when it breaks off there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_since: Option<Timestamp>,
     /// Since when its address has been refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Timestamp>,
@@ -142,7 +145,17 @@ pub struct FileMark {
 
 impl FileMark {
     pub fn new(hash: u64) -> Self {
-        Self { hash: Hash(hash), index: 0, last: None, count: 0, tries: 0, broken: 0, refused: None, alone: false }
+        Self {
+            hash: Hash(hash),
+            index: 0,
+            last: None,
+            count: 0,
+            tries: 0,
+            broken: 0,
+            broken_since: None,
+            refused: None,
+            alone: false,
+        }
     }
 
     /// To the file's first record. How often it broke off, and where, stays.

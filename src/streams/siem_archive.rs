@@ -16,6 +16,7 @@ use super::{Source, hourly};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Occurrences, Origin, Source as Log};
@@ -24,9 +25,8 @@ use archive::{Archive, Files, Member, shown, stamp};
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
 
-/// If it was the connection that broke off, the archive itself may be good: it is a fault so often before it is passed.
-/// The host waits longer from fault to fault, so this is hours.
-const BREAKS: u32 = 50;
+/// If it was the connection that broke off, the archive itself may be good: it is a fault for so long before it is passed.
+const BREAKS_FOR: u64 = 4 * HOUR;
 
 /// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
 /// every token would be asked without end.
@@ -55,6 +55,8 @@ struct State {
     /// How often the archive broke off, and how far it had been read then.
     tries: u32,
     broken: (u64, u64),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_since: Option<Timestamp>,
     /// The newest event's time.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Timestamp>,
@@ -362,18 +364,17 @@ impl SiemArchive {
         }
         let index = self.state.file.as_ref().map_or(0, |mark| mark.index);
         let progress = (self.state.done.len() as u64, index);
-        if progress > self.state.broken {
-            self.state.tries = 0;
+        if progress > self.state.broken || self.state.tries == 0 {
+            (self.state.tries, self.state.broken_since) = (0, None);
         }
+        let since = *self.state.broken_since.get_or_insert(pull.now);
         self.state.broken = progress;
         self.state.tries += 1;
         if self.state.tries <= TRIES {
             let wait = 500 << self.state.tries;
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
-        if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
-            // The host opens a new reader after a fault: it has to know how often this was.
-            pull.moved = true;
+        if matches!(error, ReadError::Transport(_)) && pull.now.saturating_sub(since) < BREAKS_FOR {
             let message = format!(
                 "an archive of {}: {error} after {} members and {index} records of the next, {} times",
                 archive.at, progress.0, self.state.tries

@@ -29,7 +29,7 @@ const REFUSALS: u32 = 1;
 const EMPTY_PAGES: u32 = 100;
 
 /// Hashes of a position in all, so that it stays within 64 KiB with the longest token and a hundred marks beside them.
-const HASHES: usize = 1_850;
+const HASHES: usize = 1_650;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -4,7 +4,7 @@ use super::SiemBatch;
 use crate::api::siem::File;
 use crate::api::unreachable;
 use crate::chunk::{Fault, FaultClass, Next};
-use crate::config::Config;
+use crate::config::{Config, HOUR};
 use crate::effects::{Effects, Method, Request, Response};
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
 use crate::streams::position::{Hash, Id};
@@ -15,9 +15,9 @@ use crate::streams::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
 /// A file that breaks off at the same record so often is reported and passed (Q51).
 pub(super) const TRIES: u32 = 3;
 
-/// If it was the connection that broke off, the file itself may be good: it is a fault so often before the file is passed.
-/// The host waits longer from fault to fault, so this is hours.
-pub(super) const BREAKS: u32 = 50;
+/// If it was the connection that broke off, the file itself may be good: it is a fault for so long before the file is passed.
+/// A time, because the host opens a new reader after a fault, which knows of no further tries.
+pub(super) const BREAKS_FOR: u64 = 4 * HOUR;
 
 /// The file that is being read. It stays open between pulls.
 pub(super) struct Open {
@@ -155,8 +155,9 @@ impl SiemBatch {
             (mark.last, mark.count) = (last.map(Id), *count);
         }
         if mark.index > mark.broken {
-            mark.tries = 0;
+            (mark.tries, mark.broken_since) = (0, None);
         }
+        let since = *mark.broken_since.get_or_insert(pull.now);
         mark.broken = mark.index;
         mark.tries += 1;
         if mark.tries <= TRIES {
@@ -172,9 +173,7 @@ impl SiemBatch {
                 Next::More
             });
         }
-        if matches!(error, ReadError::Transport(_)) && mark.tries <= BREAKS {
-            // The host opens a new reader after a fault: it has to know how often this was.
-            pull.moved = true;
+        if matches!(error, ReadError::Transport(_)) && pull.now.saturating_sub(since) < BREAKS_FOR {
             let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
             return Outcome::Failed(
                 Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(

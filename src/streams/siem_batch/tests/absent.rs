@@ -273,6 +273,7 @@ fn a_position_stays_small_whatever_is_open_and_absent() {
         index: 10_000_000,
         tries: 50,
         broken: 10_000_000,
+        broken_since: Some(NOW),
         refused: Some(NOW),
         alone: true,
         ..FileMark::new(u64::MAX - n)
