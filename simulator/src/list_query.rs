@@ -26,14 +26,15 @@ pub(crate) struct Page {
     /// Rows before this page.
     pub offset: usize,
     pub size: usize,
-    /// When the token behind it was given out.
+    /// When the token behind it was given out; zero where tokens live for ever, so that they do not change with time.
     made: Millis,
 }
 
 impl Page {
     /// Another page of the same list.
     pub fn at(&self, offset: usize, now: Millis) -> Page {
-        Page { offset, made: now, ..self.clone() }
+        let made = if self.made == 0 { 0 } else { now };
+        Page { offset, made, ..self.clone() }
     }
 }
 
@@ -74,7 +75,8 @@ impl Simulator {
             }
         }
         let window = self.list_window(&filter, (begin, end), now)?;
-        Ok(Page { filter, window, offset: 0, size: size.min(self.settings.audit_page_limit), made: now })
+        let made = if self.settings.page_token_life_ms.is_some() { now } else { 0 };
+        Ok(Page { filter, window, offset: 0, size: size.min(self.settings.audit_page_limit), made })
     }
 
     fn list_window(&self, filter: &Value, names: (&str, &str), now: Millis) -> Result<(Millis, Millis), Response> {

@@ -175,7 +175,7 @@ impl Simulator {
             }
             Some(text) => {
                 let from = self.read_stream_cursor(tenant, &kinds, text).ok_or_else(|| refused_cursor(at))?;
-                if publication.published_at(from.slot) < oldest {
+                if !from.stalled && publication.published_at(from.slot) < oldest {
                     if self.settings.refuse_old_cursors {
                         return Err(refused_cursor(at));
                     }
