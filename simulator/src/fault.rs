@@ -21,7 +21,8 @@ pub enum Fault {
     ConnectionCut { at: Endpoint, after: usize },
     /// 200 with `fail` and no data (Q1). A cursor sent stays where it was.
     FailWith200 { at: Endpoint },
-    /// 403 `app_forbidden`; for the SIEM batch, of this type only where one is named (Q9).
+    /// 403 `app_forbidden`; for SIEM batch and stream, Cloud Integrated and the threat feeds of this type only where one is
+    /// named (Q9).
     Forbidden { at: Endpoint, kind: Option<Kind> },
 
     // --- authentication, API 2.0

@@ -88,7 +88,7 @@ impl Simulator {
             return errors::envelope(200, "err_threat_intel_feed", message);
         };
         if self.settings.feed_downloads_are_audited {
-            state.audit.insert(1, now, now + self.settings.audit_lag_ms.0);
+            state.audit.insert_download(now, now + self.settings.audit_lag_ms.0);
         }
         let next = Query { after: (last.visible_ms, last.mark.0), ..query.clone() };
         let token = if more {

@@ -223,3 +223,53 @@ fn silent_tenants_have_siem_records_and_audit_events_only() {
     let streams: BTreeSet<&str> = world.simulator.truth("one", world.now).map(|it| it.stream).collect();
     assert!(streams.iter().all(|stream| stream.starts_with("siem/") || *stream == "audit"), "{streams:?}");
 }
+
+/// Of the field dictionary, if the reference folder lies beside the repository: the paths that are ever populated.
+fn dictionary() -> Option<Vec<(String, String, String)>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
+    let shared = std::env::var("TRIBUTARY_SHARED").unwrap_or_else(|_| root.to_owned());
+    let text = std::fs::read_to_string(format!("{shared}/reference/fields.csv")).ok()?;
+    let lines = text.lines().skip(1).filter_map(|line| line.strip_suffix(",yes")).map(|line| {
+        let parts: Vec<&str> = line.splitn(3, ',').collect();
+        (parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned())
+    });
+    // What an anonymizer has made of keys is no field.
+    Some(lines.filter(|(_, _, field)| !field.contains("ANONYMIZED") && !field.starts_with("1111")).collect())
+}
+
+#[test]
+fn every_siem_field_of_the_dictionary_occurs() {
+    let Some(dictionary) = dictionary() else {
+        eprintln!("skipped: the reference folder is not here");
+        return;
+    };
+    let mut old = World::v1(|_| {});
+    let mut rows: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (_, bytes) in old.collect_logs(true, "json") {
+        let file: Value = serde_json::from_slice(&bytes).unwrap();
+        rows.entry("siem".to_owned()).or_default().extend(file["data"].as_array().unwrap().iter().cloned());
+    }
+    let mut new = World::v2(|_| {});
+    for kind in TYPES {
+        let lines = new.collect(kind, None).0;
+        rows.insert(format!("siem/{kind}"), lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect());
+    }
+    let found: BTreeMap<String, BTreeSet<String>> = rows
+        .into_iter()
+        .map(|(stream, mut rows)| {
+            let mut found = of(&rows);
+            for row in &mut rows {
+                for key in ["SpamProcessingDetail", "spamProcessingDetail"] {
+                    while let Some(text) = row[key].as_str() {
+                        row[key] = serde_json::from_str(text).unwrap();
+                    }
+                }
+            }
+            found.extend(of(&rows));
+            (stream, found)
+        })
+        .collect();
+    let siem = dictionary.iter().filter(|(_, stream, _)| stream.starts_with("siem"));
+    let missing: Vec<_> = siem.filter(|(_, stream, field)| !found[stream].contains(field)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -64,7 +64,9 @@ const REJECTIONS: [(&str, u64, &str); 6] = [
 pub fn rejection(rows: &Rows, row: &Row, mut random: Random) -> Value {
     let mail = Mail::new(rows, row, &["inbound"], true, Place::Recipient);
     let (description, number, info) = REJECTIONS[random.below(REJECTIONS.len() as u64) as usize];
-    let alias = random.chance(150);
+    // As it was before an alias was resolved. The mark stands in the address that counts.
+    let local =
+        if random.chance(150) { "alias".to_owned() } else { mail.recipient_name.to_lowercase().replace(' ', ".") };
     let mut record = json!({
         "id": opaque(&json!({
             "secureid": random.base64url(64), "rejectid": random.hex(24), "messageStatusType": "rejected",
@@ -72,7 +74,7 @@ pub fn rejection(rows: &Rows, row: &Row, mut random: Random) -> Value {
         })),
         "fromAddress": mail.sender,
         "toAddress": mail.recipient,
-        "toAddressPreCheck": if alias { format!("alias+{}", mail.recipient) } else { mail.recipient.clone() },
+        "toAddressPreCheck": format!("{local}@{}", rows.domain),
         "toAddressPostCheck": "",
         "description": description,
         "type": number,
@@ -83,13 +85,6 @@ pub fn rejection(rows: &Rows, row: &Row, mut random: Random) -> Value {
         "remoteEhlo": format!("mx{}.{}", random.below(9), mail.sender_domain),
         "manageRecipient": if random.chance(200) { "true" } else { "false" },
     });
-    if alias {
-        // The mark is to stand there once.
-        record["toAddressPreCheck"] = format!("alias@{}", rows.domain).into();
-    } else {
-        record["toAddressPreCheck"] =
-            format!("{}@{}", mail.recipient_name.to_lowercase().replace(' ', "."), rows.domain).into();
-    }
     // A connection that was refused before its data has no score.
     if random.chance(800) {
         record["spamScore"] = random.below(120).into();

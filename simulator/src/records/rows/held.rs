@@ -66,12 +66,11 @@ struct Held {
 
 fn held(rows: &Rows, row: &Row) -> Held {
     let mail = Mail::new(rows, row, &["inbound", "inbound", "inbound", "outbound"], true, Place::Elsewhere);
-    let mut random = Random::new(combine(&[row.seed, 39, u64::from(row.index)]));
+    let random = Random::new(combine(&[row.seed, 39, u64::from(row.index)]));
     let mut shared = Random::new(combine(&[row.seed, 40]));
     let (reason, policy) = REASONS[shared.below(REASONS.len() as u64) as usize];
     let (size, attachments) = (shared.between(1_200, 4_000_000), shared.chance(300));
     let name = if shared.chance(300) { String::new() } else { mail.sender_name.clone() };
-    random.next();
     Held { mail, reason, policy, name, size, attachments, random }
 }
 
