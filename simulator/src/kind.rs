@@ -215,3 +215,23 @@ pub enum Generation {
     /// OAuth 2 client credentials.
     V2,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn kinds_of_files_stand_at_their_discriminant_and_streams_have_one_name_each() {
+        for (index, kind) in Kind::FILES.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+            assert_eq!(Kind::from_api2_type(kind.api2_type()), Some(kind));
+            assert_eq!(Kind::SIEM.contains(&kind), !Kind::CLOUD.contains(&kind));
+        }
+        let all = Kind::FILES.into_iter().chain(Kind::LISTS).chain([Kind::Audit]);
+        let streams: BTreeSet<&str> = all.clone().map(Kind::stream).collect();
+        assert_eq!(streams.len(), all.count());
+        assert!(Kind::LISTS.iter().filter(|kind| !kind.exists_in(Generation::V1)).count() == 2);
+    }
+}

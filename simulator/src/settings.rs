@@ -73,7 +73,7 @@ pub struct Settings {
     /// The shortest time from the visibility of a held message to its release, and how long it stays when nobody decides.
     /// Default 10 minutes and 14 days.
     pub held_life_ms: (Millis, Millis),
-    /// Objects of one bundle of the threat feed at most, counted as indicators. Default 100.
+    /// Indicators in one file of a threat feed at most; each comes with its malware and its relationship. Default 100.
     pub feed_page: usize,
     /// Each download of a threat feed makes an audit event of its own (Q67). Default false: truth would grow with each.
     pub feed_downloads_are_audited: bool,
