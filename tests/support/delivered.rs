@@ -27,15 +27,21 @@ pub struct Event {
 impl Delivered {
     /// What a file sink in `folder` has written for `tenant`, finished or not.
     pub fn read(folder: &Path, tenant: &str) -> Self {
-        let mut delivered = Self::default();
         let folder = folder.join(tenant);
-        for file in files(&folder) {
-            let stream = file.parent().unwrap().strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
-            for line in BufReader::new(decoded(&file)).split(b'\n') {
+        // A host that begins takes away what a killed one left empty: then the list of files was old.
+        (0..100).find_map(|_| Self::read_once(&folder)).unwrap()
+    }
+
+    /// `None` if a file is no longer there.
+    fn read_once(folder: &Path) -> Option<Self> {
+        let mut delivered = Self::default();
+        for file in files(folder) {
+            let stream = file.parent().unwrap().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            for line in BufReader::new(decoded(&file)?).split(b'\n') {
                 delivered.take(&stream, &line.unwrap());
             }
         }
-        delivered
+        Some(delivered)
     }
 
     fn take(&mut self, stream: &str, line: &[u8]) {
@@ -124,15 +130,19 @@ impl fmt::Display for Comparison {
     }
 }
 
-fn decoded(path: &Path) -> Box<dyn Read> {
+/// `None` if the file is no longer there.
+fn decoded(path: &Path) -> Option<Box<dyn Read>> {
     let name = path.to_str().unwrap().trim_end_matches(".part");
     // It may have been finished since it was listed.
-    let file = File::open(path).or_else(|_| File::open(name)).unwrap();
-    match name.rsplit('.').next() {
+    let file = match File::open(path).or_else(|_| File::open(name)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        file => file.unwrap(),
+    };
+    Some(match name.rsplit('.').next() {
         Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))),
         Some("zst") => Box::new(zstd::Decoder::new(file).unwrap()),
         _ => Box::new(file),
-    }
+    })
 }
 
 /// All event files below a folder; none if it is not there.
