@@ -373,3 +373,6 @@ impl HttpBody for TimedBody {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;
