@@ -1,4 +1,4 @@
-//! Typed records to events in a normal form: OCSF today.
+//! Typed records to events in a normal form.
 
 pub mod ocsf;
 pub mod writer;
@@ -21,6 +21,10 @@ pub enum Form {
     /// OCSF 1.8.0.
     #[default]
     Ocsf,
+    /// ECS, with Elastic's names of fields.
+    Ecs,
+    /// The record as it came, in an envelope.
+    Raw,
 }
 
 /// What an operator sets that concerns every event of a source.
@@ -34,6 +38,29 @@ pub struct Settings {
     pub id_scope: String,
     /// The operator's own names and values: `metadata.tags` of every event.
     pub fields: Vec<(String, String)>,
+    /// The products (`elastic`, `sumo`, `stellar`) by whose names for the kind events are labelled: those of
+    /// [`crate::describe::labels`].
+    pub labels: Vec<String>,
+    /// The operator's word for what these events are.
+    pub category: Option<String>,
+    /// Whether the record as it came stands in the event, too.
+    pub include_original: bool,
+}
+
+impl Settings {
+    /// All that is optional as it is by default; `tenant` is what ids are unique within.
+    pub fn new(generation: Generation, tenant: &str) -> Self {
+        Self {
+            form: Form::default(),
+            generation,
+            tenant: tenant.to_owned(),
+            id_scope: tenant.to_owned(),
+            fields: Vec::new(),
+            labels: Vec::new(),
+            category: None,
+            include_original: false,
+        }
+    }
 }
 
 /// The log that a record is from.
@@ -149,7 +176,7 @@ impl Normalizer {
         let original_time = own_time.map(|_| record.read(field));
         let event = ocsf::Input { record: &record, origin, id, time, original_time };
         let head = match self.settings.form {
-            Form::Ocsf => self.ocsf.write(&event, &mut chunk.bodies),
+            Form::Ocsf | Form::Ecs | Form::Raw => self.ocsf.write(&event, &mut chunk.bodies),
         };
         chunk.bodies.push(b'\n');
         chunk.events.push(Event {

@@ -11,18 +11,12 @@ mod validity;
 use mimecast_source::{
     chunk::{Chunk, Event},
     kind::{Generation, Kind},
-    normalize::{Encoding, Form, Normalizer, Occurrences, Origin, Settings, Source},
+    normalize::{Encoding, Normalizer, Occurrences, Origin, Settings, Source},
 };
 use serde_json::Value;
 
 pub fn settings(generation: Generation) -> Settings {
-    Settings {
-        form: Form::Ocsf,
-        generation,
-        tenant: "acme".to_owned(),
-        id_scope: "acme".to_owned(),
-        fields: vec![("team".to_owned(), "mail \"ops\"".to_owned())],
-    }
+    Settings { fields: vec![("team".to_owned(), "mail \"ops\"".to_owned())], ..Settings::new(generation, "acme") }
 }
 
 pub fn siem(kind: Option<Kind>) -> Origin<'static> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     kind::Kind,
-    record::{Field, nested, scan::Shape, set},
+    record::{Field, FieldSet, nested, scan::Shape, set},
 };
 
 const PATHS: EmailPaths = EmailPaths {
@@ -103,7 +103,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
     write_data(event);
     event.json.close(data);
 
-    const EMAIL: u128 = set(&[
+    const EMAIL: FieldSet = set(&[
         Field::SenderHeader,
         Field::SenderEnvelope,
         Field::Recipients,
