@@ -255,6 +255,12 @@ impl<'a> Record<'a> {
         self.read.set(read);
     }
 
+    /// The name that a populated field came with.
+    pub fn spelling(&self, field: Field) -> &'static str {
+        let name = self.fields.names[field as usize];
+        if name.field() == field { name.text() } else { field.name() }
+    }
+
     pub fn has(&self, field: Field) -> bool {
         self.fields.populated.contains(field)
     }

@@ -1,11 +1,7 @@
 //! Email Activity (4009): receipt, process, delivery, journal, spam.
 
-use super::{
-    EMAIL, EventWriter, Head, alert,
-    parts::EmailPaths,
-    values::{Verdict, direction},
-};
-use crate::{kind::Kind, record::Field};
+use super::{EMAIL, EventWriter, Head, parts::EmailPaths, values::direction};
+use crate::{kind::Kind, normalize::Assessment, record::Field};
 
 const PATHS: EmailPaths = EmailPaths {
     from: "email.from",
@@ -26,47 +22,11 @@ const REASONS: [Field; 6] = [
     Field::DeliveryErrors,
 ];
 
-/// What the record reports, as far as severity and alert depend on it.
-struct Outcome {
-    severity: u8,
-    /// `None` where the kind is never an alert.
-    alert: Option<bool>,
-    succeeded: Option<bool>,
-}
-
-fn outcome(event: &EventWriter<'_, '_>) -> Outcome {
-    let record = event.record;
-    let disposition = event.verdict(false).map(|verdict| verdict.disposition_id);
-    match record.kind() {
-        Kind::Receipt => {
-            let rejected = disposition == Some(Verdict::REJECTED) || record.has(Field::RejectionType);
-            let accepted = disposition == Some(Verdict::ALLOWED);
-            Outcome {
-                severity: if rejected { 2 } else { 1 },
-                alert: Some(rejected),
-                succeeded: if rejected { Some(false) } else { accepted.then_some(true) },
-            }
-        }
-        Kind::Process => {
-            let held = disposition == Some(Verdict::QUARANTINED) || record.has(Field::HoldReason);
-            let sandboxed = disposition == Some(Verdict::ISOLATED);
-            Outcome { severity: if held || sandboxed { 2 } else { 1 }, alert: Some(held), succeeded: None }
-        }
-        Kind::Spam => {
-            let malicious = record.peek(Field::TaggedMalicious).boolean() == Some(true);
-            Outcome { severity: if malicious { 2 } else { 1 }, alert: None, succeeded: None }
-        }
-        Kind::Delivery => Outcome {
-            severity: 1,
-            alert: None,
-            succeeded: event.take(Field::Delivered, |delivered| delivered.boolean()),
-        },
-        _ => Outcome { severity: 1, alert: None, succeeded: None },
-    }
-}
-
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
-    let Outcome { severity, alert, succeeded } = outcome(event);
+    let Assessment { severity, alert, alert_key, succeeded } = event.input.assessment;
+    if succeeded.is_some() && event.record.kind() == Kind::Delivery {
+        event.record.read(Field::Delivered);
+    }
     event.head(severity);
     event.action(false);
     write_direction(event);
@@ -127,7 +87,6 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
         event.json.boolean("is_alert", alert);
         event.security_control = true;
     }
-    let alert_key = (alert == Some(true)).then(|| alert::key(event));
     Head { class: EMAIL.uid, severity, alert_key }
 }
 

@@ -1,12 +1,13 @@
 //! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
 
 use super::{
-    EventWriter, FINDING, Head, alert,
+    EventWriter, FINDING, Head,
     metadata::feature,
     parts::{EmailPaths, FILE_FIELDS},
 };
 use crate::{
     kind::Kind,
+    normalize::Assessment,
     record::{Field, FieldSet, nested, scan::Shape, set},
 };
 
@@ -57,9 +58,7 @@ const REASONS: [Field; 6] = [
 
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     let kind = event.record.kind();
-    let malicious = event.record.peek(Field::TaggedMalicious).boolean() == Some(true);
-    let severity = if kind == Kind::ImpersonationProtect && !malicious { 2 } else { 4 };
-    let alert_key = alert::key(event);
+    let Assessment { severity, alert_key, .. } = event.input.assessment;
     event.head(severity);
     event.action(true);
     write_evidence(event);
@@ -73,7 +72,7 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     event.text("status_code", Field::RejectionCode);
     event.status_detail(&REASONS);
     event.json.boolean("is_alert", true);
-    Head { class: FINDING.uid, severity, alert_key: Some(alert_key) }
+    Head { class: FINDING.uid, severity, alert_key }
 }
 
 fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {

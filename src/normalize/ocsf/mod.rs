@@ -4,16 +4,15 @@
 //! place for stands in `unmapped` under the dictionary's name; nothing is dropped.
 
 mod address;
-mod alert;
-mod audit;
-mod audit_text;
+pub(super) mod audit;
+pub(super) mod audit_text;
 mod email;
 mod finding;
 mod metadata;
-mod parts;
+pub(super) mod parts;
 pub mod values;
 
-use super::{Origin, Settings, writer::Writer};
+use super::{Assessment, Origin, Settings, writer::Writer};
 use crate::{
     chunk::{Digest, Timestamp},
     kind::{Generation, Kind},
@@ -38,6 +37,7 @@ pub struct Input<'i, 'a> {
     pub time: Timestamp,
     /// As the record has it, if it was understood.
     pub original_time: Option<Value<'a>>,
+    pub assessment: Assessment,
 }
 
 /// An OCSF class.
@@ -74,7 +74,6 @@ fn class(kind: Kind) -> Option<(&'static Class, u32, &'static str)> {
 /// Maps records. Holds what is the same for all of a source.
 #[derive(Debug)]
 pub struct Mapper {
-    id_scope: String,
     tenant: String,
     /// By kind: from the activity to the type.
     heads: Vec<String>,
@@ -92,7 +91,6 @@ impl Mapper {
         let tags: Vec<_> =
             settings.fields.iter().map(|(name, value)| serde_json::json!({ "name": name, "value": value })).collect();
         Self {
-            id_scope: settings.id_scope.clone(),
             tenant: settings.tenant.clone(),
             heads: Kind::ALL.iter().map(|kind| class(*kind).map_or_else(String::new, head)).collect(),
             common: Common::default(),
@@ -233,11 +231,6 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
-    /// What the record's action means; for a decision only.
-    fn verdict(&self, finding: bool) -> Option<Verdict> {
-        self.record.peek(Field::Action).text().and_then(|action| verdict(action, finding))
-    }
-
     /// `action` and `disposition`, by the table; Mimecast's own word where the table has none.
     fn action(&mut self, finding: bool) {
         let Some(action) = self.scalar(Field::Action) else { return };
@@ -307,8 +300,9 @@ impl<'a> EventWriter<'_, 'a> {
 
     /// A record of an unknown type: kept whole, as a Base Event.
     fn base(&mut self) -> Head {
-        self.head(1);
-        Head { class: BASE.uid, severity: 1, alert_key: None }
+        let Assessment { severity, alert_key, .. } = self.input.assessment;
+        self.head(severity);
+        Head { class: BASE.uid, severity, alert_key }
     }
 
     /// Everything that found no other place.

@@ -1,11 +1,10 @@
 //! The key by which the repeats of one alert collapse: Stellar Cyber's rules (section 5 of the normalization
 //! reference).
 
-use super::EventWriter;
 use crate::{
     chunk::Digest,
     kind::Kind,
-    record::{Field, identity, value::address},
+    record::{Field, Record, identity, value::address},
 };
 
 /// - virus and attachment: tenant, source address, MD5, sender, recipients;
@@ -13,12 +12,11 @@ use crate::{
 /// - the rest: tenant and the message that they are about (`aggregateId`).
 ///
 /// A record that names nothing of this is an alert of its own, and a file without any address is told by its message.
-pub fn key(event: &EventWriter<'_, '_>) -> Digest {
-    let record = event.record;
+pub fn key(record: &Record<'_>, scope: &str, id: Digest) -> Digest {
     let bytes = |field: Field| record.peek(field).bytes;
-    let scope = event.mapper.id_scope.as_bytes();
+    let scope = scope.as_bytes();
     let account = bytes(Field::AccountId);
-    let own = event.input.id.0.to_be_bytes();
+    let own = id.0.to_be_bytes();
     let source = if record.has(Field::SenderIp) { bytes(Field::SenderIp) } else { bytes(Field::SourceIp) };
     // A port is not part of who sent it.
     let source = address(source).map_or_else(|| String::from_utf8_lossy(source).into_owned(), |(ip, _)| ip.to_string());
