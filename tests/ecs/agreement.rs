@@ -15,7 +15,16 @@ use crate::{dictionary::shared, event, golden, list, origin, records, samples};
 /// The types of OCSF's observables.
 const OBSERVED: [(i64, &[&str]); 5] = [
     (2, &["/related/ip"]),
-    (5, &["/email/from/address", "/email/to/address", "/user/email", "/user/target/email", "/threat/indicator/email/address"]),
+    (
+        5,
+        &[
+            "/email/from/address",
+            "/email/to/address",
+            "/user/email",
+            "/user/target/email",
+            "/threat/indicator/email/address",
+        ],
+    ),
     (8, &["/related/hash"]),
     (40, &["/email/subject"]),
     (42, &["/email/message_id"]),

@@ -49,7 +49,10 @@ fn coded(field: &str, leaf: &str, event: &Value) -> bool {
         "timestamp" | "datetime" | "date" | "eventTime" | "createTime" | "created" | "dateReceived" | "released"
         | "modified" | "viewed" | "messageDate" => {
             let time = date_time(leaf.as_bytes());
-            let milliseconds = leaf.parse().ok().or(time.map(|time| time / 1_000_000));
+            // A small number is seconds.
+            let number =
+                leaf.parse().ok().map(|number: u64| if number < 32_503_680_000 { number * 1000 } else { number });
+            let milliseconds = number.or(time.map(|time| time / 1_000_000));
             ["/@timestamp", "/email/origination_timestamp"].iter().any(|path| {
                 let written = event.pointer(path).and_then(Value::as_str).unwrap_or_default();
                 milliseconds.is_some() && date_time(written.as_bytes()).map(|time| time / 1_000_000) == milliseconds

@@ -107,8 +107,10 @@ fn differences_from_elastic_are_those_of_the_policy() {
         return;
     }
     println!("{compared} documents, {} tolerated differences", counts.iter().sum::<usize>());
-    let unexplained: Vec<String> =
-        unexplained.into_iter().map(|((stream, what, path), count)| format!("{stream} {what} {path} {count}")).collect();
+    let unexplained: Vec<String> = unexplained
+        .into_iter()
+        .map(|((stream, what, path), count)| format!("{stream} {what} {path} {count}"))
+        .collect();
     assert!(unexplained.is_empty(), "{unexplained:#?}");
     for (rule, count) in rules.iter().zip(counts) {
         assert_eq!(rule.count, count, "{} {} {}", rule.stream, rule.difference, rule.path);

@@ -34,8 +34,7 @@ fn check(form: Form, name: &str, change: impl Fn(Settings) -> Settings) {
     let mut stale = Vec::new();
     for (generation, kind, record) in records() {
         let text = serde_json::to_vec(&record).expect("a value is JSON");
-        let (head, body) =
-            normalized(change(settings(form, generation)), &origin(kind), &text).expect("a record");
+        let (head, body) = normalized(change(settings(form, generation)), &origin(kind), &text).expect("a record");
         assert_eq!(Kind::ALL[head.kind as usize], kind);
         if form == Form::Ecs {
             assert_eq!(judge::complaints(&body).unwrap_or_default(), Vec::<String>::new(), "{body:#}");

@@ -19,7 +19,8 @@ impl EventWriter<'_, '_> {
     pub fn event(&mut self, told: &Told<'_>, original: &[u8]) {
         let kind = self.record.kind();
         let mark = self.json.open("event");
-        self.json.raw(self.constant.spec.event.unwrap_or(told.classified));
+        self.json.raw(&self.constant.event);
+        self.json.raw(told.classified);
         match told.action {
             Some(action) => self.json.text("action", action.as_bytes()),
             None => self.action(kind),
@@ -41,9 +42,7 @@ impl EventWriter<'_, '_> {
         self.json.raw("\"hash\":");
         self.json.digest(self.input.id);
         self.json.comma();
-        if !matches!(kind, Kind::ThreatIntel) {
-            self.text("id", Field::Id);
-        }
+        self.text("id", Field::Id);
         self.json.literal(
             "kind",
             match kind {
@@ -52,7 +51,6 @@ impl EventWriter<'_, '_> {
                 _ => "event",
             },
         );
-        self.json.raw("\"module\":\"mimecast\",");
         if self.mapper.include_original {
             self.json.text("original", original);
         }

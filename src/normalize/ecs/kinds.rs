@@ -59,6 +59,7 @@ const SIEM: Roles = Roles {
         Field::Hostname,
         Field::Delivered,
         Field::DeliveryTime,
+        Field::TlsVersion,
         Field::SpamScore,
     ],
 };
@@ -143,6 +144,8 @@ const ARCHIVE_SEARCH: Roles = Roles { users: &[Field::EmailAddr], ..NOTHING };
 const ARCHIVE_VIEW: Roles =
     Roles { senders: &[Field::From], recipients: &[Field::To], users: &[Field::Viewer], ..NOTHING };
 
+const THREAT: Roles = Roles { kept: &[Field::Id], ..NOTHING };
+
 const AUDIT: Roles = Roles { users: &[Field::User], ..NOTHING };
 
 /// What `event` and `mimecast.log_type` say of a kind.
@@ -188,7 +191,7 @@ pub const fn spec(kind: Kind) -> Spec {
             "threat_intel_malware",
             "threat-intel",
             Some("\"category\":[\"threat\"],\"type\":[\"indicator\"],"),
-            &NOTHING,
+            &THREAT,
         ),
         Kind::ArchiveSearch => (
             "archive_search_logs",

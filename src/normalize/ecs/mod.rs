@@ -44,6 +44,8 @@ struct Constant {
     kept: FieldSet,
     /// The members that no record changes.
     members: String,
+    /// The same of `event`.
+    event: String,
     /// The data set, for `event` and `data_stream`.
     dataset: String,
 }
@@ -52,16 +54,17 @@ impl Constant {
     fn new(kind: Kind, settings: &Settings) -> Self {
         let spec = spec(kind);
         let provider = match settings.generation {
-            Generation::V1 => "api-1.0",
-            Generation::V2 => "api-2.0",
+            Generation::V1 => "Mimecast API 1.0",
+            Generation::V2 => "Mimecast API 2.0",
         };
         let labels = labels(kind, settings);
         Self {
             kept: set(spec.roles.kept),
             members: format!(
                 "\"ecs\":{{\"version\":\"9.5.0\"}},\"observer\":{{\"product\":\"Mimecast Email Security\",\
-                 \"type\":\"email-gateway\",\"vendor\":\"Mimecast\",\"version\":\"{provider}\"}},{labels}"
+                 \"type\":\"email-gateway\",\"vendor\":\"Mimecast\"}},{labels}"
             ),
+            event: format!("{}\"module\":\"mimecast\",\"provider\":\"{provider}\",", spec.event.unwrap_or_default()),
             dataset: format!("mimecast.{}", spec.dataset),
             spec,
         }
@@ -140,6 +143,7 @@ impl<'a> EventWriter<'_, 'a> {
         self.json.raw("{");
         self.time("@timestamp", self.input.time);
         self.json.raw(&self.constant.members);
+        self.tags(kind);
         match kind {
             Kind::Audit => self.audit(original),
             Kind::ThreatIntel => self.threat(original),
@@ -148,11 +152,19 @@ impl<'a> EventWriter<'_, 'a> {
         }
         self.organization();
         self.related.write(&mut self.json);
-        if self.input.original_time.is_none() {
-            // The record's own time could not be read: `@timestamp` is that of its file or page.
-            self.json.raw("\"tags\":[\"time_of_file\"],");
-        }
         self.json.end();
+    }
+
+    /// `tags`: the labels of an indicator; and that `@timestamp` is not the record's own, which could not be read.
+    fn tags(&mut self, kind: Kind) {
+        let mark = self.json.open_array("tags");
+        if kind == Kind::ThreatIntel {
+            self.indicator_labels();
+        }
+        if self.input.original_time.is_none() {
+            self.json.raw("\"time_of_file\",");
+        }
+        self.json.close_array(mark);
     }
 
     /// Everything that tells of a message.

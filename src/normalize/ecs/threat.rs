@@ -28,7 +28,6 @@ impl EventWriter<'_, '_> {
         });
         self.indicator();
         self.json.close(mark);
-        self.labels_as_tags();
         self.vendor(kind, |_| {});
     }
 
@@ -120,12 +119,12 @@ impl EventWriter<'_, '_> {
         }
     }
 
-    fn labels_as_tags(&mut self) {
+    /// The labels of an indicator, as elements of `tags`. What is no list of texts also stays as it is.
+    pub fn indicator_labels(&mut self) {
         let labels = self.record.peek(Field::Labels);
         if labels.shape != Shape::Nested || nested::is_object(labels.bytes) {
             return;
         }
-        let mark = self.json.open_array("tags");
         let mut whole = true;
         let json = &mut self.json;
         nested::each(labels.bytes, |_, label| match label.text() {
@@ -135,7 +134,7 @@ impl EventWriter<'_, '_> {
             }
             None => whole &= !label.populated(),
         });
-        if self.json.close_array(mark) && whole {
+        if whole {
             self.record.read(Field::Labels);
         }
     }
