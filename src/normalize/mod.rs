@@ -89,7 +89,7 @@ pub struct Origin<'a> {
     /// Told by the stream or the file's name. `None`: the record itself decides.
     pub kind: Option<Kind>,
     pub encoding: Encoding,
-    /// The file's stamp, for records without a time.
+    /// The time of the file or the page, for records without one of their own.
     pub fallback_time: Option<Timestamp>,
 }
 
@@ -169,12 +169,18 @@ impl Normalizer {
     /// `text` is what `self.fields` read last.
     fn event(&mut self, text: &[u8], kind: Kind, id: Digest, origin: &Origin<'_>, chunk: &mut Chunk) {
         let record = self.fields.record(text, kind);
-        let field = if kind == Kind::Audit { Field::EventTime } else { Field::Timestamp };
-        let own_time = time::parse(record.peek(field));
-        let time = own_time.or(origin.fallback_time).unwrap_or(0);
+        let own = time_fields(kind).iter().find_map(|field| Some((*field, time::parse(record.peek(*field))?)));
+        let time = own.map(|(_, time)| time).or(origin.fallback_time).unwrap_or(0);
         // A time that could not be understood stays where it can be read: unmapped.
-        let original_time = own_time.map(|_| record.read(field));
-        let event = ocsf::Input { record: &record, origin, id, time, original_time };
+        let original_time = own.map(|(field, _)| record.read(field));
+        let time_source = match (own, origin.fallback_time, origin.source) {
+            (Some(_), ..) => None,
+            (None, None, _) => Some("none"),
+            (None, Some(_), Source::Siem) => Some("file"),
+            (None, Some(_), Source::List) => Some("page"),
+        };
+        let original = self.settings.include_original.then_some(text);
+        let event = ocsf::Input { record: &record, origin, id, time, original_time, time_source, original };
         let head = match self.settings.form {
             Form::Ocsf | Form::Ecs | Form::Raw => self.ocsf.write(&event, &mut chunk.bodies),
         };
@@ -188,6 +194,22 @@ impl Normalizer {
             alert_key: head.alert_key,
             end: chunk.bodies.len() as u32,
         });
+    }
+}
+
+/// When a record of the kind happened (section 6.1 of the API reference): the first of these that can be read.
+pub const fn time_fields(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::Audit | Kind::Dlp | Kind::TtpImpersonation => &[Field::EventTime],
+        Kind::TtpUrl | Kind::TtpAttachment => &[Field::Date],
+        Kind::Held => &[Field::DateReceived],
+        Kind::HeldRelease => &[Field::Released],
+        Kind::Rejection => &[Field::Created],
+        Kind::ArchiveSearch | Kind::ArchiveUserSearch => &[Field::CreateTime],
+        Kind::ArchiveView => &[Field::Viewed],
+        // An indicator that changed is seen again.
+        Kind::ThreatIntel => &[Field::Modified, Field::Created, Field::ValidFrom],
+        _ => &[Field::Timestamp],
     }
 }
 
