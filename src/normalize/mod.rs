@@ -1,6 +1,5 @@
 //! Typed records to events in a normal form.
 
-mod alert;
 pub mod assess;
 pub mod ecs;
 pub mod ocsf;
@@ -98,7 +97,7 @@ pub struct Origin<'a> {
     /// Told by the stream or the file's name. `None`: the record itself decides.
     pub kind: Option<Kind>,
     pub encoding: Encoding,
-    /// The file's stamp, for records without a time.
+    /// The time of the file or the page, for records without one of their own.
     pub fallback_time: Option<Timestamp>,
 }
 
@@ -190,21 +189,29 @@ impl Normalizer {
     /// `text` is what `self.fields` read last.
     fn event(&mut self, text: &[u8], kind: Kind, id: Digest, origin: &Origin<'_>, chunk: &mut Chunk) {
         let record = self.fields.record(text, kind);
-        let field = if kind == Kind::Audit { Field::EventTime } else { Field::Timestamp };
-        let own_time = time::parse(record.peek(field));
-        let time = own_time.or(origin.fallback_time).unwrap_or(0);
+        let own = time_fields(kind).iter().find_map(|field| Some((*field, time::parse(record.peek(*field))?)));
+        let time = own.map(|(_, time)| time).or(origin.fallback_time).unwrap_or(0);
         // A time that could not be understood stays where it can be read: unmapped.
-        let original_time = own_time.map(|_| record.read(field));
+        let original_time = own.map(|(field, _)| record.read(field));
+        let time_source = match (own, origin.fallback_time, origin.source) {
+            (Some(_), ..) => None,
+            (None, None, _) => Some("none"),
+            (None, Some(_), Source::Siem) => Some("file"),
+            (None, Some(_), Source::List) => Some("page"),
+        };
+        let original = self.settings.include_original.then_some(text);
         let assessment = assess(&record, &self.settings.id_scope, id);
-        let input = Input { record: &record, origin, id, time, original_time, assessment };
+        let input = Input { record: &record, origin, id, time, original_time, time_source, original, assessment };
+        let bodies = &mut chunk.bodies;
         let class = match &mut self.mapper {
-            Mapper::Ocsf(mapper) => mapper.write(&input, &mut chunk.bodies).class,
+            Mapper::Ocsf(mapper) => mapper.write(&input, bodies).class,
+            // Neither has classes.
             Mapper::Ecs(mapper) => {
-                mapper.write(&input, text, &mut chunk.bodies);
+                mapper.write(&input, bodies);
                 0
             }
             Mapper::Raw(mapper) => {
-                mapper.write(&input, text, &mut chunk.bodies);
+                mapper.write(&input, text, bodies);
                 0
             }
         };
@@ -218,6 +225,22 @@ impl Normalizer {
             alert_key: assessment.alert_key,
             end: chunk.bodies.len() as u32,
         });
+    }
+}
+
+/// When a record of the kind happened (section 6.1 of the API reference): the first of these that can be read.
+pub const fn time_fields(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::Audit | Kind::Dlp | Kind::TtpImpersonation => &[Field::EventTime],
+        Kind::TtpUrl | Kind::TtpAttachment => &[Field::Date],
+        Kind::Held => &[Field::DateReceived],
+        Kind::HeldRelease => &[Field::Released],
+        Kind::Rejection => &[Field::Created],
+        Kind::ArchiveSearch | Kind::ArchiveUserSearch => &[Field::CreateTime],
+        Kind::ArchiveView => &[Field::Viewed],
+        // An indicator that changed is seen again.
+        Kind::ThreatIntel => &[Field::Modified, Field::Created, Field::ValidFrom],
+        _ => &[Field::Timestamp],
     }
 }
 

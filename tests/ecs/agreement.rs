@@ -92,7 +92,7 @@ fn the_forms_of_samples_agree() {
         agreed += sample.records().iter().map(|record| agree(Generation::V2, &sample.origin, record)).sum::<usize>();
     }
     println!("{agreed} values");
-    assert!(agreed == 0 || agreed > 500);
+    assert!(agreed == 0 || agreed > 200);
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn coded(field: &str, leaf: &str, event: &Value) -> bool {
         "tlsUsed" | "UseTls" => event["tls"]["established"].is_boolean(),
         "type" | "eventType" => event["mimecast"]["log_type"].is_string(),
         "timestamp" | "datetime" | "date" | "eventTime" | "createTime" | "created" | "dateReceived" | "released"
-        | "modified" | "viewed" | "messageDate" => {
+        | "modified" | "valid_from" | "viewed" | "messageDate" => {
             let time = date_time(leaf.as_bytes());
             // A small number is seconds.
             let number =

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl EventWriter<'_, '_> {
-    pub fn audit(&mut self, original: &[u8]) {
+    pub fn audit(&mut self) {
         let kind = self.record.kind();
         let audit_type = text_of(self.record.peek(Field::AuditType));
         let info = text_of(self.record.peek(Field::EventInfo));
@@ -27,7 +27,7 @@ impl EventWriter<'_, '_> {
             action: Some(action.as_ref()).filter(|action| !action.is_empty()),
             reason: text.reason,
         };
-        self.event(&told, original);
+        self.event(&told);
         if let Some((ip, port)) = text.ip.and_then(|ip| address(ip.as_bytes())) {
             let written = as_text(text.ip.unwrap_or_default());
             for side in ["client", "source"] {

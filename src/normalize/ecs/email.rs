@@ -37,11 +37,12 @@ impl<'a> EventWriter<'_, 'a> {
         let mut written: [&[u8]; 4] = [&[]; 4];
         let mut count = 0;
         for field in fields {
-            if !self.record.has(*field) {
+            let field = self.cast.role(*field);
+            if !self.record.has(field) {
                 continue;
             }
             let (json, related) = (&mut self.json, &mut self.related);
-            let whole = address::each(self.record.peek(*field), |found| {
+            let whole = address::each(self.record.peek(field), |found| {
                 related.user.push(found);
                 if fields.len() > 1 && written[..count.min(4)].contains(&found.bytes) {
                     return;
@@ -54,7 +55,7 @@ impl<'a> EventWriter<'_, 'a> {
                 json.comma();
             });
             if whole {
-                self.moved(*field);
+                self.moved(field);
             }
         }
         self.json.close_array(list);

@@ -16,7 +16,7 @@ pub struct Told<'t> {
 }
 
 impl EventWriter<'_, '_> {
-    pub fn event(&mut self, told: &Told<'_>, original: &[u8]) {
+    pub fn event(&mut self, told: &Told<'_>) {
         let kind = self.record.kind();
         let mark = self.json.open("event");
         self.json.raw(&self.constant.event);
@@ -51,7 +51,7 @@ impl EventWriter<'_, '_> {
                 _ => "event",
             },
         );
-        if self.mapper.include_original {
+        if let Some(original) = self.input.original {
             self.json.text("original", original);
         }
         self.json.literal(
@@ -132,7 +132,7 @@ impl EventWriter<'_, '_> {
     }
 
     pub fn rule(&mut self) {
-        if let Some(name) = self.first(self.roles.rules) {
+        if let Some(name) = self.roles.rules.iter().find_map(|field| self.scalar(self.cast.role(*field))) {
             let mark = self.json.open("rule");
             self.json.scalar("name", name);
             self.json.close(mark);

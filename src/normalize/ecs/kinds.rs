@@ -41,15 +41,21 @@ const NOTHING: Roles = Roles {
     kept: &[],
 };
 
-/// The SIEM logs of both generations, and Cloud Integrated.
-const SIEM: Roles = Roles {
+/// What all that tells of messages has, by the names of the SIEM logs: [`crate::normalize::ocsf::roles`] knows what the
+/// other kinds call it.
+const MAIL: Roles = Roles {
     senders: &[Field::SenderHeader, Field::SenderEnvelope],
     recipients: &[Field::Recipients],
-    reasons: &[Field::RejectionInfo, Field::HoldReason, Field::BlockReason],
-    errors: &[Field::ReceiptErrors, Field::DeliveryErrors],
     sources: &[Field::SenderIp, Field::SourceIp],
     source_domain: &[Field::SenderDomain],
     rules: &[Field::PolicyDefinition],
+    ..NOTHING
+};
+
+/// The SIEM logs of both generations, and Cloud Integrated.
+const SIEM: Roles = Roles {
+    reasons: &[Field::RejectionInfo, Field::HoldReason, Field::BlockReason],
+    errors: &[Field::ReceiptErrors, Field::DeliveryErrors],
     actions: &[Field::Action],
     users: &[],
     kept: &[
@@ -62,57 +68,26 @@ const SIEM: Roles = Roles {
         Field::TlsVersion,
         Field::SpamScore,
     ],
+    ..MAIL
 };
 
-const DLP: Roles = Roles {
-    senders: &[Field::SenderAddress],
-    recipients: &[Field::RecipientAddress],
-    rules: &[Field::Policy],
-    actions: &[Field::Action],
-    ..NOTHING
-};
+const DLP: Roles = Roles { actions: &[Field::Action], ..MAIL };
 
-const TTP_URL: Roles = Roles {
-    senders: &[Field::FromUserEmailAddress],
-    recipients: &[Field::UserEmailAddress],
-    sources: &[Field::SendingIp],
-    rules: &[Field::TtpDefinition],
-    actions: &[Field::Action],
-    users: &[Field::UserEmailAddress],
-    kept: &[Field::Action],
-    ..NOTHING
-};
+const TTP_URL: Roles =
+    Roles { actions: &[Field::Action], users: &[Field::UserEmailAddress], kept: &[Field::Action], ..MAIL };
 
-const TTP_ATTACHMENT: Roles = Roles {
-    senders: &[Field::SenderAddress],
-    recipients: &[Field::RecipientAddress],
-    rules: &[Field::Definition],
-    ..NOTHING
-};
+const TTP_ATTACHMENT: Roles = MAIL;
 
-const TTP_IMPERSONATION: Roles = Roles {
-    senders: &[Field::SenderAddress],
-    recipients: &[Field::RecipientAddress],
-    sources: &[Field::SenderIpAddress],
-    rules: &[Field::Definition],
-    actions: &[Field::Action],
-    ..NOTHING
-};
+const TTP_IMPERSONATION: Roles = Roles { actions: &[Field::Action], ..MAIL };
 
 const HELD: Roles = Roles {
-    senders: &[Field::FromHeader, Field::From],
-    recipients: &[Field::To, Field::ToHeader],
     // `reason`, as the dictionary has it.
     reasons: &[Field::BlockReason],
-    rules: &[Field::PolicyInfo],
-    ..NOTHING
+    ..MAIL
 };
 
 const HELD_RELEASE: Roles = Roles {
-    senders: &[Field::FromHdr, Field::FromEnv],
-    recipients: &[Field::To],
     reasons: &[Field::RejectReason, Field::HeldReason],
-    rules: &[Field::Policy],
     actions: &[Field::Status],
     users: &[Field::Operator],
     kept: &[
@@ -126,18 +101,11 @@ const HELD_RELEASE: Roles = Roles {
         Field::Subject,
         Field::Route,
     ],
-    ..NOTHING
+    ..MAIL
 };
 
-const REJECTION: Roles = Roles {
-    senders: &[Field::FromAddress],
-    recipients: &[Field::ToAddress],
-    reasons: &[Field::Description],
-    sources: &[Field::IpAddress],
-    source_domain: &[Field::RemoteName],
-    kept: &[Field::SpamScore],
-    ..NOTHING
-};
+const REJECTION: Roles =
+    Roles { reasons: &[Field::Description], source_domain: &[Field::RemoteName], kept: &[Field::SpamScore], ..MAIL };
 
 const ARCHIVE_SEARCH: Roles = Roles { users: &[Field::EmailAddr], ..NOTHING };
 

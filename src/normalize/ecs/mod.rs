@@ -16,7 +16,7 @@ mod threat;
 mod url;
 mod vendor;
 
-use super::{Input, Settings, timestamp, writer::Writer};
+use super::{Input, Settings, ocsf::roles::Cast, timestamp, writer::Writer};
 use crate::{
     describe,
     kind::{Generation, Kind},
@@ -31,7 +31,6 @@ use related::Related;
 pub struct Mapper {
     tenant: String,
     generation: Generation,
-    include_original: bool,
     kinds: Vec<Constant>,
     related: Related,
     buffer: Vec<u8>,
@@ -95,15 +94,14 @@ impl Mapper {
         Self {
             tenant: settings.tenant.clone(),
             generation: settings.generation,
-            include_original: settings.include_original,
             kinds: Kind::ALL.iter().map(|kind| Constant::new(*kind, settings)).collect(),
             related: Related::default(),
             buffer: Vec::new(),
         }
     }
 
-    /// Appends one event, without a line feed. `original` is the record as it came.
-    pub fn write(&mut self, input: &Input<'_, '_>, original: &[u8], out: &mut Vec<u8>) {
+    /// Appends one event, without a line feed.
+    pub fn write(&mut self, input: &Input<'_, '_>, out: &mut Vec<u8>) {
         self.related.clear();
         let mut related = std::mem::take(&mut self.related);
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -115,11 +113,12 @@ impl Mapper {
             roles: constant.spec.roles,
             input,
             record: input.record,
+            cast: Cast::new(input.record),
             json: Writer { out },
             related: &mut related,
             buffer: &mut buffer,
         };
-        event.write(kind, original);
+        event.write(kind);
         self.related = related;
         self.buffer = buffer;
     }
@@ -132,6 +131,8 @@ struct EventWriter<'w, 'a> {
     roles: &'static Roles,
     input: &'w Input<'w, 'a>,
     record: &'w Record<'a>,
+    /// The record, asked by the parts that its fields play.
+    cast: Cast<'w, 'a>,
     json: Writer<'w>,
     related: &'w mut Related,
     /// For JSON that has to be unwrapped.
@@ -139,16 +140,16 @@ struct EventWriter<'w, 'a> {
 }
 
 impl<'a> EventWriter<'_, 'a> {
-    fn write(&mut self, kind: Kind, original: &[u8]) {
+    fn write(&mut self, kind: Kind) {
         self.json.raw("{");
         self.time("@timestamp", self.input.time);
         self.json.raw(&self.constant.members);
         self.tags(kind);
         match kind {
-            Kind::Audit => self.audit(original),
-            Kind::ThreatIntel => self.threat(original),
-            Kind::ArchiveSearch | Kind::ArchiveUserSearch => self.search(original),
-            _ => self.mail(kind, original),
+            Kind::Audit => self.audit(),
+            Kind::ThreatIntel => self.threat(),
+            Kind::ArchiveSearch | Kind::ArchiveUserSearch => self.search(),
+            _ => self.mail(kind),
         }
         self.organization();
         self.related.write(&mut self.json);
@@ -161,15 +162,18 @@ impl<'a> EventWriter<'_, 'a> {
         if kind == Kind::ThreatIntel {
             self.indicator_labels();
         }
-        if self.input.original_time.is_none() {
-            self.json.raw("\"time_of_file\",");
+        match self.input.time_source {
+            Some("file") => self.json.raw("\"time_of_file\","),
+            Some("page") => self.json.raw("\"time_of_page\","),
+            Some(_) => self.json.raw("\"time_unknown\","),
+            None => {}
         }
         self.json.close_array(mark);
     }
 
     /// Everything that tells of a message.
-    fn mail(&mut self, kind: Kind, original: &[u8]) {
-        self.event(&Told::default(), original);
+    fn mail(&mut self, kind: Kind) {
+        self.event(&Told::default());
         self.email(kind);
         self.source();
         self.destination();

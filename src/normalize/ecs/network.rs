@@ -27,8 +27,9 @@ impl<'a> EventWriter<'_, 'a> {
     /// The first of the fields that holds an address, with its port if it has one.
     fn ip(&mut self, fields: &[Field]) {
         for field in fields {
-            let Some((ip, port)) = self.take(*field, |value| address(value.text()?)) else { continue };
-            let written = self.record.peek(*field);
+            let field = self.cast.role(*field);
+            let Some((ip, port)) = self.take(field, |value| address(value.text()?)) else { continue };
+            let written = self.record.peek(field);
             self.write_ip(written, ip, port);
             return;
         }

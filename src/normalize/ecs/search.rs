@@ -4,9 +4,9 @@ use super::{EventWriter, event::Told};
 use crate::{kind::Kind, record::Field};
 
 impl EventWriter<'_, '_> {
-    pub fn search(&mut self, original: &[u8]) {
+    pub fn search(&mut self) {
         let kind = self.record.kind();
-        self.event(&Told::default(), original);
+        self.event(&Told::default());
         self.user();
         self.vendor(kind, Self::search_details);
     }

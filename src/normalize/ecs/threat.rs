@@ -17,9 +17,9 @@ struct Comparison<'p> {
 }
 
 impl EventWriter<'_, '_> {
-    pub fn threat(&mut self, original: &[u8]) {
+    pub fn threat(&mut self) {
         let kind = self.record.kind();
-        self.event(&Told::default(), original);
+        self.event(&Told::default());
         let mark = self.json.open("threat");
         self.json.raw(if self.feed_suffix() == "_grid" {
             "\"feed\":{\"name\":\"Mimecast malware of the grid\"},"
