@@ -252,13 +252,7 @@ mod tests {
 
     #[test]
     fn text_in_the_spam_detail_is_not_taken_for_an_object() {
-        let settings = Settings {
-            form: Form::Ocsf,
-            generation: Generation::V2,
-            tenant: "acme".into(),
-            id_scope: "acme".into(),
-            fields: Vec::new(),
-        };
+        let settings = Settings::new(Generation::V2, "acme");
         let origin = Origin {
             source: Source::Siem,
             stream: "siem/receipt",
