@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use mimecast_simulator as sim;
 use mimecast_source::chunk::Timestamp;
 use mimecast_source::effects::{self, Effects};
+use mimecast_source::kind::Kind;
 
 use super::{API, CONFIGURATION, LISTING, STORAGE};
 
@@ -47,7 +48,9 @@ impl Records {
             .header("content-type", "application/x-www-form-urlencoded");
         let token = json(&ask(&login))["access_token"].as_str().expect("a token").to_owned();
 
-        let types: Vec<&str> = mimecast_source::kind::Kind::ALL.iter().filter_map(|kind| kind.api2_type()).collect();
+        let cloud_gateway =
+            |kind: &&Kind| !matches!(kind, Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick);
+        let types: Vec<&str> = Kind::ALL.iter().filter(cloud_gateway).filter_map(|kind| kind.api2_type()).collect();
         assert_eq!(types.len(), 10);
         let listing =
             format!("{API}/siem/v1/batch/events/cg?type={}&pageSize=100", types.join(",").replace(' ', "%20"));

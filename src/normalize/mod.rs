@@ -175,7 +175,7 @@ impl Normalizer {
             Source::List => origin.kind.unwrap_or(Kind::SiemOther),
         };
         let id = occurrences.number(self.identity.id(&self.fields.record(record, kind)));
-        if std::str::from_utf8(record).is_ok() {
+        if is_utf8(record) {
             self.event(record, kind, id, origin, chunk);
             return;
         }
@@ -244,6 +244,13 @@ pub const fn time_fields(kind: Kind) -> &'static [Field] {
     }
 }
 
+/// Nearly every record is ASCII, and that shows sixteen bytes at a time.
+fn is_utf8(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<16>();
+    let high = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all | byte) >= 0x80;
+    (!blocks.iter().any(|block| high(block)) && !high(rest)) || std::str::from_utf8(text).is_ok()
+}
+
 fn read(fields: &mut Fields, text: &[u8], encoding: Encoding) -> Result<(), String> {
     match encoding {
         Encoding::Json => fields.read_json(text).map_err(|error| error.to_string()),
@@ -272,5 +279,40 @@ mod tests {
         let mut answer = Occurrences::Answer(BTreeMap::new());
         let ids: Vec<_> = [a, b, a, b, a].into_iter().map(|id| answer.number(id)).collect();
         assert_eq!(ids, [a, b, again(a, 1), again(b, 1), again(a, 2)]);
+    }
+
+    #[test]
+    fn text_in_the_spam_detail_is_not_taken_for_an_object() {
+        let settings = Settings::new(Generation::V2, "acme");
+        let origin = Origin {
+            source: Source::Siem,
+            stream: "siem/receipt",
+            kind: Some(Kind::Receipt),
+            encoding: Encoding::Json,
+            fallback_time: None,
+        };
+        let mut chunk = Chunk::default();
+        let record = br#"{"type":"receipt","spamProcessingDetail":{"spf":"{}","dkim":{"info":"OK","allow":true}}}"#;
+        let mut occurrences = Occurrences::Adjacent { last: None, count: 0 };
+        Normalizer::new(settings).push(record, &origin, &mut occurrences, &mut chunk);
+        let body: serde_json::Value = serde_json::from_slice(&chunk.bodies).expect("JSON");
+        assert_eq!(body["email_auth"], serde_json::json!({ "dkim": "OK" }));
+        let rest = serde_json::json!({ "spf": "{}", "dkim": { "allow": true } });
+        assert_eq!(body["unmapped"]["spamProcessingDetail"], rest);
+    }
+
+    #[test]
+    fn utf8_is_known_at_any_place() {
+        for length in 0..40 {
+            let mut text = vec![b'a'; length];
+            assert!(is_utf8(&text));
+            for at in 0..length {
+                text[at] = 0xff;
+                assert!(!is_utf8(&text), "{length} {at}");
+                text[at] = b'a';
+            }
+            text.extend_from_slice("\u{e4}".as_bytes());
+            assert!(is_utf8(&text));
+        }
     }
 }

@@ -135,6 +135,10 @@ impl Writer<'_> {
 
     /// Without a comma.
     pub fn number(&mut self, value: i64) {
+        // Most are ids of an enumeration.
+        if let 0..=9 = value {
+            return self.out.push(b'0' + value as u8);
+        }
         let mut digits = [0u8; 20];
         let mut at = digits.len();
         let mut rest = value.unsigned_abs();

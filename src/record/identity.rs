@@ -34,9 +34,7 @@ use super::{
     Field, Record,
     bytes::append,
     dictionary::FIELDS,
-    nested::{canonical, framed, unwrap},
-    scan::{Member, Shape},
-    value::Value,
+    nested::{Room, canonical, framed},
 };
 use crate::chunk::Digest;
 
@@ -48,8 +46,7 @@ pub struct Identity {
     prefix: usize,
     /// By field: its name as it stands in the input.
     names: Vec<Vec<u8>>,
-    stack: Vec<Member>,
-    buffer: Vec<u8>,
+    room: Room,
 }
 
 impl Identity {
@@ -62,7 +59,7 @@ impl Identity {
             framed(b'k', field.name().as_bytes(), &mut name);
             name
         });
-        Self { prefix: input.len(), input, names: names.collect(), stack: Vec::new(), buffer: Vec::new() }
+        Self { prefix: input.len(), input, names: names.collect(), room: Room::default() }
     }
 
     pub fn id(&mut self, record: &Record<'_>) -> Digest {
@@ -75,20 +72,20 @@ impl Identity {
             let name = field.name().as_bytes();
             while let Some((extra, value)) = extras.next_if(|(extra, _)| *extra < name) {
                 framed(b'k', extra, out);
-                canonical(value, &mut self.stack, out);
+                canonical(value, &mut self.room, out);
             }
             append(out, &self.names[field as usize]);
             match field {
-                Field::SpamProcessingDetail => match unwrap(value, &mut self.buffer) {
-                    Some(bytes) => canonical(Value { shape: Shape::Nested, bytes }, &mut self.stack, out),
-                    None => canonical(value, &mut self.stack, out),
+                Field::SpamProcessingDetail => match record.spam_detail() {
+                    Some(tree) => tree.canonical(&mut self.room.order, out),
+                    None => canonical(value, &mut self.room, out),
                 },
-                _ => canonical(value, &mut self.stack, out),
+                _ => canonical(value, &mut self.room, out),
             }
         }
         for (extra, value) in extras {
             framed(b'k', extra, out);
-            canonical(value, &mut self.stack, out);
+            canonical(value, &mut self.room, out);
         }
         out.push(b'e');
         hash(out)

@@ -5,6 +5,7 @@
 
 pub(crate) mod bytes;
 pub mod dictionary;
+mod escape;
 pub mod field_set;
 pub mod identity;
 pub mod infer;
@@ -19,6 +20,7 @@ use std::cell::Cell;
 pub use dictionary::Field;
 use dictionary::{FIELD_COUNT, NAME_COUNT, Name, NameSet, TRANSPORT};
 pub use field_set::{FieldSet, set};
+use nested::Tree;
 use scan::{Member, ScanError, Shape, Span};
 pub use value::Value;
 
@@ -52,6 +54,8 @@ pub struct Fields {
     seen: NameSet,
     extras: Vec<Extra>,
     scratch: Vec<u8>,
+    /// What `spamProcessingDetail` holds: identity and mapping need it, and it is long.
+    spam_detail: nested::Wrapped,
 }
 
 impl Default for Fields {
@@ -63,6 +67,7 @@ impl Default for Fields {
             seen: [0; NAME_COUNT.div_ceil(64)],
             extras: Vec::new(),
             scratch: Vec::new(),
+            spam_detail: nested::Wrapped::default(),
         }
     }
 }
@@ -80,6 +85,7 @@ impl Fields {
         self.clear();
         scan::object(text, |member| self.add_member(text, member))?;
         self.settle(text);
+        self.read_spam_detail(text);
         Ok(())
     }
 
@@ -94,7 +100,16 @@ impl Fields {
             }
         })?;
         self.settle(text);
+        self.read_spam_detail(text);
         Ok(())
+    }
+
+    fn read_spam_detail(&mut self, text: &[u8]) {
+        if self.populated.contains(Field::SpamProcessingDetail) {
+            let mut detail = std::mem::take(&mut self.spam_detail);
+            detail.read(self.value(text, Field::SpamProcessingDetail));
+            self.spam_detail = detail;
+        }
     }
 
     #[inline]
@@ -259,6 +274,11 @@ impl<'a> Record<'a> {
     pub fn spelling(&self, field: Field) -> &'static str {
         let name = self.fields.names[field as usize];
         if name.field() == field { name.text() } else { field.name() }
+    }
+
+    /// What `spamProcessingDetail` holds, whichever way it is wrapped, if it is an array or object. Does not count as read.
+    pub fn spam_detail(&self) -> Option<Tree<'a>> {
+        if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
     }
 
     pub fn has(&self, field: Field) -> bool {

@@ -4,6 +4,9 @@
 //! It accepts exactly what `serde_json` accepts as a `Value` (a test compares them), except that it also takes bytes
 //! that are no UTF-8 inside strings: [`super::Fields`] deals with those. Measured: half the time of `serde_json`.
 
+use super::escape::hex;
+pub use super::escape::unescape;
+
 /// As `serde_json`: an object inside this many others is refused.
 const DEPTH_LIMIT: usize = 128;
 
@@ -39,12 +42,20 @@ impl Span {
 }
 
 /// One member of an object, or one element of an array (then the key is empty).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Member {
     pub key: Span,
     pub key_escaped: bool,
     pub value: Span,
     pub shape: Shape,
+}
+
+/// One value at any depth of an array or object; what lies in it follows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Node {
+    pub member: Member,
+    /// How many of the nodes that follow lie in this one.
+    pub inside: u32,
 }
 
 /// Why the bytes are no JSON object.
@@ -66,7 +77,7 @@ impl std::fmt::Display for ScanError {
 }
 
 /// Reads one object that fills `text` except for blanks, and hands over each of its members in order.
-pub fn object(text: &[u8], mut each: impl FnMut(Member)) -> Result<(), ScanError> {
+pub fn object(text: &[u8], each: impl FnMut(Member)) -> Result<(), ScanError> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.blanks();
     match scanner.peek() {
@@ -77,17 +88,27 @@ pub fn object(text: &[u8], mut each: impl FnMut(Member)) -> Result<(), ScanError
     if u32::try_from(text.len()).is_err() {
         return scanner.fail("more than 4 GiB");
     }
-    scanner.members(DEPTH_LIMIT, &mut each)?;
+    scanner.members(DEPTH_LIMIT, &mut Each(each, Nothing))?;
     scanner.end()
 }
 
 /// Reads one array or object that fills `text` except for blanks, and hands over each of its elements or members.
-pub fn nested(text: &[u8], mut each: impl FnMut(Member)) -> Result<(), ScanError> {
+pub fn nested(text: &[u8], each: impl FnMut(Member)) -> Result<(), ScanError> {
+    container(text, &mut Each(each, Nothing))
+}
+
+/// Reads one array or object that fills `text` except for blanks, and appends all that lies in it, at every depth, in
+/// the order of the text.
+pub fn nodes(text: &[u8], nodes: &mut Vec<Node>) -> Result<(), ScanError> {
+    container(text, &mut Deep(nodes))
+}
+
+fn container(text: &[u8], found: &mut impl Found) -> Result<(), ScanError> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.blanks();
     match scanner.peek() {
-        Some(b'{') => scanner.members(DEPTH_LIMIT, &mut each)?,
-        Some(b'[') => scanner.elements(DEPTH_LIMIT, &mut each)?,
+        Some(b'{') => scanner.members(DEPTH_LIMIT, found)?,
+        Some(b'[') => scanner.elements(DEPTH_LIMIT, found)?,
         _ => return scanner.fail("expected an array or an object"),
     }
     scanner.end()
@@ -97,96 +118,81 @@ pub fn nested(text: &[u8], mut each: impl FnMut(Member)) -> Result<(), ScanError
 pub fn value(text: &[u8]) -> Result<(Shape, Span), ScanError> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.blanks();
-    let found = scanner.value(DEPTH_LIMIT)?;
+    let found = scanner.value(DEPTH_LIMIT, &mut Nothing)?;
     scanner.end()?;
     Ok(found)
 }
 
-/// Undoes the escapes of a string that the scanner has accepted, and appends it.
-pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
-    // What is between two escapes is short, so nothing is searched or copied byte by byte: eight bytes are written, and
-    // the next ones over those that did not belong there. An escape is never longer than what it is written as.
-    let begin = out.len();
-    out.resize(begin + text.len() + 8, 0);
-    let room = &mut out[begin..];
-    let (mut at, mut end) = (0, 0);
-    while at < text.len() {
-        let Some(word) = text[at..].first_chunk::<8>() else {
-            if text[at] == b'\\' {
-                escape(text, &mut at, room, &mut end);
-            } else {
-                room[end] = text[at];
-                at += 1;
-                end += 1;
-            }
-            continue;
-        };
-        room[end..end + 8].copy_from_slice(word);
-        let before = backslash(u64::from_le_bytes(*word));
-        at += before;
-        end += before;
-        if before == 8 {
-            continue;
-        }
-        // JSON inside of a string is full of these.
-        if text.get(at + 1) == Some(&b'"') {
-            room[end] = b'"';
-            at += 2;
-            end += 1;
-        } else {
-            escape(text, &mut at, room, &mut end);
-        }
+/// Takes what a scan finds.
+trait Found {
+    /// Takes what lies in what is found.
+    type Inside: Found;
+
+    /// Before the value of a member is read. Gives what is to come back with it.
+    fn enter(&mut self) -> usize;
+    fn leave(&mut self, entered: usize, member: Member);
+    fn inside(&mut self) -> &mut Self::Inside;
+}
+
+/// Takes nothing.
+struct Nothing;
+
+impl Found for Nothing {
+    type Inside = Nothing;
+
+    fn enter(&mut self) -> usize {
+        0
     }
-    out.truncate(begin + end);
-}
 
-/// How many bytes stand before the first backslash: eight, if there is none.
-#[inline]
-fn backslash(word: u64) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = word ^ (ONES * b'\\' as u64);
-    // Beyond the first, borrows may show one where there is none.
-    (word.wrapping_sub(ONES) & !word & (ONES << 7)).trailing_zeros() as usize / 8
-}
+    fn leave(&mut self, _: usize, _: Member) {}
 
-/// The escape at `at`.
-#[inline]
-fn escape(text: &[u8], at: &mut usize, room: &mut [u8], end: &mut usize) {
-    let plain = match text.get(*at + 1) {
-        Some(b'n') => b'\n',
-        Some(b't') => b'\t',
-        Some(b'r') => b'\r',
-        Some(b'b') => 8,
-        Some(b'f') => 12,
-        Some(b'u') => {
-            let mut unit = hex(&text[*at + 2..]).unwrap_or(0xFFFD);
-            let mut used = 6;
-            if (0xD800..0xDC00).contains(&unit)
-                && let Some(low) = text.get(*at + 8..).and_then(hex)
-            {
-                unit = 0x10000 + ((unit - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
-                used = 12;
-            }
-            let scalar = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-            // At most four bytes, of six or twelve.
-            *end += scalar.encode_utf8(&mut room[*end..]).len();
-            *at += used;
-            return;
-        }
-        Some(byte) => *byte,
-        None => b'\\',
-    };
-    room[*end] = plain;
-    *end += 1;
-    *at = (*at + 2).min(text.len());
-}
-
-fn hex(text: &[u8]) -> Option<u32> {
-    let mut value = 0;
-    for byte in text.get(..4)? {
-        value = value << 4 | (*byte as char).to_digit(16)?;
+    fn inside(&mut self) -> &mut Nothing {
+        self
     }
-    Some(value)
+}
+
+/// Takes the members, but not what lies in them.
+struct Each<F>(F, Nothing);
+
+impl<F: FnMut(Member)> Found for Each<F> {
+    type Inside = Nothing;
+
+    #[inline(always)]
+    fn enter(&mut self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, _: usize, member: Member) {
+        self.0(member);
+    }
+
+    fn inside(&mut self) -> &mut Nothing {
+        &mut self.1
+    }
+}
+
+/// Takes all, at every depth.
+struct Deep<'n>(&'n mut Vec<Node>);
+
+impl Found for Deep<'_> {
+    type Inside = Self;
+
+    #[inline(always)]
+    fn enter(&mut self) -> usize {
+        self.0.push(Node::default());
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, entered: usize, member: Member) {
+        let inside = (self.0.len() - entered) as u32;
+        self.0[entered - 1] = Node { member, inside };
+    }
+
+    fn inside(&mut self) -> &mut Self {
+        self
+    }
 }
 
 struct Scanner<'a> {
@@ -222,7 +228,7 @@ impl Scanner<'_> {
     }
 
     /// At `{`. `depth` counts down.
-    fn members(&mut self, depth: usize, each: &mut impl FnMut(Member)) -> Result<(), ScanError> {
+    fn members(&mut self, depth: usize, found: &mut impl Found) -> Result<(), ScanError> {
         if depth == 1 {
             return self.fail("nested too deeply");
         }
@@ -243,8 +249,9 @@ impl Scanner<'_> {
             }
             self.at += 1;
             self.blanks();
-            let (shape, value) = self.value(depth - 1)?;
-            each(Member { key, key_escaped, value, shape });
+            let entered = found.enter();
+            let (shape, value) = self.value(depth - 1, found.inside())?;
+            found.leave(entered, Member { key, key_escaped, value, shape });
             self.blanks();
             match self.peek() {
                 Some(b',') => {
@@ -261,7 +268,7 @@ impl Scanner<'_> {
     }
 
     /// At `[`.
-    fn elements(&mut self, depth: usize, each: &mut impl FnMut(Member)) -> Result<(), ScanError> {
+    fn elements(&mut self, depth: usize, found: &mut impl Found) -> Result<(), ScanError> {
         if depth == 1 {
             return self.fail("nested too deeply");
         }
@@ -272,8 +279,9 @@ impl Scanner<'_> {
             return Ok(());
         }
         loop {
-            let (shape, value) = self.value(depth - 1)?;
-            each(Member { key: Span::default(), key_escaped: false, value, shape });
+            let entered = found.enter();
+            let (shape, value) = self.value(depth - 1, found.inside())?;
+            found.leave(entered, Member { key: Span::default(), key_escaped: false, value, shape });
             self.blanks();
             match self.peek() {
                 Some(b',') => {
@@ -290,7 +298,7 @@ impl Scanner<'_> {
     }
 
     #[inline]
-    fn value(&mut self, depth: usize) -> Result<(Shape, Span), ScanError> {
+    fn value(&mut self, depth: usize, inside: &mut impl Found) -> Result<(Shape, Span), ScanError> {
         let start = self.at;
         match self.peek() {
             Some(b'"') => {
@@ -305,11 +313,11 @@ impl Scanner<'_> {
                 Ok((Shape::Number, self.span(start)))
             }
             Some(b'{') => {
-                self.members(depth, &mut ignore)?;
+                self.members(depth, inside)?;
                 Ok((Shape::Nested, self.span(start)))
             }
             Some(b'[') => {
-                self.elements(depth, &mut ignore)?;
+                self.elements(depth, inside)?;
                 Ok((Shape::Nested, self.span(start)))
             }
             _ => self.fail("expected a value"),
@@ -431,8 +439,6 @@ impl Scanner<'_> {
         Ok(())
     }
 }
-
-fn ignore(_: Member) {}
 
 /// How many bytes at the front are neither a quote, nor a backslash, nor a control character. Sixteen at a time.
 #[cfg(target_feature = "simd128")]

@@ -84,33 +84,44 @@ pub fn kind(text: &[u8]) -> Option<Kind> {
 
 /// What OCSF takes for an e-mail address, by its pattern. `<>` is none, nor is a domain with an underscore.
 pub fn is_email(text: &[u8]) -> bool {
-    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
-    let (local, domain) = (&text[..at], &text[at + 1..]);
-    let Some(dot) = domain.iter().position(|byte| *byte == b'.') else { return false };
-    let (label, rest) = (&domain[..dot], &domain[dot + 1..]);
-    let is_label = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    !local.is_empty()
-        && local.iter().all(|byte| LOCAL[usize::from(*byte)])
-        && !label.is_empty()
-        && label.iter().all(is_label)
-        && !rest.is_empty()
-        && rest.iter().all(|byte| is_label(byte) || *byte == b'.')
+    let prefix =
+        |text: &[u8], class: u8| text.iter().take_while(|byte| CLASSES[usize::from(**byte)] & class != 0).count();
+    // No `@` is of the class, so this is what stands before the first one.
+    let local = prefix(text, LOCAL);
+    if local == 0 || text.get(local) != Some(&b'@') {
+        return false;
+    }
+    let domain = &text[local + 1..];
+    let label = prefix(domain, LABEL);
+    let Some(rest) = domain[label..].strip_prefix(b".") else { return false };
+    label > 0 && !rest.is_empty() && prefix(rest, DOMAIN) == rest.len()
 }
 
 /// `[a-zA-Z0-9!#$%&'*+-/=?^_`{|}~.]`: in the pattern, `+-/` is a range, so a comma is in it.
-static LOCAL: [bool; 256] = {
-    let mut table = [false; 256];
+const LOCAL: u8 = 1;
+/// `[a-zA-Z0-9-]`
+const LABEL: u8 = 2;
+/// `[a-zA-Z0-9.-]`
+const DOMAIN: u8 = 4;
+
+/// Which of these classes a byte is of.
+static CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = LOCAL | LABEL | DOMAIN;
+        }
         byte += 1;
     }
     let others = b"!#$%&'*+,-./=?^_`{|}~";
     let mut index = 0;
     while index < others.len() {
-        table[others[index] as usize] = true;
+        table[others[index] as usize] = LOCAL;
         index += 1;
     }
+    table[b'-' as usize] = LOCAL | LABEL | DOMAIN;
+    table[b'.' as usize] = LOCAL | DOMAIN;
     table
 };
 

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Source;
-use super::position::{self, Id, TOKEN_LIMIT};
+use super::position::{self, Id, check_token};
 use super::pull::Pull;
 use crate::api::audit::{EVENTS, Page, body, page};
+use crate::api::rows::ROWS_LIMIT;
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::{DAY, HOUR, SECOND};
@@ -157,22 +158,18 @@ impl Audit {
                 return Err(failure.fault);
             }
         };
-        let Some(page) = page(&text) else {
+        let Some(page) = page(text) else {
             return Err(Fault::new(
                 FaultClass::Protocol,
                 "bad-page",
-                format!("{at} answered something that is no page of audit events"),
+                format!(
+                    "{at} answered something that is no page of audit events, or one of more than {ROWS_LIMIT} rows"
+                ),
             )
             .status(200)
             .hint("It is tried again; if it stays, report it with this message"));
         };
-        if page.next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
-            return Err(Fault::new(
-                FaultClass::Protocol,
-                "token-too-long",
-                format!("{at} answered a page token of more than 8 KiB"),
-            ));
-        }
+        check_token(page.next.as_deref(), &at)?;
         let mut occurrences = Occurrences::Answer(BTreeMap::new());
         let begin = resume_at(&page, window, &mut occurrences, pull);
         self.page = Some((page, occurrences, begin));
@@ -191,7 +188,7 @@ impl Audit {
             if pull.verbatim() {
                 window.unparsed.push(*at);
             }
-            window.id = pull.record(row.as_bytes(), &origin(), occurrences).map(Id);
+            window.id = pull.record(row, &origin(), occurrences).map(Id);
             *at += 1;
             window.index = *at;
         }
@@ -241,11 +238,7 @@ impl Audit {
 fn resume_at(page: &Page, window: &mut Window, occurrences: &mut Occurrences, pull: &mut Pull<'_>) -> usize {
     let mut id = None;
     for (at, row) in page.rows.iter().enumerate().take(window.index) {
-        id = if window.unparsed.contains(&at) {
-            None
-        } else {
-            pull.replay(row.as_bytes(), &origin(), occurrences).map(Id)
-        };
+        id = if window.unparsed.contains(&at) { None } else { pull.replay(row, &origin(), occurrences).map(Id) };
     }
     if window.index <= page.rows.len() && id == window.id {
         return window.index;

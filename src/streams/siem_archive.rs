@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 mod archive;
 
-use super::Source;
-use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
+use super::position::{self, FileMark, Hash, bounded, check_token};
 use super::pull::Pull;
 use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
+use super::{Source, hourly};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
@@ -25,9 +25,12 @@ use archive::{Archive, Files, Member, shown, stamp};
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
 
-/// If it was the connection that broke off, the archive itself may be good: it is a fault so often before it is passed.
-/// The host waits longer from fault to fault, so this is hours.
-const BREAKS: u32 = 50;
+/// If it was the connection that broke off, the archive itself may be good: it is a fault for so long before it is passed.
+const BREAKS_FOR: u64 = 4 * HOUR;
+
+/// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
+/// every token would be asked without end.
+const REFUSALS: u32 = 1;
 
 /// Empty answers with a new token in a row before the source waits for the next interval.
 const EMPTY_ANSWERS: u32 = 100;
@@ -52,6 +55,8 @@ struct State {
     /// How often the archive broke off, and how far it had been read then.
     tries: u32,
     broken: (u64, u64),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_since: Option<Timestamp>,
     /// The newest event's time.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Timestamp>,
@@ -67,6 +72,7 @@ pub struct SiemArchive {
     state: State,
     start: Option<Start>,
     archive: Option<Archive>,
+    refusals: u32,
     empty_answers: u32,
 }
 
@@ -82,7 +88,7 @@ impl SiemArchive {
             Start::After(position) => position::read(Stream::SiemArchive.name(), position)?,
             _ => State::default(),
         };
-        Ok(Self { state, start: Some(start), archive: None, empty_answers: 0 })
+        Ok(Self { state, start: Some(start), archive: None, refusals: 0, empty_answers: 0 })
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<Step, Fault> {
@@ -101,7 +107,10 @@ impl SiemArchive {
             match result {
                 Ok(result) => break result,
                 Err(failure) if failure.has("err_developer_key") && again => again = false,
-                Err(failure) if self.state.token.is_some() && failure.may_be_the_token() => {
+                Err(failure)
+                    if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS =>
+                {
+                    self.refusals += 1;
                     return self.token_refused(pull).map(|()| Step::On);
                 }
                 Err(failure) => return Err(failure.fault),
@@ -109,10 +118,7 @@ impl SiemArchive {
         };
         let next =
             answer.headers.get("mc-siem-token").map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
-        if next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
-            let message = format!("{} answered a token of more than 8 KiB", answer.at);
-            return Err(Fault::new(FaultClass::Protocol, "token-too-long", message));
-        }
+        check_token(next.as_deref(), &answer.at)?;
         // Told with the answer that ends it: once, and whether or not the reader was opened anew.
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
         if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
@@ -123,9 +129,7 @@ impl SiemArchive {
                 "the stream was not read for longer than the 7 days that Mimecast keeps it",
             );
         }
-        if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
-            self.state.polled = Some(pull.now);
-        }
+        hourly(&mut self.state.polled, pull.now);
         match begin {
             Ok(begin) => {
                 self.archive = Some(Archive::new(&mut answer, begin, next));
@@ -139,8 +143,9 @@ impl SiemArchive {
                     return Ok(Step::On);
                 }
                 // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
-                if last && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
-                    self.state.caught_up = Some(pull.now);
+                if last {
+                    hourly(&mut self.state.caught_up, pull.now);
+                    self.refusals = 0;
                 }
                 let advanced = self.advance(pull, next);
                 self.empty_answers += 1;
@@ -170,7 +175,7 @@ impl SiemArchive {
     /// is lost as long as the own time mark lies within the retention.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let mark = self.state.mark.or(self.state.since);
+        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
         if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
@@ -183,6 +188,7 @@ impl SiemArchive {
         self.state.token = None;
         self.state.done.clear();
         self.state.file = None;
+        (self.state.tries, self.state.broken) = (0, (0, 0));
         Ok(())
     }
 
@@ -315,6 +321,7 @@ impl SiemArchive {
             };
             match filled {
                 Ok(true) => {}
+                Ok(false) if member.records.is_cut_off() => member.error = Some(archive.content.cut_off()),
                 Ok(false) => {
                     member.records.finish();
                     member.ended = true;
@@ -351,18 +358,23 @@ impl SiemArchive {
         let Some(archive) = self.archive.take() else {
             return Step::On;
         };
+        // Records that were read are not looked at again, but a run of equal ones may go on behind them.
+        if let (Some(mark), Some(member)) = (&mut self.state.file, &archive.member) {
+            member.note_run(mark);
+        }
         let index = self.state.file.as_ref().map_or(0, |mark| mark.index);
         let progress = (self.state.done.len() as u64, index);
-        if progress > self.state.broken {
-            self.state.tries = 0;
+        if progress > self.state.broken || self.state.tries == 0 {
+            (self.state.tries, self.state.broken_since) = (0, None);
         }
+        let since = *self.state.broken_since.get_or_insert(pull.now);
         self.state.broken = progress;
         self.state.tries += 1;
         if self.state.tries <= TRIES {
             let wait = 500 << self.state.tries;
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
-        if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
+        if matches!(error, ReadError::Transport(_)) && pull.now.saturating_sub(since) < BREAKS_FOR {
             let message = format!(
                 "an archive of {}: {error} after {} members and {index} records of the next, {} times",
                 archive.at, progress.0, self.state.tries
@@ -450,11 +462,8 @@ impl Source for SiemArchive {
         let mut state = self.state.clone();
         state.done = bounded(&self.state.done).to_vec();
         let member = self.archive.as_ref().and_then(|archive| archive.member.as_ref());
-        if let (Some(mark), Some(member)) = (&mut state.file, member)
-            && mark.hash.0 == member.hash
-            && let Occurrences::Adjacent { last, count } = &member.occurrences
-        {
-            (mark.last, mark.count) = (last.map(Id), *count);
+        if let (Some(mark), Some(member)) = (&mut state.file, member) {
+            member.note_run(mark);
         }
         position::write(Stream::SiemArchive.name(), &state)
     }

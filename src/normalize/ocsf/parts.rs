@@ -8,7 +8,8 @@ use crate::{
     kind::Kind,
     normalize::writer::Writer,
     record::{
-        Field, Value, nested,
+        Field, Value,
+        nested::{self, Branch},
         scan::Shape,
         value::{address, is_hex},
     },
@@ -194,19 +195,17 @@ impl<'a> EventWriter<'_, 'a> {
     pub fn endpoint(&mut self, ip: &[Field], ip_path: &str, domain: Option<Field>, hostname: Option<Field>) {
         for field in ip {
             let Some((ip, port)) = self.take(*field, |value| address(value.text()?)) else { continue };
-            let mut buffer = [0u8; 64];
-            let mut text = std::io::Cursor::new(&mut buffer[..]);
-            // 64 bytes hold any address.
-            let _ = std::io::Write::write_fmt(&mut text, format_args!("{ip}"));
-            let length = text.position() as usize;
             let raw = self.peek(*field);
+            let written;
             // As it was written, where it is nothing but the address.
-            let ip = match raw.text() {
-                Some(written) if port.is_none() && written.first() != Some(&b'[') => {
-                    Value { shape: Shape::Text, bytes: written.trim_ascii() }
+            let bytes = match raw.text() {
+                Some(text) if port.is_none() && text.first() != Some(&b'[') => text.trim_ascii(),
+                _ => {
+                    written = ip.to_string();
+                    written.as_bytes()
                 }
-                _ => Value { shape: Shape::Text, bytes: &buffer[..length] },
             };
+            let ip = Value { shape: Shape::Text, bytes };
             self.json.scalar("ip", ip);
             if let Some(port) = port {
                 self.json.integer("port", i64::from(port));
@@ -225,31 +224,26 @@ impl<'a> EventWriter<'_, 'a> {
     /// `email_auth`, from what the spam scan says of SPF, DKIM and DMARC. The rest of the detail is laid aside for
     /// `unmapped`.
     pub fn email_auth(&mut self) {
-        let value = self.record.peek(Field::SpamProcessingDetail);
-        let Some(detail) = nested::unwrap(value, self.buffer) else { return };
+        let Some(detail) = self.record.spam_detail() else { return };
         let (json, mut rest) = (&mut self.json, Writer { out: self.spam_detail });
         let auth = json.open("email_auth");
         let mut written = [false; CHECKS.len()];
-        let whole = nested::each(detail, |name, value| {
-            let check = CHECKS.iter().position(|check| check.as_bytes() == name);
-            match check.filter(|check| !written[*check] && nested::is_object(value.bytes)) {
-                Some(check) => {
-                    let mark = rest.open(CHECKS[check]);
-                    nested::each(value.bytes, |name, value| {
-                        if name == b"info" && value.text().is_some() && !written[check] {
-                            json.scalar(CHECKS[check], value);
-                            written[check] = true;
-                        } else {
-                            rest.raw_member(name, value);
-                        }
-                    });
-                    rest.close(mark);
+        for Branch { key, value, inside, .. } in detail.branches() {
+            let check = CHECKS.iter().position(|check| check.as_bytes() == key);
+            let Some(check) = check.filter(|check| !written[*check] && inside.is_object()) else {
+                rest.raw_member(key, value);
+                continue;
+            };
+            let mark = rest.open(CHECKS[check]);
+            for Branch { key, value, .. } in inside.branches() {
+                if key == b"info" && value.text().is_some() && !written[check] {
+                    json.scalar(CHECKS[check], value);
+                    written[check] = true;
+                } else {
+                    rest.raw_member(key, value);
                 }
-                None => rest.raw_member(name, value),
             }
-        });
-        if !whole {
-            json.empty(auth);
+            rest.close(mark);
         }
         if json.close(auth) {
             self.record.read(Field::SpamProcessingDetail);
