@@ -22,7 +22,8 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let tenant = sim::Tenant::v2("acme", 20_000);
+        let mut tenant = sim::Tenant::v2("acme", 20_000);
+        tenant.rates.cloud = 5_000;
         let sim::Credentials::V2 { client_id, client_secret } = &tenant.credentials else {
             unreachable!("a tenant of API 2.0 has such credentials")
         };

@@ -270,7 +270,7 @@ impl<'a> EventWriter<'_, 'a> {
                     b"type" => {
                         let is =
                             |check: &&str| value.text().is_some_and(|text| text.eq_ignore_ascii_case(check.as_bytes()));
-                        check = CHECKS.iter().position(|check| is(&check)).filter(|check| !written[*check]);
+                        check = CHECKS.iter().position(is).filter(|check| !written[*check]);
                     }
                     b"result" if value.text().is_some() => result = Some(value),
                     _ => more |= value.populated(),
