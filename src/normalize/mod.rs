@@ -1,9 +1,17 @@
 //! Typed records to events in a normal form.
 
+pub mod assess;
+pub mod ecs;
 pub mod ocsf;
+pub mod raw;
+mod timestamp;
 pub mod writer;
 
 use std::collections::BTreeMap;
+
+pub use assess::Assessment;
+use assess::assess;
+pub use ocsf::Input;
 
 use crate::{
     chunk::{Chunk, Digest, Event, Malformed, Timestamp},
@@ -128,7 +136,15 @@ pub struct Normalizer {
     settings: Settings,
     fields: Fields,
     identity: Identity,
-    ocsf: ocsf::Mapper,
+    /// Of the form that is written.
+    mapper: Mapper,
+}
+
+#[derive(Debug)]
+enum Mapper {
+    Ocsf(ocsf::Mapper),
+    Ecs(ecs::Mapper),
+    Raw(raw::Mapper),
 }
 
 impl Normalizer {
@@ -136,7 +152,11 @@ impl Normalizer {
         Self {
             fields: Fields::default(),
             identity: Identity::new(&settings.id_scope),
-            ocsf: ocsf::Mapper::new(&settings),
+            mapper: match settings.form {
+                Form::Ocsf => Mapper::Ocsf(ocsf::Mapper::new(&settings)),
+                Form::Ecs => Mapper::Ecs(ecs::Mapper::new(&settings)),
+                Form::Raw => Mapper::Raw(raw::Mapper::new(&settings)),
+            },
             settings,
         }
     }
@@ -180,18 +200,29 @@ impl Normalizer {
             (None, Some(_), Source::List) => Some("page"),
         };
         let original = self.settings.include_original.then_some(text);
-        let event = ocsf::Input { record: &record, origin, id, time, original_time, time_source, original };
-        let head = match self.settings.form {
-            Form::Ocsf | Form::Ecs | Form::Raw => self.ocsf.write(&event, &mut chunk.bodies),
+        let assessment = assess(&record, &self.settings.id_scope, id);
+        let input = Input { record: &record, origin, id, time, original_time, time_source, original, assessment };
+        let bodies = &mut chunk.bodies;
+        let class = match &mut self.mapper {
+            Mapper::Ocsf(mapper) => mapper.write(&input, bodies).class,
+            // Neither has classes.
+            Mapper::Ecs(mapper) => {
+                mapper.write(&input, bodies);
+                0
+            }
+            Mapper::Raw(mapper) => {
+                mapper.write(&input, text, bodies);
+                0
+            }
         };
         chunk.bodies.push(b'\n');
         chunk.events.push(Event {
             id,
             time,
             kind: kind as u32,
-            class: head.class,
-            severity: head.severity,
-            alert_key: head.alert_key,
+            class,
+            severity: assessment.severity,
+            alert_key: assessment.alert_key,
             end: chunk.bodies.len() as u32,
         });
     }

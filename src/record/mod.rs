@@ -275,6 +275,12 @@ impl<'a> Record<'a> {
         if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
     }
 
+    /// The name that a populated field came with.
+    pub fn spelling(&self, field: Field) -> &'static str {
+        let name = self.fields.names[field as usize];
+        if name.field() == field { name.text() } else { field.name() }
+    }
+
     pub fn has(&self, field: Field) -> bool {
         self.fields.populated.contains(field)
     }

@@ -1,7 +1,7 @@
 //! The key by which the repeats of one alert collapse: Stellar Cyber's rules (section 5 of the normalization
 //! reference).
 
-use super::event::EventWriter;
+use super::roles::Cast;
 use crate::{
     chunk::Digest,
     kind::Kind,
@@ -16,17 +16,17 @@ use crate::{
 /// - the rest: tenant and the message that they are about (`aggregateId`).
 ///
 /// A record that names nothing of this is an alert of its own, and a file without any address is told by its message.
-pub fn key(event: &EventWriter<'_, '_>) -> Digest {
-    let record = event.record;
-    let bytes = |field: Field| event.peek(field).bytes;
-    let scope = event.mapper.id_scope.as_bytes();
+pub fn key(cast: &Cast<'_, '_>, scope: &str, id: Digest) -> Digest {
+    let record = cast.record;
+    let bytes = |field: Field| cast.peek(field).bytes;
+    let scope = scope.as_bytes();
     let account = bytes(Field::AccountId);
-    let own = event.input.id.0.to_be_bytes();
-    let source = if event.has(Field::SenderIp) { bytes(Field::SenderIp) } else { bytes(Field::SourceIp) };
+    let own = id.0.to_be_bytes();
+    let source = if cast.has(Field::SenderIp) { bytes(Field::SenderIp) } else { bytes(Field::SourceIp) };
     // A port is not part of who sent it.
     let source = address(source).map_or_else(|| String::from_utf8_lossy(source).into_owned(), |(ip, _)| ip.to_string());
-    let sender = if event.has(Field::SenderEnvelope) { Field::SenderEnvelope } else { Field::SenderHeader };
-    let sender = if event.roles.is_empty() { bytes(Field::SenderEnvelope) } else { bytes(sender) };
+    let sender = if cast.has(Field::SenderEnvelope) { Field::SenderEnvelope } else { Field::SenderHeader };
+    let sender = if cast.roles.is_empty() { bytes(Field::SenderEnvelope) } else { bytes(sender) };
     let recipients = bytes(Field::Recipients);
     let (message, id) = (bytes(Field::AggregateId), bytes(Field::MessageId));
     let somebody = !source.is_empty() || !sender.is_empty() || !recipients.is_empty();

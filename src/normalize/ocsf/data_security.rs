@@ -1,18 +1,16 @@
 //! Data Security Finding (2006): a policy on content matched a message.
 
 use super::{
-    DATA_SECURITY, Head, alert,
+    DATA_SECURITY, Head,
     event::{EventWriter, observable},
     metadata::feature,
     parts::without_brackets,
 };
-use crate::{kind::Kind, record::Field};
-
-const SEVERITY: u8 = 3;
+use crate::{kind::Kind, normalize::Assessment, record::Field};
 
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
-    let alert_key = alert::key(event);
-    event.head(SEVERITY);
+    let Assessment { severity, alert_key, .. } = event.input.assessment;
+    event.head(severity);
     event.action(true);
     // `<>` is nobody and stays unread.
     event.actor(Field::SenderEnvelope, None);
@@ -44,7 +42,7 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     event.policy();
     write_message(event);
     event.json.boolean("is_alert", true);
-    Head { class: DATA_SECURITY.uid, severity: SEVERITY, alert_key: Some(alert_key) }
+    Head { class: DATA_SECURITY.uid, severity, alert_key }
 }
 
 /// The message: one resource for each whom it was for, since a resource has one owner.

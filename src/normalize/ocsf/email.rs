@@ -1,14 +1,14 @@
 //! Email Activity (4009): receipt, process, delivery, journal, spam.
 
 use super::{
-    EMAIL, Head, alert,
+    EMAIL, Head,
     event::{EventWriter, observable},
     parts::EmailPaths,
-    values::{Verdict, direction},
+    values::direction,
 };
 use crate::{
     kind::Kind,
-    normalize::writer::Writer,
+    normalize::{Assessment, writer::Writer},
     record::{Field, nested, scan::Shape},
 };
 
@@ -38,61 +38,13 @@ const REASONS: [Field; 12] = [
     Field::Details,
 ];
 
-/// What the record reports, as far as severity and alert depend on it.
-struct Outcome {
-    severity: u8,
-    /// `None` where the kind is never an alert.
-    alert: Option<bool>,
-    succeeded: Option<bool>,
-}
-
-fn outcome(event: &EventWriter<'_, '_>) -> Outcome {
-    let record = event.record;
-    let disposition = event.verdict(false).map(|verdict| verdict.disposition_id);
-    match record.kind() {
-        Kind::Receipt => {
-            let rejected = disposition == Some(Verdict::REJECTED) || record.has(Field::RejectionType);
-            let accepted = disposition == Some(Verdict::ALLOWED);
-            Outcome {
-                severity: if rejected { 2 } else { 1 },
-                alert: Some(rejected),
-                succeeded: if rejected { Some(false) } else { accepted.then_some(true) },
-            }
-        }
-        Kind::Process => {
-            let held = disposition == Some(Verdict::QUARANTINED) || record.has(Field::HoldReason);
-            let sandboxed = disposition == Some(Verdict::ISOLATED);
-            Outcome { severity: if held || sandboxed { 2 } else { 1 }, alert: Some(held), succeeded: None }
-        }
-        Kind::Spam => {
-            let malicious = record.peek(Field::TaggedMalicious).boolean() == Some(true);
-            Outcome { severity: if malicious { 2 } else { 1 }, alert: None, succeeded: None }
-        }
-        Kind::Delivery => Outcome {
-            severity: 1,
-            alert: None,
-            succeeded: event.take(Field::Delivered, |delivered| delivered.boolean()),
-        },
-        Kind::Held => Outcome { severity: 2, alert: Some(true), succeeded: None },
-        Kind::Rejection => Outcome { severity: 2, alert: Some(true), succeeded: Some(false) },
-        Kind::HeldRelease => Outcome { severity: 1, alert: None, succeeded: released(event).then_some(true) },
-        // Of a kind that can be a detection, this one is none.
-        Kind::CloudEntities | Kind::TtpUrl | Kind::TtpAttachment => {
-            Outcome { severity: 1, alert: Some(false), succeeded: None }
-        }
-        _ => Outcome { severity: 1, alert: None, succeeded: None },
-    }
-}
-
-/// Whether a held message was let go: so, unless the record says otherwise.
-fn released(event: &EventWriter<'_, '_>) -> bool {
-    event.verdict(false).is_none_or(|verdict| verdict.disposition_id != Verdict::REJECTED)
-}
-
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     let kind = event.record.kind();
-    let Outcome { severity, alert, succeeded } = outcome(event);
-    if kind == Kind::HeldRelease && !released(event) {
+    let Assessment { severity, alert, alert_key, succeeded, .. } = event.input.assessment;
+    if kind == Kind::Delivery && succeeded.is_some() {
+        event.record.read(Field::Delivered);
+    }
+    if kind == Kind::HeldRelease && succeeded != Some(true) {
         let mapper = event.mapper;
         event.head_of(&mapper.refusal, severity);
     } else {
@@ -178,7 +130,6 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
         event.json.boolean("is_alert", alert);
         event.security_control = true;
     }
-    let alert_key = (alert == Some(true)).then(|| alert::key(event));
     Head { class: EMAIL.uid, severity, alert_key }
 }
 

@@ -1,6 +1,10 @@
 //! One event being written: what all classes share.
 
-use super::{BASE, Head, Input, Mapper, metadata, roles::Roles, values::severity_caption};
+use super::{
+    BASE, Head, Input, Mapper, metadata,
+    roles::{Cast, Roles},
+    values::severity_caption,
+};
 use crate::{
     normalize::writer::Writer,
     record::{Field, Record, Value},
@@ -51,15 +55,15 @@ impl<'a> EventWriter<'_, 'a> {
         self.severity_and_time(severity);
     }
 
-    /// The field that plays a part in records of this kind: the one asked for, or the kind's own, if only that one has
-    /// a value.
+    /// The record, asked by the parts that its fields play.
+    #[inline(always)]
+    pub fn cast(&self) -> Cast<'_, 'a> {
+        Cast { record: self.record, roles: self.roles }
+    }
+
     #[inline(always)]
     pub fn role(&self, field: Field) -> Field {
-        if self.roles.is_empty() || self.record.has(field) {
-            return field;
-        }
-        let own = self.roles.iter().find(|(of, own)| *of == field && self.record.has(*own));
-        own.map_or(field, |(_, own)| *own)
+        self.cast().role(field)
     }
 
     pub fn peek(&self, field: Field) -> Value<'a> {

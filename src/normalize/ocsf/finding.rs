@@ -1,14 +1,14 @@
 //! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
 
 use super::{
-    FINDING, Head, alert,
+    FINDING, Head,
     event::EventWriter,
     metadata::feature,
     parts::{EmailPaths, FILE_FIELDS},
-    verdict,
 };
 use crate::{
     kind::Kind,
+    normalize::Assessment,
     record::{Field, FieldSet, nested, scan::Shape, set},
 };
 
@@ -71,8 +71,7 @@ const REASONS: [Field; 10] = [
 
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     let kind = event.record.kind();
-    let severity = verdict::severity(event);
-    let alert_key = alert::key(event);
+    let Assessment { severity, alert_key, .. } = event.input.assessment;
     let mapper = event.mapper;
     event.head_of(&mapper.detection, severity);
     event.action(true);
@@ -87,7 +86,7 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     event.text("status_code", Field::RejectionCode);
     event.status_detail(&REASONS);
     event.json.boolean("is_alert", true);
-    Head { class: FINDING.uid, severity, alert_key: Some(alert_key) }
+    Head { class: FINDING.uid, severity, alert_key }
 }
 
 fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {

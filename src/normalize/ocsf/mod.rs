@@ -5,22 +5,22 @@
 
 mod actor;
 mod address;
-mod alert;
+pub(super) mod alert;
 mod archive;
-mod audit;
-mod audit_text;
+pub(super) mod audit;
+pub(super) mod audit_text;
 mod data_security;
 mod email;
 mod event;
 mod finding;
 mod intelligence;
 mod metadata;
-mod parts;
-mod roles;
+pub(super) mod parts;
+pub(super) mod roles;
 pub mod values;
-mod verdict;
+pub(super) mod verdict;
 
-use super::{Origin, Settings, writer::Writer};
+use super::{Assessment, Origin, Settings, writer::Writer};
 use crate::{
     chunk::{Digest, Timestamp},
     kind::Kind,
@@ -49,6 +49,7 @@ pub struct Input<'i, 'a> {
     pub time_source: Option<&'static str>,
     /// The record as it came, if the event is to hold it.
     pub original: Option<&'i [u8]>,
+    pub assessment: Assessment,
 }
 
 /// An OCSF class.
@@ -105,7 +106,6 @@ const DETECTION: (&Class, u32, &str) = (&FINDING, 1, "Create");
 /// Maps records. Holds what is the same for all of a source.
 #[derive(Debug)]
 pub struct Mapper {
-    id_scope: String,
     tenant: String,
     /// By kind: from the activity to the type.
     heads: Vec<String>,
@@ -124,7 +124,6 @@ pub struct Mapper {
 impl Mapper {
     pub fn new(settings: &Settings) -> Self {
         Self {
-            id_scope: settings.id_scope.clone(),
             tenant: settings.tenant.clone(),
             heads: Kind::ALL.iter().map(|kind| class(*kind).map_or_else(String::new, head)).collect(),
             detection: head(DETECTION),
@@ -164,7 +163,7 @@ impl Mapper {
         event.json.raw("{");
         let head = match class(input.record.kind()) {
             Some((class, ..)) => match class.uid {
-                4009 if verdict::is_detection(&event) => finding::write(&mut event),
+                4009 if input.assessment.detection => finding::write(&mut event),
                 4009 => email::write(&mut event),
                 2004 => finding::write(&mut event),
                 2006 => data_security::write(&mut event),

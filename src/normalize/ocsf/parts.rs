@@ -382,7 +382,7 @@ pub fn without_brackets(value: Value<'_>) -> Value<'_> {
 /// Takes `"a.pdf", "b.png"` apart; what is not quoted is one name. Says whether the names are all that there was.
 ///
 /// A name may hold quotes: it ends at a quote that a comma or the end follows.
-fn quoted_names<'t>(text: &'t [u8], mut each: impl FnMut(&'t [u8])) -> bool {
+pub fn quoted_names<'t>(text: &'t [u8], mut each: impl FnMut(&'t [u8])) -> bool {
     let mut rest = text.trim_ascii();
     if rest == b"\"\"" {
         return true;

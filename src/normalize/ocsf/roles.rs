@@ -1,7 +1,10 @@
 //! What the lists, Cloud Integrated and the feeds call what the SIEM logs have names for (section 6 of the API
 //! reference, table 4.4 of the normalization reference). So one mapping serves them all.
 
-use crate::{kind::Kind, record::Field};
+use crate::{
+    kind::Kind,
+    record::{Field, Record, Value},
+};
 
 /// The field that a mapping asks for, and what a kind calls it.
 pub type Roles = &'static [(Field, Field)];
@@ -61,5 +64,39 @@ pub const fn of(kind: Kind) -> Roles {
             (Field::SenderIp, Field::SenderIpAddress),
         ],
         _ => &[],
+    }
+}
+
+/// A record that is asked by the parts that its fields play.
+#[derive(Debug, Clone, Copy)]
+pub struct Cast<'r, 'a> {
+    pub record: &'r Record<'a>,
+    /// What this kind calls the fields that are asked for.
+    pub roles: Roles,
+}
+
+impl<'r, 'a> Cast<'r, 'a> {
+    pub fn new(record: &'r Record<'a>) -> Self {
+        Self { record, roles: of(record.kind()) }
+    }
+
+    /// The field that plays a part in records of this kind: the one asked for, or the kind's own, if only that one has
+    /// a value.
+    #[inline(always)]
+    pub fn role(&self, field: Field) -> Field {
+        if self.roles.is_empty() || self.record.has(field) {
+            return field;
+        }
+        let own = self.roles.iter().find(|(of, own)| *of == field && self.record.has(*own));
+        own.map_or(field, |(_, own)| *own)
+    }
+
+    /// A field's value, for a decision only.
+    pub fn peek(&self, field: Field) -> Value<'a> {
+        self.record.peek(self.role(field))
+    }
+
+    pub fn has(&self, field: Field) -> bool {
+        self.record.has(self.role(field))
     }
 }

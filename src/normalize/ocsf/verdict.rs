@@ -2,6 +2,7 @@
 
 use super::{
     event::EventWriter,
+    roles::Cast,
     values::{Verdict, action_caption, disposition_caption, verdict},
 };
 use crate::{
@@ -10,20 +11,20 @@ use crate::{
 };
 
 /// Whether a record of a kind that also tells of clean messages reports a detection (table 4.3).
-pub fn is_detection(event: &EventWriter<'_, '_>) -> bool {
-    match event.record.kind() {
-        Kind::CloudEntities => has_tags(event.record.peek(Field::Tags)),
-        Kind::TtpUrl => !is_one_of(event.record.peek(Field::ScanResult), &["clean", "safe"]),
-        Kind::TtpAttachment => !is_one_of(event.record.peek(Field::Result), &["safe", "clean"]),
+pub fn is_detection(cast: &Cast<'_, '_>) -> bool {
+    match cast.record.kind() {
+        Kind::CloudEntities => has_tags(cast.record.peek(Field::Tags)),
+        Kind::TtpUrl => !is_one_of(cast.record.peek(Field::ScanResult), &["clean", "safe"]),
+        Kind::TtpAttachment => !is_one_of(cast.record.peek(Field::Result), &["safe", "clean"]),
         _ => false,
     }
 }
 
 /// Severity of a detection: what is known to be malicious is high, what was stopped without that is medium, and what
 /// could not be judged is low.
-pub fn severity(event: &EventWriter<'_, '_>) -> u8 {
-    let malicious = || event.record.peek(Field::TaggedMalicious).boolean() == Some(true);
-    match event.record.kind() {
+pub fn severity(cast: &Cast<'_, '_>) -> u8 {
+    let malicious = || cast.record.peek(Field::TaggedMalicious).boolean() == Some(true);
+    match cast.record.kind() {
         Kind::ImpersonationProtect | Kind::TtpImpersonation => {
             if malicious() {
                 4
@@ -32,8 +33,8 @@ pub fn severity(event: &EventWriter<'_, '_>) -> u8 {
             }
         }
         kind @ (Kind::TtpUrl | Kind::TtpAttachment) => {
-            let judged = event.record.peek(if kind == Kind::TtpUrl { Field::ScanResult } else { Field::Result });
-            let stopped = event.verdict(true).is_some_and(|verdict| verdict.action_id == 2);
+            let judged = cast.record.peek(if kind == Kind::TtpUrl { Field::ScanResult } else { Field::Result });
+            let stopped = decision(cast, true).0.is_some_and(|verdict| verdict.action_id == 2);
             match () {
                 () if is_one_of(judged, &["malicious"]) => 4,
                 () if stopped => 3,
@@ -60,28 +61,22 @@ fn is_one_of(value: Value<'_>, words: &[&str]) -> bool {
     words.iter().any(|word| text.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
-impl<'a> EventWriter<'_, 'a> {
-    /// What the record's action means; for a decision only.
-    pub fn verdict(&self, finding: bool) -> Option<Verdict> {
-        self.decision(finding).0
-    }
+/// The verdict, and the word that says it. What waits in the hold queue or was rejected says it by being in that list.
+pub fn decision<'a>(cast: &Cast<'_, 'a>, finding: bool) -> (Option<Verdict>, Option<Value<'a>>) {
+    let action = cast.peek(Field::Action);
+    let word = action.text().map(|_| action);
+    let told = match cast.record.kind() {
+        Kind::Held => verdict(b"hold", finding),
+        Kind::Rejection => verdict(b"rej", finding),
+        _ => action.text().and_then(|action| verdict(action, finding).or_else(|| several(action, finding))),
+    };
+    (told, word)
+}
 
-    /// The verdict, and the word that says it. What waits in the hold queue or was rejected says it by being in that
-    /// list.
-    fn decision(&self, finding: bool) -> (Option<Verdict>, Option<Value<'a>>) {
-        let action = self.peek(Field::Action);
-        let word = action.text().map(|_| action);
-        let told = match self.record.kind() {
-            Kind::Held => verdict(b"hold", finding),
-            Kind::Rejection => verdict(b"rej", finding),
-            _ => action.text().and_then(|action| verdict(action, finding).or_else(|| several(action, finding))),
-        };
-        (told, word)
-    }
-
+impl EventWriter<'_, '_> {
     /// `action` and `disposition`, by the table; Mimecast's own word where the table has none.
     pub fn action(&mut self, finding: bool) {
-        let (told, word) = self.decision(finding);
+        let (told, word) = decision(&self.cast(), finding);
         match (told, word) {
             (Some(Verdict { action_id, disposition_id }), word) => {
                 // The code says all that one word says; of several it says only what they come to.
