@@ -19,6 +19,8 @@ use crate::describe::{AUDIT_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
 
+const STREAM: Stream = Stream::List(Kind::Audit);
+
 /// Windows are never longer, so that a refused page token costs no more than a day.
 const WINDOW: u64 = DAY;
 
@@ -97,7 +99,7 @@ pub struct Audit {
 impl Audit {
     pub fn open(start: Start) -> Result<Self, Fault> {
         let state = match &start {
-            Start::After(position) => position::read(Stream::Audit.name(), position)?,
+            Start::After(position) => position::read(STREAM.name(), position)?,
             _ => State::default(),
         };
         Ok(Self { state, start: Some(start), page: None, empty_pages: 0, restarts: 0, finished: false })
@@ -113,7 +115,7 @@ impl Audit {
     /// Opens the next window; `false` if the present is too near.
     fn next_window(&mut self, pull: &Pull<'_>) -> bool {
         let now = whole(pull.now);
-        let present = now.saturating_sub(pull.config.audit_lag);
+        let present = now.saturating_sub(crate::catalog::LAG);
         let limit = self.state.until.map_or(present, |until| present.min(until.div_ceil(SECOND) * SECOND));
         let begin = self.state.next.max(now.saturating_sub(AUDIT_RETENTION));
         if begin >= limit {
@@ -121,7 +123,7 @@ impl Audit {
         }
         let end = limit.min(begin + WINDOW);
         // Within the overlap of the present, late records may still come.
-        let resume = end.min(now.saturating_sub(pull.config.audit_overlap)).max(begin);
+        let resume = end.min(now.saturating_sub(pull.config.overlap(STREAM))).max(begin);
         self.state.window = Some(Window {
             begin,
             end,
@@ -139,7 +141,7 @@ impl Audit {
         let Some(window) = &mut self.state.window else {
             return Ok(());
         };
-        let content = body(window.begin, window.end, pull.config.audit_page_size, window.token.as_deref());
+        let content = body(window.begin, window.end, pull.config.page_size(STREAM), window.token.as_deref());
         let call = Call { endpoint: &EVENTS, content: Content::Json(content) };
         let (text, at) = match pull.call_json(&call) {
             Ok(answer) => answer,
@@ -258,7 +260,7 @@ fn resume_at(page: &Page, window: &mut Window, occurrences: &mut Occurrences, pu
 fn origin() -> Origin<'static> {
     Origin {
         source: Log::List,
-        stream: Stream::Audit.name(),
+        stream: STREAM.name(),
         kind: Some(Kind::Audit),
         encoding: Encoding::Json,
         fallback_time: None,
@@ -273,7 +275,7 @@ fn whole(time: Timestamp) -> Timestamp {
 impl Source for Audit {
     fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(AUDIT_RETENTION);
-        let name = Stream::Audit.name();
+        let name = STREAM.name();
         self.finished = false;
         let lost_next = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.next);
         match self.start.take() {
@@ -341,7 +343,7 @@ impl Source for Audit {
     }
 
     fn position(&self) -> Vec<u8> {
-        position::write(Stream::Audit.name(), &self.state)
+        position::write(STREAM.name(), &self.state)
     }
 }
 

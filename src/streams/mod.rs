@@ -14,7 +14,7 @@ use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::Config;
 use crate::describe::Stream;
 use crate::effects::Effects;
-use crate::kind::Generation;
+use crate::kind::{Generation, Kind};
 use crate::normalize::{Form, Normalizer, Settings};
 use pull::Pull;
 
@@ -66,7 +66,13 @@ impl Reader {
         });
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
-            Stream::Audit => Box::new(audit::Audit::open(start)?),
+            Stream::List(Kind::Audit) => Box::new(audit::Audit::open(start)?),
+            Stream::SiemEvents | Stream::Feed(_) | Stream::List(_) => {
+                let message = format!("this release cannot read {} yet", stream.name());
+                return Err(
+                    Fault::new(FaultClass::Configuration, "unknown-stream", message).hint("Take it out of `collect`")
+                );
+            }
             Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
         Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })

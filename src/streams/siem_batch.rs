@@ -134,7 +134,7 @@ impl SiemBatch {
             None => Ask::Dates { from: &from, to: self.state.to.as_deref() },
         };
         let api2_type = self.kind.api2_type().unwrap_or_default();
-        let query = query(api2_type, pull.config.page_size, ask);
+        let query = query(api2_type, pull.config.page_size(self.stream), ask);
         let call = Call { endpoint: &BATCH, content: Content::Query(&query) };
         let (text, at) = match pull.call_json(&call) {
             Ok(answer) => answer,

@@ -73,7 +73,7 @@ impl Vendor {
 }
 
 fn config(extra: &str) -> String {
-    V2.replace("\"2w\"", &format!("\"3d\",\"audit_page_size\":10{extra}"))
+    V2.replace("\"2w\"", &format!("\"3d\",\"page_sizes\":{{\"audit\":10}}{extra}"))
 }
 
 fn open(start: Start) -> Reader {
