@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Source;
-use super::position::{self, Id, TOKEN_LIMIT};
+use super::position::{self, Id, check_token};
 use super::pull::Pull;
 use crate::api::audit::{EVENTS, Page, body, page};
 use crate::api::{Call, Content};
@@ -168,13 +168,7 @@ impl Audit {
             .status(200)
             .hint("It is tried again; if it stays, report it with this message"));
         };
-        if page.next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
-            return Err(Fault::new(
-                FaultClass::Protocol,
-                "token-too-long",
-                format!("{at} answered a page token of more than 8 KiB"),
-            ));
-        }
+        check_token(page.next.as_deref(), &at)?;
         let mut occurrences = Occurrences::Answer(BTreeMap::new());
         let begin = resume_at(&page, window, &mut occurrences, pull);
         self.page = Some((page, occurrences, begin));

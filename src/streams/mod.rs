@@ -11,7 +11,7 @@ pub mod testing;
 
 use crate::auth::Access;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, HOUR};
 use crate::describe::Stream;
 use crate::effects::Effects;
 use crate::kind::{Generation, Kind};
@@ -114,6 +114,13 @@ impl Reader {
 
     pub fn generation(&self) -> Generation {
         self.config.generation()
+    }
+}
+
+/// Notes the time, if the note is older than an hour, which is near enough, or was made by a clock that has been set back.
+fn hourly(note: &mut Option<Timestamp>, now: Timestamp) {
+    if note.is_none_or(|at| at > now || now > at + HOUR) {
+        *note = Some(now);
     }
 }
 

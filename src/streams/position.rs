@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::{Digest as _, Sha1};
 
-use crate::chunk::{Digest, Fault, FaultClass};
+use crate::chunk::{Digest, Fault, FaultClass, Timestamp};
 
 /// The version that this release writes. It reads this one and all before it.
 const VERSION: u32 = 1;
@@ -14,7 +14,20 @@ const VERSION: u32 = 1;
 pub const HASH_LIMIT: usize = 1_000;
 
 /// Longer page tokens are refused, or a position might outgrow its limit. Known ones have some hundred bytes.
-pub const TOKEN_LIMIT: usize = 8 << 10;
+const TOKEN_LIMIT: usize = 8 << 10;
+
+/// Judges a page token by the length that it has in a position, where a control character takes six bytes.
+///
+/// # Errors
+/// `protocol` for one that is too long. `at` is who answered it.
+pub fn check_token(token: Option<&str>, at: &str) -> Result<(), Fault> {
+    if token.is_none_or(|token| serde_json::to_string(token).is_ok_and(|text| text.len() <= TOKEN_LIMIT)) {
+        return Ok(());
+    }
+    Err(Fault::new(FaultClass::Protocol, "token-too-long", format!("{at} answered a page token of more than 8 KiB"))
+        .status(200)
+        .hint("It is tried again; if it stays, report it with this message"))
+}
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
@@ -119,11 +132,19 @@ pub struct FileMark {
     pub tries: u32,
     #[serde(default, skip_serializing_if = "is_zero_long")]
     pub broken: u64,
+    /// Since when its address has been refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Timestamp>,
 }
 
 impl FileMark {
     pub fn new(hash: u64) -> Self {
-        Self { hash: Hash(hash), index: 0, last: None, count: 0, tries: 0, broken: 0 }
+        Self { hash: Hash(hash), index: 0, last: None, count: 0, tries: 0, broken: 0, refused: None }
+    }
+
+    /// To the file's first record. How often it broke off, and where, stays.
+    pub fn rewind(&mut self) {
+        (self.index, self.last, self.count) = (0, None, 0);
     }
 }
 

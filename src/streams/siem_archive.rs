@@ -7,16 +7,15 @@ use serde::{Deserialize, Serialize};
 
 mod archive;
 
-use super::Source;
-use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
+use super::position::{self, FileMark, Hash, Id, bounded, check_token};
 use super::pull::Pull;
 use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
+use super::{Source, hourly};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Occurrences, Origin, Source as Log};
@@ -28,6 +27,10 @@ const TRIES: u32 = 3;
 /// If it was the connection that broke off, the archive itself may be good: it is a fault so often before it is passed.
 /// The host waits longer from fault to fault, so this is hours.
 const BREAKS: u32 = 50;
+
+/// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
+/// every token would be asked without end.
+const REFUSALS: u32 = 1;
 
 /// Empty answers with a new token in a row before the source waits for the next interval.
 const EMPTY_ANSWERS: u32 = 100;
@@ -67,6 +70,7 @@ pub struct SiemArchive {
     state: State,
     start: Option<Start>,
     archive: Option<Archive>,
+    refusals: u32,
     empty_answers: u32,
 }
 
@@ -82,7 +86,7 @@ impl SiemArchive {
             Start::After(position) => position::read(Stream::SiemArchive.name(), position)?,
             _ => State::default(),
         };
-        Ok(Self { state, start: Some(start), archive: None, empty_answers: 0 })
+        Ok(Self { state, start: Some(start), archive: None, refusals: 0, empty_answers: 0 })
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<Step, Fault> {
@@ -101,7 +105,10 @@ impl SiemArchive {
             match result {
                 Ok(result) => break result,
                 Err(failure) if failure.has("err_developer_key") && again => again = false,
-                Err(failure) if self.state.token.is_some() && failure.may_be_the_token() => {
+                Err(failure)
+                    if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS =>
+                {
+                    self.refusals += 1;
                     return self.token_refused(pull).map(|()| Step::On);
                 }
                 Err(failure) => return Err(failure.fault),
@@ -109,10 +116,7 @@ impl SiemArchive {
         };
         let next =
             answer.headers.get("mc-siem-token").map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
-        if next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
-            let message = format!("{} answered a token of more than 8 KiB", answer.at);
-            return Err(Fault::new(FaultClass::Protocol, "token-too-long", message));
-        }
+        check_token(next.as_deref(), &answer.at)?;
         // Told with the answer that ends it: once, and whether or not the reader was opened anew.
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
         if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
@@ -123,9 +127,7 @@ impl SiemArchive {
                 "the stream was not read for longer than the 7 days that Mimecast keeps it",
             );
         }
-        if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
-            self.state.polled = Some(pull.now);
-        }
+        hourly(&mut self.state.polled, pull.now);
         match begin {
             Ok(begin) => {
                 self.archive = Some(Archive::new(&mut answer, begin, next));
@@ -139,8 +141,9 @@ impl SiemArchive {
                     return Ok(Step::On);
                 }
                 // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
-                if last && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
-                    self.state.caught_up = Some(pull.now);
+                if last {
+                    hourly(&mut self.state.caught_up, pull.now);
+                    self.refusals = 0;
                 }
                 let advanced = self.advance(pull, next);
                 self.empty_answers += 1;
@@ -170,7 +173,7 @@ impl SiemArchive {
     /// is lost as long as the own time mark lies within the retention.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let mark = self.state.mark.or(self.state.since);
+        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
         if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
@@ -183,6 +186,7 @@ impl SiemArchive {
         self.state.token = None;
         self.state.done.clear();
         self.state.file = None;
+        (self.state.tries, self.state.broken) = (0, (0, 0));
         Ok(())
     }
 

@@ -5,29 +5,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::position::{self, FileMark, Hash, Id, TOKEN_LIMIT, bounded};
+mod file;
+
+use super::position::{self, FileMark, Hash, Id, bounded, check_token};
 use super::pull::Pull;
-use super::read::ndjson::NdJson;
-use super::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
-use super::{Source, day};
+use super::{Source, day, hourly};
 use crate::api::siem::{Ask, BATCH, File, Page, page, query};
-use crate::api::{Call, Content, unreachable};
+use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::{DAY, HOUR};
+use crate::config::DAY;
 use crate::describe::{SIEM_RETENTION, Stream};
-use crate::effects::{Method, Request};
 use crate::kind::Kind;
-use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
+use crate::normalize::Occurrences;
+use file::{Open, Outcome};
 
-/// A file whose address has expired or leads nowhere: so often the page is listed again before it is a fault (Q48).
-const RELISTS: u32 = 3;
-
-/// A file that breaks off at the same record so often is reported and passed (Q51).
-const TRIES: u32 = 3;
-
-/// If it was the connection that broke off, the file itself may be good: it is a fault so often before the file is passed.
-/// The host waits longer from fault to fault, so this is hours.
-const BREAKS: u32 = 50;
+/// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
+/// every token would be asked without end.
+const REFUSALS: u32 = 1;
 
 /// Empty pages in a row before the source waits for the next interval (Q13).
 const EMPTY_PAGES: u32 = 100;
@@ -79,28 +73,8 @@ pub struct SiemBatch {
     page: Option<(Page, u64)>,
     open: Option<Open>,
     relists: u32,
+    refusals: u32,
     empty_pages: u32,
-}
-
-/// The file that is being read. It stays open between pulls.
-struct Open {
-    at: String,
-    pieces: Box<dyn Pieces>,
-    records: NdJson,
-    /// Records cut so far, those that are skipped included.
-    index: u64,
-    occurrences: Occurrences,
-    error: Option<ReadError>,
-    ended: bool,
-}
-
-enum Read {
-    Full,
-    Done,
-    /// It broke off: fetch it again, at once or after a pause.
-    Again(Next),
-    /// It breaks off again and again.
-    Failed(Fault),
 }
 
 impl SiemBatch {
@@ -109,7 +83,17 @@ impl SiemBatch {
             Start::After(position) => position::read(stream.name(), position)?,
             _ => State::default(),
         };
-        Ok(Self { stream, kind, state, start: Some(start), page: None, open: None, relists: 0, empty_pages: 0 })
+        Ok(Self {
+            stream,
+            kind,
+            state,
+            start: Some(start),
+            page: None,
+            open: None,
+            relists: 0,
+            refusals: 0,
+            empty_pages: 0,
+        })
     }
 
     /// The mark of a lost position, as far as it can still be read.
@@ -126,9 +110,19 @@ impl SiemBatch {
         current.or_else(|| page.files.iter().find(|file| !finished(file))).cloned()
     }
 
+    /// Where a listing by dates begins: not before what the vendor keeps.
+    fn first_day(&self, now: Timestamp) -> String {
+        let oldest = day(now.saturating_sub(SIEM_RETENTION));
+        self.state.from.clone().filter(|from| *from > oldest).unwrap_or(oldest)
+    }
+
+    /// The vendor keeps nothing any more of the days that are wanted.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.state.token.is_none() && self.state.to.as_ref().is_some_and(|to| *to < self.first_day(now))
+    }
+
     fn list(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let oldest = day(pull.now.saturating_sub(SIEM_RETENTION));
-        let from = self.state.from.clone().filter(|from| *from > oldest).unwrap_or(oldest);
+        let from = self.first_day(pull.now);
         let ask = match &self.state.token {
             Some(token) => Ask::Token(token),
             None => Ask::Dates { from: &from, to: self.state.to.as_deref() },
@@ -138,19 +132,14 @@ impl SiemBatch {
         let call = Call { endpoint: &BATCH, content: Content::Query(&query) };
         let (text, at) = match pull.call_json(&call) {
             Ok(answer) => answer,
-            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() => {
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+                self.refusals += 1;
                 return self.token_refused(pull);
             }
             Err(failure) => return Err(failure.fault),
         };
         let page = page(&text, pull.config, &at)?;
-        if page.next.as_ref().is_some_and(|token| token.len() > TOKEN_LIMIT) {
-            return Err(Fault::new(
-                FaultClass::Protocol,
-                "token-too-long",
-                format!("{at} answered a page token of more than 8 KiB"),
-            ));
-        }
+        check_token(page.next.as_deref(), &at)?;
         // Told with the answer that ends it: once, and whether or not the reader was opened anew.
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
         if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
@@ -161,9 +150,7 @@ impl SiemBatch {
                 "the stream was not read for longer than the 7 days that Mimecast keeps it",
             );
         }
-        if self.state.polled.is_none_or(|polled| pull.now > polled + HOUR) {
-            self.state.polled = Some(pull.now);
-        }
+        hourly(&mut self.state.polled, pull.now);
         if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0)) {
             pull.gap(
                 format!("{}: the rest of a file after {} records", self.stream.name(), mark.index),
@@ -177,13 +164,14 @@ impl SiemBatch {
         Ok(())
     }
 
-    /// The vendor no longer takes the token. Within the retention the own time mark mends that: what is listed again
-    /// was seen before, and the host drops it.
+    /// The vendor no longer takes the token. Within the retention the own time marks mend that: what is listed again was
+    /// seen before, and the host drops it.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
         // A clock that was set back must not make a listing of the future.
         let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
-        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
+        let caught_up = self.state.caught_up.map(|at| at.min(pull.now));
+        if mark.max(caught_up).is_some_and(|read| read < oldest) {
             return Err(Fault::new(
                 FaultClass::PositionLost,
                 "token-refused",
@@ -192,8 +180,21 @@ impl SiemBatch {
             .status(400)
             .hint("The stream goes on as `on_position_lost` says"));
         }
-        // Files of different servers interleave, and late ones come: a day of slack.
-        self.state.from = Some(day(mark.map_or(oldest, |mark| mark.saturating_sub(DAY)).max(oldest)));
+        match caught_up {
+            // One event with a wrong time, or one page that says too early that it is the last, must not hide a backlog:
+            // the older of the two counts. Files of different servers interleave, and late ones come: a day of slack.
+            Some(caught_up) => {
+                let read = mark.map_or(caught_up, |mark| mark.min(caught_up));
+                self.state.from = Some(day(read.saturating_sub(DAY).max(oldest)));
+            }
+            // In a backlog nothing tells how far it was read, but where it began.
+            None => {
+                if let Some(from) = self.state.from.as_ref().filter(|from| **from < day(oldest)) {
+                    let what = format!("{}: what was not yet read of the backlog from {from} on", self.stream.name());
+                    pull.gap(what, None, Some(oldest), "Mimecast refuses the page token, and keeps 7 days");
+                }
+            }
+        }
         self.state.token = None;
         self.state.file = None;
         let done = std::mem::take(&mut self.state.done);
@@ -206,8 +207,9 @@ impl SiemBatch {
         let Some((page, _)) = self.page.take() else {
             return false;
         };
-        if page.caught_up && self.state.caught_up.is_none_or(|at| pull.now > at + HOUR) {
-            self.state.caught_up = Some(pull.now);
+        if page.caught_up {
+            hourly(&mut self.state.caught_up, pull.now);
+            self.refusals = 0;
         }
         // A token that is missing or repeated: keep the last good one (Q14, Q63c).
         let Some(token) = page.next.filter(|token| self.state.token.as_ref() != Some(token)) else {
@@ -224,169 +226,6 @@ impl SiemBatch {
             return true;
         }
         page.caught_up
-    }
-
-    fn fetch(&mut self, pull: &mut Pull<'_>, file: File) -> Result<(), Fault> {
-        let age_ms = self.page.as_ref().map_or(0, |(_, listed)| pull.effects.monotonic_ms().saturating_sub(*listed));
-        if age_ms > FRESH_MS && file.expiry.is_some_and(|expiry| expiry <= pull.effects.now()) {
-            self.page = None;
-            return Ok(());
-        }
-        // Before it is asked for: if it is no longer listed then, that is told.
-        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash)).clone();
-        let request = Request {
-            method: Method::Get,
-            url: file.url,
-            // Stored as gzip, not encoded for transport. No header of the API goes to another host (Q53).
-            headers: vec![("accept-encoding", "identity".to_owned())],
-            body: Vec::new(),
-        };
-        let response = pull.effects.send(request).map_err(|error| unreachable(&error, &file.at, pull.config))?;
-        pull.check_clock();
-        match response.status {
-            // S3 says what was stored: no log file is a web page, but a proxy's log-in page is.
-            200 if response.header("content-type").is_some_and(|value| value.trim().starts_with("text/html")) => {
-                return Err(Fault::new(
-                    FaultClass::Unavailable,
-                    "not-a-file",
-                    format!("{} answered a web page instead of a file", file.at),
-                )
-                .status(200)
-                .hint("Check whether a proxy answers instead of the file store; nothing is passed"));
-            }
-            200 => {}
-            // Expired, or gone: the page lists it anew.
-            status @ (400 | 401 | 403 | 404 | 410) => {
-                self.page = None;
-                self.relists += 1;
-                if self.relists <= RELISTS {
-                    return Ok(());
-                }
-                // From here on each further try costs one listing of the quota, until a file is there again.
-                self.relists = RELISTS;
-                return Err(Fault::new(
-                    FaultClass::Unavailable,
-                    "file-gone",
-                    format!(
-                        "{} answered {status} for a file of {}, though it was listed anew",
-                        file.at,
-                        self.stream.name()
-                    ),
-                )
-                .status(status)
-                .hint(
-                    "The stream waits for this file and loses nothing; if it stays, ask Mimecast's support about it",
-                ));
-            }
-            status => {
-                let class = if status == 429 || status >= 500 { FaultClass::Unavailable } else { FaultClass::Protocol };
-                return Err(Fault::new(
-                    class,
-                    format!("http-{status}"),
-                    format!("{} answered {status} for a file", file.at),
-                )
-                .status(status)
-                .hint("Nothing to do: it is tried again"));
-            }
-        }
-        self.relists = 0;
-        self.open = Some(Open {
-            at: file.at,
-            pieces: inflate::decode(Box::new(BodyPieces(response.body))),
-            records: NdJson::default(),
-            index: 0,
-            occurrences: Occurrences::Adjacent { last: mark.last.map(|id| id.0), count: mark.count },
-            error: None,
-            ended: false,
-        });
-        Ok(())
-    }
-
-    fn read(&mut self, pull: &mut Pull<'_>) -> Read {
-        let (Some(open), Some(mark)) = (&mut self.open, &mut self.state.file) else {
-            return Read::Done;
-        };
-        let origin = Origin {
-            source: Log::Siem,
-            stream: self.stream.name(),
-            kind: Some(self.kind),
-            encoding: Encoding::Json,
-            fallback_time: None,
-        };
-        loop {
-            while let Some(cut) = open.records.cut() {
-                open.index += 1;
-                if open.index <= mark.index {
-                    pull.tick();
-                } else {
-                    match cut {
-                        Cut::Record(bytes) => {
-                            pull.record(bytes, &origin, &mut open.occurrences);
-                        }
-                        Cut::TooLong { head, size } => pull.malformed("a line of more than 1 MiB", head, Some(size)),
-                    }
-                    mark.index = open.index;
-                }
-                if pull.full() {
-                    return Read::Full;
-                }
-            }
-            if open.ended {
-                pull.moved = true;
-                self.state.done.push(mark.hash);
-                self.state.file = None;
-                self.open = None;
-                return Read::Done;
-            }
-            if let Some(error) = open.error.take() {
-                return self.broken(pull, &error);
-            }
-            pull.check_clock();
-            if pull.full() {
-                return Read::Full;
-            }
-            match open.pieces.fill(open.records.room()) {
-                Ok(true) => {}
-                Ok(false) => {
-                    open.records.finish();
-                    open.ended = true;
-                }
-                Err(error) => open.error = Some(error),
-            }
-        }
-    }
-
-    /// The file broke off. What was good of it is read; the rest is fetched again, and at last, if its data are damaged,
-    /// reported and passed.
-    fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError) -> Read {
-        let (Some(mut open), Some(mark)) = (self.open.take(), &mut self.state.file) else {
-            return Read::Done;
-        };
-        if mark.index > mark.broken {
-            mark.tries = 0;
-        }
-        mark.broken = mark.index;
-        mark.tries += 1;
-        if mark.tries <= TRIES {
-            let wait = 500 << mark.tries;
-            return Read::Again(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
-        }
-        if matches!(error, ReadError::Transport(_)) && mark.tries <= BREAKS {
-            let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
-            return Read::Failed(
-                Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
-                    "The file is fetched again and nothing is passed; check the proxy and the network if it stays",
-                ),
-            );
-        }
-        let reason = format!(
-            "{}: {error} after {} records, {} times; the rest of the file is passed",
-            open.at, mark.index, mark.tries
-        );
-        pull.malformed(reason, open.records.room(), None);
-        self.state.done.push(mark.hash);
-        self.state.file = None;
-        Read::Done
     }
 }
 
@@ -464,10 +303,10 @@ impl SiemBatch {
         loop {
             if self.open.is_some() {
                 match self.read(pull) {
-                    Read::Full => return Ok(Next::More),
-                    Read::Again(next) => return Ok(next),
-                    Read::Failed(fault) => return Err(fault),
-                    Read::Done => {}
+                    Outcome::Full => return Ok(Next::More),
+                    Outcome::Again(next) => return Ok(next),
+                    Outcome::Failed(fault) => return Err(fault),
+                    Outcome::Done => {}
                 }
             } else if let Some(file) = self.next_file() {
                 self.fetch(pull, file)?;
@@ -476,6 +315,9 @@ impl SiemBatch {
                     return Ok(Next::CaughtUp);
                 }
             } else {
+                if self.is_over(pull.now) {
+                    return Ok(Next::CaughtUp);
+                }
                 if let Err(next) = pull.may_request() {
                     return Ok(next);
                 }

@@ -4,6 +4,7 @@ use super::super::Reader;
 use super::super::testing::*;
 use super::*;
 use crate::chunk::Budget;
+use crate::config::HOUR;
 use crate::effects::Request;
 
 const STREAM: &str = "siem/url-protect";
@@ -219,7 +220,7 @@ fn empty_pages_are_followed_but_not_for_ever() {
 }
 
 #[test]
-fn an_address_that_leads_nowhere_is_listed_again_and_never_passed() {
+fn an_address_that_leads_nowhere_is_listed_again_and_not_passed_at_once() {
     for code in [403, 404] {
         let mut failures = 3;
         let mut effects = Fake::new(move |request: &Request| match number(request) {

@@ -1,4 +1,6 @@
+use super::super::file::{BREAKS, GONE_FOR, REFUSED_FOR, RELISTS, TRIES};
 use super::*;
+use crate::config::{HOUR, SECOND};
 
 #[test]
 fn sessions_and_faults_reach_the_host_and_the_reader_stays_usable() {
@@ -84,8 +86,10 @@ fn an_event_of_the_future_does_not_make_a_listing_of_the_future() {
     assert!(faults.is_empty());
     assert_eq!((bodies.len(), from.as_deref()), (1, Some("2026-03-07")));
     // Nor does a position that was written under a clock that was two days fast.
-    let position =
-        format!(r#"{{"v":1,"stream":"{STREAM}","token":"C==","mark":{},"polled":{}}}"#, NOW + 2 * DAY, NOW + 2 * DAY);
+    let position = format!(
+        r#"{{"v":1,"stream":"{STREAM}","token":"C==","mark":{0},"polled":{0},"caught_up":{0}}}"#,
+        NOW + 2 * DAY
+    );
     let mut effects = Fake::new(|request: &Request| match parameter(request, "nextPage") {
         Some(_) => status(400, ""),
         None => ok(listing(&[], None, true)),
@@ -175,6 +179,18 @@ fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() 
     assert_eq!((faults, chunk.malformed.len(), chunk.events.len()), (BREAKS - TRIES, 1, 20));
 }
 
+/// The next fault, and what came before it.
+fn fault(reader: &mut Reader, effects: &mut Fake<'_>) -> (Fault, Read) {
+    let mut read = Read::default();
+    for _ in 0..20 {
+        match reader.pull(effects, SESSION, &Budget::default()) {
+            Ok(chunk) => read.add(&chunk),
+            Err(fault) => return (fault, read),
+        }
+    }
+    panic!("no fault");
+}
+
 #[test]
 fn a_file_that_is_refused_for_ever_costs_one_listing_a_try() {
     let mut effects = Fake::new(|request: &Request| match number(request) {
@@ -182,9 +198,155 @@ fn a_file_that_is_refused_for_ever_costs_one_listing_a_try() {
         _ => vendor(request),
     });
     let mut reader = open(Start::Configured);
-    for listings in [1 + RELISTS, 2 + RELISTS, 3 + RELISTS] {
+    let (gone, before) = fault(&mut reader, &mut effects);
+    assert_eq!(
+        (gone.code.as_str(), effects.count("dateRangeStartsAt"), before.records),
+        ("file-gone", 1 + RELISTS as usize, 0)
+    );
+    for afresh in [false, true] {
+        if afresh {
+            reader = open(Start::After(before.position.clone()));
+        }
+        let listings = effects.count("dateRangeStartsAt");
         let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
-        assert_eq!((fault.code.as_str(), effects.count("dateRangeStartsAt")), ("file-gone", listings as usize));
+        assert_eq!((fault.code.as_str(), effects.count("dateRangeStartsAt")), ("file-gone", listings + 1), "{afresh}");
+    }
+}
+
+#[test]
+fn a_file_that_never_comes_is_a_gap_in_the_end_and_holds_up_no_other() {
+    for (code, patience) in [(404, GONE_FOR), (410, GONE_FOR), (403, REFUSED_FOR)] {
+        let mut effects = Fake::new(|request: &Request| match number(request) {
+            Some(1) => status(code, ""),
+            _ => vendor(request),
+        });
+        let position = fault(&mut open(Start::Configured), &mut effects).1.position;
+        effects.now += patience - SECOND;
+        let mut reader = open(Start::After(position));
+        assert_eq!(fault(&mut reader, &mut effects).0.code, "file-gone", "{code}");
+        effects.now += SECOND;
+        let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+        assert_eq!((read.bodies, read.faults.len(), read.gaps.len()), ([marks(2), marks(3)].concat(), 0, 1), "{code}");
+        assert!(read.gaps[0].contains("/url/1.json.gz after 0 records"), "{:?}", read.gaps);
+        assert!(!read.gaps[0].contains("signed"));
+    }
+}
+
+#[test]
+fn damaged_data_are_read_again_from_their_beginning() {
+    // Stored without compression, so that a letter that is wrong makes a good line, and only the checksum tells.
+    let whole = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        std::io::Write::write_all(&mut encoder, format!("{}\n", lines(1).join("\n")).as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut wrong = whole.clone();
+    let at = wrong.windows(8).position(|text| text == b"mark-1-5").unwrap();
+    wrong[at + 7] = b'x';
+    for afresh in [false, true] {
+        let mut tries = 0;
+        let mut effects = Fake::new(|request: &Request| match number(request) {
+            Some(1) => {
+                tries += 1;
+                ok(if tries == 1 { wrong.clone() } else { whole.clone() })
+            }
+            _ => vendor(request),
+        });
+        let read = if afresh {
+            drain_afresh(V2, STREAM, &mut effects, SESSION, Budget::default())
+        } else {
+            drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default())
+        };
+        assert!(read.bodies.contains(&"mark-1-5".to_owned()), "the true record");
+        assert_eq!(read.bodies[10..], expected(), "all of it again");
+        let ids: std::collections::BTreeSet<&String> = read.ids.iter().collect();
+        assert_eq!((ids.len(), read.malformed.len()), (30 + 1, 0), "and one that never was");
+    }
+    // It stays damaged: told, and passed.
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(1) => ok(wrong.clone()),
+        _ => vendor(request),
+    });
+    let read = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default());
+    assert_eq!((read.malformed.len(), read.gaps.len(), effects.count("/url/1.")), (1, 0, 1 + TRIES as usize));
+    assert!(read.malformed[0].contains("may be wrong"), "{:?}", read.malformed);
+    assert_eq!(read.bodies[read.bodies.len() - 20..], [marks(2), marks(3)].concat());
+}
+
+#[test]
+fn an_event_of_the_future_hides_no_backlog_when_the_token_is_refused() {
+    // Page 1 of a backlog of a week has an event with a wrong time; the token of page 2 is refused.
+    let mut effects = Fake::new(|request: &Request| match number(request) {
+        Some(_) => ok(of_time((NOW + DAY) / 1_000_000)),
+        None => ok(listing(&[1], Some("C=="), false)),
+    });
+    let chunk = open(Start::Configured).pull(&mut effects, SESSION, &one()).unwrap();
+    let chunk = open(Start::After(chunk.position)).pull(&mut effects, SESSION, &Budget::default()).unwrap();
+    assert!(String::from_utf8_lossy(&chunk.position).contains("C=="));
+    for (late, gaps) in [(0, 0), (2 * DAY, 1)] {
+        let mut effects = Fake::new(|request: &Request| match parameter(request, "nextPage").as_deref() {
+            Some("C==") => status(400, ""),
+            _ => ok(listing(&[], Some("D=="), true)),
+        });
+        effects.now += late;
+        let read = drain(&mut open(Start::After(chunk.position.clone())), &mut effects, SESSION, Budget::default());
+        let from = parameter(&effects.requests[1], "dateRangeStartsAt");
+        assert_eq!(from, Some(day(NOW + late - 7 * DAY)), "where the backlog began, as far as it is kept");
+        assert_eq!((read.faults.len(), read.gaps.len()), (0, gaps), "{:?}", read.gaps);
+    }
+}
+
+#[test]
+fn a_vendor_that_refuses_every_token_is_not_asked_without_end() {
+    let mut effects = Fake::new(|request: &Request| match (number(request), parameter(request, "nextPage")) {
+        (Some(number), _) => ok(file(number)),
+        (None, Some(_)) => status(400, ""),
+        (None, None) => ok(listing(&[1], Some("A=="), false)),
+    });
+    let (fault, read) = fault(&mut open(Start::Configured), &mut effects);
+    assert_eq!((fault.class, fault.status), (FaultClass::Protocol, Some(400)));
+    assert_eq!((read.bodies, effects.count("/siem/")), (marks(1), 4));
+}
+
+#[test]
+fn a_replay_of_what_is_no_longer_kept_asks_for_nothing() {
+    let ask = |begin: u64, end: u64| {
+        let mut effects = Fake::new(vendor);
+        let span = Start::Span(NOW - begin * DAY, NOW - end * DAY);
+        let read = drain(&mut open(span), &mut effects, SESSION, Budget::default());
+        (read.gaps.len(), read.faults.len(), effects.requests.len() > 0)
+    };
+    assert_eq!(ask(30, 20), (1, 0, false));
+    assert_eq!(ask(30, 5), (1, 0, true));
+    assert_eq!(ask(5, 2), (0, 0, true));
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_hide_a_long_silence() {
+    let mut effects = Fake::new(vendor);
+    effects.now += 300 * DAY;
+    let position = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default()).position;
+    effects.now = NOW;
+    let read = drain(&mut open(Start::After(position)), &mut effects, SESSION, Budget::default());
+    effects.now = NOW + 10 * DAY;
+    let read = drain(&mut open(Start::After(read.position)), &mut effects, SESSION, Budget::default());
+    assert_eq!(read.gaps.len(), 1);
+}
+
+#[test]
+fn tokens_are_judged_by_the_length_that_they_have_in_a_position() {
+    for (token, good) in [
+        ("t".repeat(8_000), true),
+        ("t".repeat(9_000), false),
+        ("\\u0001".repeat(2_000), false),
+        ("\\u0001".repeat(1_000), true),
+    ] {
+        let mut effects = Fake::new(|_: &Request| ok(listing(&[], Some(&token), true)));
+        let result = open(Start::Configured).pull(&mut effects, SESSION, &Budget::default());
+        match result {
+            Ok(chunk) => assert!(good && chunk.position.len() < 10_000),
+            Err(fault) => assert!(!good && fault.code == "token-too-long" && fault.hint.is_some(), "{fault}"),
+        }
     }
 }
 
