@@ -243,6 +243,15 @@ impl Stream {
         self.entry().retention
     }
 
+    /// How far back it can be read, as a clause for messages.
+    pub fn reach(self) -> String {
+        let keeps = if matches!(self, Stream::List(kind) if kind != Kind::Audit) { "is asked for" } else { "keeps" };
+        match (self.retention() / HOUR, self.retention() / DAY) {
+            (hours @ ..48, _) => format!("Mimecast {keeps} {hours} hours"),
+            (_, days) => format!("Mimecast {keeps} {days} days"),
+        }
+    }
+
     /// How far behind the present it is read again, in nanoseconds; `None` where a token tells where to go on.
     pub fn overlap(self) -> Option<u64> {
         self.entry().overlap

@@ -1,7 +1,7 @@
 //! Requests and answers of Mimecast's endpoints: values in, values out.
 
-pub mod audit;
 pub mod error;
+pub mod list;
 pub mod logs;
 pub mod rate;
 pub mod siem;

@@ -1,6 +1,6 @@
 //! One file a stream (or family): how it pages and what its position is.
 
-mod audit;
+mod list;
 pub mod position;
 pub mod pull;
 pub mod read;
@@ -8,13 +8,14 @@ mod siem_archive;
 mod siem_batch;
 #[cfg(test)]
 pub mod testing;
+mod window;
 
 use crate::auth::Access;
+use crate::catalog::Stream;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::{Config, HOUR};
-use crate::describe::Stream;
+use crate::config::{Config, HOUR, SECOND};
 use crate::effects::Effects;
-use crate::kind::{Generation, Kind};
+use crate::kind::Generation;
 use crate::normalize::{Form, Normalizer, Settings};
 use pull::Pull;
 
@@ -66,8 +67,8 @@ impl Reader {
         });
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
-            Stream::List(Kind::Audit) => Box::new(audit::Audit::open(start)?),
-            Stream::SiemEvents | Stream::Feed(_) | Stream::List(_) => {
+            Stream::List(kind) => Box::new(list::List::open(stream, kind, start)?),
+            Stream::SiemEvents | Stream::Feed(_) => {
                 let message = format!("this release cannot read {} yet", stream.name());
                 return Err(
                     Fault::new(FaultClass::Configuration, "unknown-stream", message).hint("Take it out of `collect`")
@@ -115,6 +116,21 @@ impl Reader {
     pub fn generation(&self) -> Generation {
         self.config.generation()
     }
+}
+
+/// Where the configuration says to begin, but never before what Mimecast keeps: what it asks for beyond that is a gap.
+fn configured(pull: &mut Pull<'_>, stream: Stream) -> Timestamp {
+    let oldest = pull.now.saturating_sub(stream.retention());
+    let start = pull.config.start_at.resolve(pull.now);
+    if start < oldest {
+        pull.gap(stream.name(), Some(start), Some(oldest), format!("`start_at` is older: {}", stream.reach()));
+    }
+    start.max(oldest)
+}
+
+/// Requests of lists have a resolution of one second.
+fn whole(time: Timestamp) -> Timestamp {
+    time - time % SECOND
 }
 
 /// Notes the time, if the note is older than an hour, which is near enough, or was made by a clock that has been set back.

@@ -10,7 +10,7 @@ mod file;
 use super::position::{self, FileMark, Hash, Id, bounded, check_token};
 use super::pull::Pull;
 use super::{Source, day, hourly};
-use crate::api::siem::{Ask, BATCH, File, Page, page, query};
+use crate::api::siem::{Ask, File, Page, endpoint, page, query};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::DAY;
@@ -129,7 +129,7 @@ impl SiemBatch {
         };
         let api2_type = self.kind.api2_type().unwrap_or_default();
         let query = query(api2_type, pull.config.page_size(self.stream), ask);
-        let call = Call { endpoint: &BATCH, content: Content::Query(&query) };
+        let call = Call { endpoint: endpoint(self.kind), content: Content::Query(&query) };
         let (text, at) = match pull.call_json(&call) {
             Ok(answer) => answer,
             Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use super::super::Reader;
 use super::super::testing::*;
 use super::*;
-use crate::chunk::Budget;
+use crate::chunk::{Budget, Timestamp};
+use crate::config::{HOUR, SECOND};
 use crate::effects::Request;
 
 const MINUTE: u64 = 60 * SECOND;
