@@ -1,11 +1,13 @@
 //! One file a stream (or family): how it pages and what its position is.
 
+mod feed;
 mod list;
 pub mod position;
 pub mod pull;
 pub mod read;
 mod siem_archive;
 mod siem_batch;
+mod siem_events;
 #[cfg(test)]
 pub mod testing;
 mod window;
@@ -68,12 +70,8 @@ impl Reader {
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
             Stream::List(kind) => Box::new(list::List::open(stream, kind, start)?),
-            Stream::SiemEvents | Stream::Feed(_) => {
-                let message = format!("this release cannot read {} yet", stream.name());
-                return Err(
-                    Fault::new(FaultClass::Configuration, "unknown-stream", message).hint("Take it out of `collect`")
-                );
-            }
+            Stream::Feed(feed) => Box::new(feed::Feed::open(stream, feed, start)?),
+            Stream::SiemEvents => Box::new(siem_events::SiemEvents::open(start)?),
             Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
         Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })
@@ -119,8 +117,7 @@ impl Reader {
 }
 
 /// Where the configuration says to begin, but never before what Mimecast keeps: what it asks for beyond that is a gap.
-fn configured(pull: &mut Pull<'_>, stream: Stream) -> Timestamp {
-    let oldest = pull.now.saturating_sub(stream.retention());
+fn configured(pull: &mut Pull<'_>, stream: Stream, oldest: Timestamp) -> Timestamp {
     let start = pull.config.start_at.resolve(pull.now);
     if start < oldest {
         pull.gap(stream.name(), Some(start), Some(oldest), format!("`start_at` is older: {}", stream.reach()));

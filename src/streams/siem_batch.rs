@@ -9,7 +9,7 @@ mod file;
 
 use super::position::{self, FileMark, Hash, Id, bounded, check_token};
 use super::pull::Pull;
-use super::{Source, day, hourly};
+use super::{Source, configured, day, hourly};
 use crate::api::siem::{Ask, File, Page, endpoint, page, query};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
@@ -237,8 +237,8 @@ impl Source for SiemBatch {
         match self.start.take() {
             None => {}
             Some(Start::Configured) => {
-                let start = pull.config.start_at.resolve(pull.now);
-                state.from = Some(day(start.max(oldest)));
+                let start = configured(pull, self.stream, oldest);
+                state.from = Some(day(start));
                 state.since = (start > oldest).then_some(start);
             }
             Some(Start::After(_)) => {}

@@ -108,7 +108,7 @@ impl Windows {
         let lost_next = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.next);
         match self.start.take() {
             None => {}
-            Some(Start::Configured) => self.state.next = whole(configured(pull, stream)),
+            Some(Start::Configured) => self.state.next = whole(configured(pull, stream, oldest)),
             Some(start @ Start::After(_)) if self.too_old(oldest) => {
                 self.start = Some(start);
                 let message = format!("{name} was read last too long ago: {}", stream.reach());
