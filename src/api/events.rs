@@ -1,9 +1,9 @@
 //! `GET /siem/v1/events/cg`: events of all types in one cursor (section 5.2 of the API reference).
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::Endpoint;
+use super::rows::{Rows, Values};
 use super::url::form;
 use crate::chunk::Timestamp;
 
@@ -49,30 +49,31 @@ fn time(time: Timestamp) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
     /// The events as JSON, in the page's order.
-    pub rows: Vec<String>,
+    pub rows: Rows,
     /// `@nextPage`, where there is one.
     pub next: Option<String>,
     pub caught_up: bool,
 }
 
-/// Reads a page; `None` if it is none.
-pub fn page(text: &[u8]) -> Option<Page> {
+/// Reads a page; `None` if it is none, or has too many rows.
+pub fn page(text: Vec<u8>) -> Option<Page> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, default)]
-        value: Option<Vec<&'a RawValue>>,
+        value: Option<Values<'a>>,
         #[serde(rename = "@nextPage", default)]
         next: Option<String>,
         #[serde(rename = "isCaughtUp", default)]
         caught_up: Option<bool>,
     }
-    let raw: Raw<'_> = serde_json::from_slice(text).ok()?;
+    let raw: Raw<'_> = serde_json::from_slice(&text).ok()?;
     if raw.value.is_none() && raw.next.is_none() && raw.caught_up.is_none() {
         return None;
     }
-    let rows: Vec<String> = raw.value.unwrap_or_default().into_iter().map(|row| row.get().to_owned()).collect();
-    let caught_up = raw.caught_up.unwrap_or(rows.is_empty());
-    Some(Page { rows, next: raw.next.filter(|token| !token.is_empty()), caught_up })
+    let places = raw.value.map_or_else(Vec::new, |rows| rows.places(&text));
+    let caught_up = raw.caught_up.unwrap_or(places.is_empty());
+    let next = raw.next.filter(|token| !token.is_empty());
+    Some(Page { rows: Rows::new(text, places), next, caught_up })
 }
 
 #[cfg(test)]
@@ -90,14 +91,15 @@ mod tests {
             query(1, Ask::Dates { from, to: Some(from) }).ends_with("&dateRangeEndsAt=2026-03-01T00%3A00%3A00.642Z")
         );
         assert_eq!(query(1, Ask::Token("W3=")), "pageSize=1&nextPage=W3%3D");
-        let all = page(br#"{"value":[{"a":1},2],"@nextPage":"W3","@nextLink":"x","pageSize":2,"isCaughtUp":true}"#);
-        assert_eq!(
-            all,
-            Some(Page { rows: vec![r#"{"a":1}"#.into(), "2".into()], next: Some("W3".into()), caught_up: true })
-        );
-        assert_eq!(page(br#"{"value":[]}"#), Some(Page { rows: vec![], next: None, caught_up: true }));
-        assert!(!page(br#"{"value":[{}],"@nextPage":""}"#).unwrap().caught_up);
-        assert_eq!(page(br#"{"data":[]}"#), None);
-        assert_eq!(page(br#"{"value":{}}"#), None);
+        let page = |text: &str| page(text.as_bytes().to_vec());
+        let all =
+            page(r#"{"value":[{"a":1},2],"@nextPage":"W3","@nextLink":"x","pageSize":2,"isCaughtUp":true}"#).unwrap();
+        assert_eq!(all.rows.iter().collect::<Vec<_>>(), [&br#"{"a":1}"#[..], b"2"]);
+        assert_eq!((all.next.as_deref(), all.caught_up), (Some("W3"), true));
+        let none = page(r#"{"value":[]}"#).unwrap();
+        assert_eq!((none.rows.len(), none.next, none.caught_up), (0, None, true));
+        assert!(!page(r#"{"value":[{}],"@nextPage":""}"#).unwrap().caught_up);
+        assert_eq!(page(r#"{"data":[]}"#), None);
+        assert_eq!(page(r#"{"value":{}}"#), None);
     }
 }

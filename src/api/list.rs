@@ -1,14 +1,11 @@
 //! The lists of `POST /api/…`: rows of a window of time, in pages; the same in both generations (sections 3 and 6 of the API
 //! reference).
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Endpoint;
+use super::rows::{Lists, ROWS_LIMIT, Rows, Values};
 use crate::chunk::Timestamp;
 use crate::kind::Kind;
 
@@ -24,26 +21,23 @@ pub struct List {
     oldest_first: bool,
     /// Of all users, not of the service user alone (section 6.7).
     admin: bool,
-    /// What every row has: with one of these, an object in `data` is a row and not the wrapper of a list.
-    own: [&'static str; 2],
     /// Filters that say "all", which clients send though it is the default (sections 6.4 and 6.5).
     all: &'static [&'static str],
 }
 
-const fn list(path: &'static str, product: &'static str, permission: &'static str, time: &'static str) -> List {
+const fn list(path: &'static str, product: &'static str, permission: &'static str) -> List {
     List {
         endpoint: Endpoint { path, product, permission },
         begin: "start",
         end: "end",
         oldest_first: false,
         admin: false,
-        own: ["id", time],
         all: &[],
     }
 }
 
-const fn logs(path: &'static str, permission: &'static str, time: &'static str, all: &'static [&'static str]) -> List {
-    List { begin: "from", end: "to", oldest_first: true, all, ..list(path, "Security Events", permission, time) }
+const fn logs(path: &'static str, permission: &'static str, all: &'static [&'static str]) -> List {
+    List { begin: "from", end: "to", oldest_first: true, all, ..list(path, "Security Events", permission) }
 }
 
 const AUDIT_EVENTS: &str = "Audit Events";
@@ -51,31 +45,24 @@ const AUDIT_EVENTS: &str = "Audit Events";
 static AUDIT: List = List {
     begin: "startDateTime",
     end: "endDateTime",
-    ..list("/api/audit/get-audit-events", AUDIT_EVENTS, "Account | Logs | Read", "eventTime")
+    ..list("/api/audit/get-audit-events", AUDIT_EVENTS, "Account | Logs | Read")
 };
-static DLP: List = logs("/api/dlp/get-logs", "Monitoring | Data Leak Prevention | Read", "eventTime", &[]);
-static HELD: List = List {
-    admin: true,
-    ..list("/api/gateway/get-hold-message-list", "Cloud Gateway", "Account | Dashboard | Read", "dateReceived")
-};
-static RELEASES: List =
-    list("/api/gateway/get-held-release-logs", AUDIT_EVENTS, "Monitoring | Held | Read", "released");
-static REJECTIONS: List = List {
-    admin: true,
-    ..list("/api/gateway/get-rejections", AUDIT_EVENTS, "Monitoring | Rejections | Read", "created")
-};
-static TTP_URL: List =
-    logs("/api/ttp/url/get-logs", "Monitoring | URL Protection | Read", "date", &["route", "scanResult"]);
+static DLP: List = logs("/api/dlp/get-logs", "Monitoring | Data Leak Prevention | Read", &[]);
+static HELD: List =
+    List { admin: true, ..list("/api/gateway/get-hold-message-list", "Cloud Gateway", "Account | Dashboard | Read") };
+static RELEASES: List = list("/api/gateway/get-held-release-logs", AUDIT_EVENTS, "Monitoring | Held | Read");
+static REJECTIONS: List =
+    List { admin: true, ..list("/api/gateway/get-rejections", AUDIT_EVENTS, "Monitoring | Rejections | Read") };
+static TTP_URL: List = logs("/api/ttp/url/get-logs", "Monitoring | URL Protection | Read", &["route", "scanResult"]);
 static TTP_ATTACHMENT: List =
-    logs("/api/ttp/attachment/get-logs", "Monitoring | Attachment Protection | Read", "date", &["route", "result"]);
+    logs("/api/ttp/attachment/get-logs", "Monitoring | Attachment Protection | Read", &["route", "result"]);
 // Without `taggedMalicious`, which would hide rows (quirk Q71).
 static TTP_IMPERSONATION: List =
-    logs("/api/ttp/impersonation/get-logs", "Monitoring | Impersonation Protection | Read", "eventTime", &[]);
+    logs("/api/ttp/impersonation/get-logs", "Monitoring | Impersonation Protection | Read", &[]);
 static ARCHIVE_SEARCH: List =
-    list("/api/archive/get-archive-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read", "createTime");
-static ARCHIVE_USER_SEARCH: List =
-    list("/api/archive/get-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read", "createTime");
-static ARCHIVE_VIEW: List = list("/api/archive/get-view-logs", AUDIT_EVENTS, "Archive | View Logs | Read", "viewed");
+    list("/api/archive/get-archive-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read");
+static ARCHIVE_USER_SEARCH: List = list("/api/archive/get-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read");
+static ARCHIVE_VIEW: List = list("/api/archive/get-view-logs", AUDIT_EVENTS, "Archive | View Logs | Read");
 
 /// The list that rows of a kind are in; `None` for kinds that come another way.
 pub fn of(kind: Kind) -> Option<&'static List> {
@@ -128,68 +115,61 @@ pub fn time(time: Timestamp) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
     /// The rows as JSON, in the page's order.
-    pub rows: Vec<String>,
+    pub rows: Rows,
     pub next: Option<String>,
     /// Rows of all pages, where the endpoint tells (section 3.2).
     pub total: Option<u64>,
 }
 
-impl List {
-    /// Reads a page. `data` may be missing, empty, a list of rows, or a list of an object that holds the list under whatever
-    /// name (quirk Q25, section 6.8). `None` if it is none of these.
-    pub fn page(&self, text: &[u8]) -> Option<Page> {
-        #[derive(Deserialize)]
-        struct Answer<'a> {
-            #[serde(borrow, default)]
-            data: Option<Vec<&'a RawValue>>,
-            #[serde(default)]
-            meta: Option<Meta>,
-        }
-        #[derive(Deserialize)]
-        struct Meta {
-            #[serde(default)]
-            pagination: Option<Pagination>,
-        }
-        #[derive(Deserialize)]
-        struct Pagination {
-            #[serde(default)]
-            next: Option<Value>,
-            #[serde(rename = "totalCount", default)]
-            total: Option<Value>,
-        }
-        let answer: Answer<'_> = serde_json::from_slice(text).ok()?;
-        let pagination = answer.meta.and_then(|meta| meta.pagination);
-        let (next, total) = pagination.map_or((None, None), |pagination| (pagination.next, pagination.total));
-        let next = match next {
-            None | Some(Value::Null) => None,
-            Some(Value::String(token)) => Some(token),
-            Some(Value::Number(token)) => Some(token.to_string()),
-            // One client has met an object around it. Anything else must not pass for the end.
-            Some(next) => Some(next.get("pageToken")?.as_str()?.to_owned()),
-        };
-        let mut rows = Vec::new();
-        for row in answer.data.unwrap_or_default() {
-            match self.wrapped(row) {
-                Some(list) => rows.extend(list.into_iter().map(|row| row.get().to_owned())),
-                None => rows.push(row.get().to_owned()),
-            }
-        }
-        let next = next.filter(|token| !token.is_empty());
-        Some(Page { rows, next, total: total.and_then(|total| total.as_u64()) })
+/// Reads a page. `data` may be missing, empty, a list of rows, or a list of an object that holds the list under whatever name
+/// (quirk Q25, section 6.8). `None` if it is none of these, or has too many rows.
+pub fn page(text: Vec<u8>) -> Option<Page> {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow, default)]
+        data: Option<Values<'a>>,
+        #[serde(default)]
+        meta: Option<Meta>,
     }
-
-    /// The rows inside of `{"name":[…],"resultCount":1}`; of several lists those of all.
-    fn wrapped<'a>(&self, row: &'a RawValue) -> Option<Vec<&'a RawValue>> {
-        let members: BTreeMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(row.get()).ok()?;
-        if self.own.iter().any(|own| members.contains_key(*own)) {
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(default)]
+        pagination: Option<Pagination>,
+    }
+    #[derive(Deserialize)]
+    struct Pagination {
+        #[serde(default)]
+        next: Option<Value>,
+        #[serde(rename = "totalCount", default)]
+        total: Option<Value>,
+    }
+    let answer: Answer<'_> = serde_json::from_slice(&text).ok()?;
+    let pagination = answer.meta.and_then(|meta| meta.pagination);
+    let (next, total) = pagination.map_or((None, None), |pagination| (pagination.next, pagination.total));
+    let next = match next {
+        None | Some(Value::Null) => None,
+        Some(Value::String(token)) => Some(token),
+        Some(Value::Number(token)) => Some(token.to_string()),
+        // One client has met an object around it. Anything else must not pass for the end.
+        Some(next) => Some(next.get("pageToken")?.as_str()?.to_owned()),
+    };
+    let mut rows = Values(Vec::new());
+    for row in answer.data.map_or_else(Vec::new, |rows| rows.0) {
+        match serde_json::from_str::<Lists<'_>>(row.get()) {
+            Ok(Lists(lists)) if !lists.is_empty() => {
+                for list in lists {
+                    rows.0.append(&mut serde_json::from_str::<Values<'_>>(list.get()).ok()?.0);
+                }
+            }
+            _ => rows.0.push(row),
+        }
+        if rows.0.len() > ROWS_LIMIT {
             return None;
         }
-        let lists = members.values().filter_map(|value| serde_json::from_str::<Vec<&'a RawValue>>(value.get()).ok());
-        lists.reduce(|mut rows, mut list| {
-            rows.append(&mut list);
-            rows
-        })
     }
+    let places = rows.places(&text);
+    let next = next.filter(|token| !token.is_empty());
+    Some(Page { rows: Rows::new(text, places), next, total: total.and_then(|total| total.as_u64()) })
 }
 
 #[cfg(test)]
@@ -199,12 +179,15 @@ mod tests {
     #[test]
     fn every_shape_of_data() {
         let page = |data: &str| {
-            AUDIT.page(
+            super::page(
                 format!(r#"{{"meta":{{"status":200,"pagination":{{"pageSize":1,"next":"t"}}}},{data}"fail":[]}}"#)
-                    .as_bytes(),
+                    .into_bytes(),
             )
         };
-        let rows = |page: Option<Page>| page.map(|page| page.rows);
+        let rows = |page: Option<Page>| {
+            let text = |row: &[u8]| String::from_utf8(row.to_vec()).unwrap();
+            page.map(|page| page.rows.iter().map(text).collect::<Vec<_>>())
+        };
         for nothing in ["", r#""data":null,"#, r#""data":[],"#, r#""data":[{"auditEvents":[]}],"#] {
             assert_eq!(rows(page(nothing)), Some(vec![]), "{nothing}");
         }
@@ -221,16 +204,35 @@ mod tests {
             assert_eq!(rows(page(&format!(r#""data":[{own}],"#))), Some(vec![own.into()]));
         }
         assert_eq!(rows(page(r#""data":5,"#)), None);
-        assert_eq!(AUDIT.page(br#"{"meta":{"pagination":{"totalCount":7}}}"#).unwrap().total, Some(7));
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"totalCount":7}}}"#.to_vec()).unwrap().total, Some(7));
         assert_eq!(page("").unwrap().next.as_deref(), Some("t"));
         assert_eq!(
-            AUDIT.page(br#"{"meta":{"pagination":{"next":{"pageToken":"u"}}}}"#).unwrap().next.as_deref(),
+            super::page(br#"{"meta":{"pagination":{"next":{"pageToken":"u"}}}}"#.to_vec()).unwrap().next.as_deref(),
             Some("u")
         );
-        assert_eq!(AUDIT.page(br#"{"meta":{"pagination":{"next":""}}}"#).unwrap().next, None);
-        assert_eq!(AUDIT.page(br#"{"meta":{"pagination":{"next":null}}}"#).unwrap().next, None);
-        assert_eq!(AUDIT.page(br#"{"meta":{"pagination":{"next":17}}}"#).unwrap().next.as_deref(), Some("17"));
-        assert_eq!(AUDIT.page(br#"{"meta":{"pagination":{"next":["t"]}}}"#), None);
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":""}}}"#.to_vec()).unwrap().next, None);
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":null}}}"#.to_vec()).unwrap().next, None);
+        assert_eq!(
+            super::page(br#"{"meta":{"pagination":{"next":17}}}"#.to_vec()).unwrap().next.as_deref(),
+            Some("17")
+        );
+        assert_eq!(super::page(br#"{"meta":{"pagination":{"next":["t"]}}}"#.to_vec()), None);
+    }
+
+    #[test]
+    fn millions_of_rows_are_refused_and_as_many_as_there_may_be_are_not() {
+        for wrapped in [false, true] {
+            let text = |rows: usize| {
+                let rows = vec!["{}"; rows].join(",");
+                let data = if wrapped { format!(r#"{{"auditEvents":[{rows}]}}"#) } else { rows };
+                format!(r#"{{"data":[{data}]}}"#).into_bytes()
+            };
+            assert_eq!(super::page(text(ROWS_LIMIT)).map(|page| page.rows.len()), Some(ROWS_LIMIT));
+            assert_eq!(super::page(text(ROWS_LIMIT + 1)), None);
+        }
+        // One row of many members is one row.
+        let members = vec![r#""a":[]"#; 1_000].join(",");
+        assert_eq!(super::page(format!(r#"{{"data":[{{{members}}}]}}"#).into_bytes()).unwrap().rows.len(), 1);
     }
 
     #[test]

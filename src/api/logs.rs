@@ -57,8 +57,9 @@ pub fn empty(text: &[u8]) -> Empty {
     struct Raw<'a> {
         #[serde(default)]
         meta: Option<Meta>,
+        /// Not a list of them: an answer may have millions.
         #[serde(borrow, default)]
-        data: Option<Vec<&'a RawValue>>,
+        data: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
     struct Meta {
@@ -67,7 +68,12 @@ pub fn empty(text: &[u8]) -> Empty {
     }
     let raw: Option<Raw<'_>> = serde_json::from_slice(text).ok();
     let (meta, data) = raw.map_or((None, None), |raw| (raw.meta, raw.data));
-    Empty { last: meta.and_then(|meta| meta.last).unwrap_or(true), rows: data.is_some_and(|rows| !rows.is_empty()) }
+    Empty { last: meta.and_then(|meta| meta.last).unwrap_or(true), rows: data.is_some_and(has_rows) }
+}
+
+/// Whether an array has anything in it.
+fn has_rows(data: &RawValue) -> bool {
+    data.get().strip_prefix('[').is_some_and(|rows| !rows.trim_start().starts_with(']'))
 }
 
 #[cfg(test)]
@@ -105,5 +111,9 @@ mod tests {
         );
         assert_eq!(empty(br#"{"meta":{"isLastToken":false},"data":[]}"#), Empty { last: false, rows: false });
         assert_eq!(empty(br#"{"data":[{"a":1}]}"#), Empty { last: true, rows: true });
+        for nothing in ["[ ]", "null", "{}"] {
+            let text = format!(r#"{{"meta":{{"isLastToken":false}},"data":{nothing}}}"#);
+            assert_eq!(empty(text.as_bytes()), Empty { last: false, rows: false }, "{nothing}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod feed;
 pub mod list;
 pub mod logs;
 pub mod rate;
+pub mod rows;
 pub mod siem;
 pub mod url;
 
@@ -115,7 +116,10 @@ pub fn send(
     }
     let mut body = response.body;
     // A refusal whose body breaks off is still that refusal.
-    let text = read_up_to(&mut *body, REFUSAL_LIMIT).unwrap_or_default();
+    let mut text = Vec::new();
+    if read_up_to(&mut *body, &mut text, REFUSAL_LIMIT).is_err() {
+        text.clear();
+    }
     let answered = Answered { generation: config.generation(), endpoint, at: &at, headers: &headers, now };
     Err(error::judge(response.status, &text, &answered, &|text| redact_all(text, config, &authorization.0)))
 }
@@ -158,8 +162,8 @@ impl Answer {
         effects: &mut dyn Effects,
     ) -> Result<Vec<u8>, Failure> {
         let mut text = begin;
-        let rest = read_up_to(&mut *self.body, (ANSWER_LIMIT + 1).saturating_sub(text.len()));
-        text.append(&mut rest.map_err(|error| unreachable(&error, &self.at, config))?);
+        read_up_to(&mut *self.body, &mut text, ANSWER_LIMIT + 1)
+            .map_err(|error| unreachable(&error, &self.at, config))?;
         self.check(text, config, endpoint, effects)
     }
 
@@ -207,17 +211,20 @@ struct FailOnly<'a> {
     fail: Option<&'a serde_json::value::RawValue>,
 }
 
-/// Reads a body whole, or its first `limit` bytes.
-pub fn read_up_to(body: &mut dyn Body, limit: usize) -> Result<Vec<u8>, TransportError> {
-    let mut text = Vec::new();
+/// Appends a body to what was read of it, until that has `limit` bytes.
+fn read_up_to(body: &mut dyn Body, text: &mut Vec<u8>, limit: usize) -> Result<(), TransportError> {
     while text.len() < limit {
-        match body.next()? {
-            Some(piece) => text.extend_from_slice(&piece),
-            None => break,
+        let Some(piece) = body.next()? else {
+            break;
+        };
+        let piece = &piece[..piece.len().min(limit - text.len())];
+        if text.capacity() - text.len() < piece.len() {
+            // It doubles, but never beyond the limit: twice that is all the memory that a guest has.
+            text.reserve_exact(text.len().min(limit - text.len()).max(piece.len()));
         }
+        text.extend_from_slice(piece);
     }
-    text.truncate(limit);
-    Ok(text)
+    Ok(())
 }
 
 /// A request without an answer. Everything passes by itself, but a host that may not be reached.

@@ -67,7 +67,10 @@ pub struct Page {
 pub struct File {
     /// Pre-signed: never shown, never stored.
     pub url: String,
-    /// Of its path, without the signed query: the file's identity.
+    /// Of its path, without the signed query: the file's identity. Without the host, too, because an object is the same
+    /// under each address of its bucket (`bucket.s3.amazonaws.com`, with or without a region), and a page that is listed
+    /// anew may use another; taken for new, its files would count as gone and as come. A stream reads one type, and the
+    /// names of its files do not repeat: two buckets with one path are known from no source (section 5.1).
     pub hash: u64,
     /// Host and path, for messages.
     pub at: String,

@@ -199,6 +199,7 @@ impl Feed {
             }
             match open.fill() {
                 Ok(Filled::More) => {}
+                Ok(Filled::End) if open.objects.is_cut_off() => open.error = Some(ReadError::Truncated),
                 Ok(Filled::End) => {
                     open.objects.finish();
                     open.ended = true;
@@ -264,8 +265,11 @@ impl Feed {
             open.at, mark.index, mark.tries
         );
         pull.malformed(reason, open.objects.room(), None);
+        // What waits for its partners was good.
+        open.joiner.finish();
+        open.objects = objects();
+        open.content = Files::Done;
         self.open = Some(open);
-        self.turn(pull);
         Step::On
     }
 }

@@ -6,6 +6,7 @@ use super::Source;
 use super::position::{Id, check_token};
 use super::pull::Pull;
 use super::window::Windows;
+use crate::api::rows::ROWS_LIMIT;
 use crate::api::{Call, Content, list};
 use crate::catalog::Stream;
 use crate::chunk::{Fault, FaultClass, Next, Start};
@@ -65,8 +66,10 @@ impl List {
             }
             Err(failure) => return Err(failure.fault),
         };
-        let Some(page) = self.list.page(&text) else {
-            let message = format!("{at} answered something that is no page of {}", self.stream.name());
+        let Some(page) = list::page(text) else {
+            let name = self.stream.name();
+            let message =
+                format!("{at} answered something that is no page of {name}, or one of more than {ROWS_LIMIT} rows");
             return Err(Fault::new(FaultClass::Protocol, "bad-page", message)
                 .status(200)
                 .hint("It is tried again; if it stays, report it with this message"));
@@ -99,7 +102,7 @@ impl List {
             if pull.verbatim() {
                 window.unparsed.push(*at);
             }
-            window.id = pull.record(row.as_bytes(), &origin, occurrences).map(Id);
+            window.id = pull.record(row, &origin, occurrences).map(Id);
             *at += 1;
             window.index = *at;
         }
@@ -161,8 +164,7 @@ fn resume_at(
 ) -> usize {
     let mut id = None;
     for (at, row) in page.rows.iter().enumerate().take(window.index) {
-        id =
-            if window.unparsed.contains(&at) { None } else { pull.replay(row.as_bytes(), origin, occurrences).map(Id) };
+        id = if window.unparsed.contains(&at) { None } else { pull.replay(row, origin, occurrences).map(Id) };
     }
     if window.index <= page.rows.len() && id == window.id {
         return window.index;

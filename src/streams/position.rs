@@ -135,11 +135,14 @@ pub struct FileMark {
     /// Since when its address has been refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Timestamp>,
+    /// Another file of the same listing was read to its end since then: it is this file's trouble, not the store's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
 }
 
 impl FileMark {
     pub fn new(hash: u64) -> Self {
-        Self { hash: Hash(hash), index: 0, last: None, count: 0, tries: 0, broken: 0, refused: None }
+        Self { hash: Hash(hash), index: 0, last: None, count: 0, tries: 0, broken: 0, refused: None, alone: false }
     }
 
     /// To the file's first record. How often it broke off, and where, stays.
@@ -158,5 +161,10 @@ fn is_zero_long(value: &u64) -> bool {
 
 /// The last [`HASH_LIMIT`] of a list.
 pub fn bounded(hashes: &[Hash]) -> &[Hash] {
-    &hashes[hashes.len().saturating_sub(HASH_LIMIT)..]
+    last(hashes, HASH_LIMIT)
+}
+
+/// The last so many of a list.
+pub fn last(hashes: &[Hash], limit: usize) -> &[Hash] {
+    &hashes[hashes.len().saturating_sub(limit)..]
 }

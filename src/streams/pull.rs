@@ -6,6 +6,7 @@ use crate::chunk::{Budget, Chunk, Digest, Event, Gap, Malformed, Next, Timestamp
 use crate::config::Config;
 use crate::effects::Effects;
 use crate::normalize::{Normalizer, Occurrences, Origin};
+use crate::streams::read::RECORD_LIMIT;
 
 /// The clock is read once in so many records: reading it costs as much as a tenth of a record.
 const CLOCK_EVERY: u32 = 16;
@@ -112,6 +113,10 @@ impl<'a> Pull<'a> {
             self.malformed("handed over unparsed: reading it failed again and again", bytes, Some(bytes.len() as u64));
             return None;
         }
+        if bytes.len() > RECORD_LIMIT {
+            self.malformed("a record of more than 1 MiB", bytes, Some(bytes.len() as u64));
+            return None;
+        }
         if self.chunk.bodies.capacity() == 0 {
             self.reserve();
         }
@@ -148,6 +153,9 @@ impl<'a> Pull<'a> {
     /// Runs a record through the normalizer for its id only: it was delivered before.
     pub fn replay(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Option<Digest> {
         self.tick();
+        if bytes.len() > RECORD_LIMIT {
+            return None;
+        }
         let mut aside = Chunk::default();
         self.normalizer.push(bytes, origin, occurrences, &mut aside);
         aside.events.last().map(|event| event.id)

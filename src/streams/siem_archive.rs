@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod archive;
 
-use super::position::{self, FileMark, Hash, Id, bounded, check_token};
+use super::position::{self, FileMark, Hash, bounded, check_token};
 use super::pull::Pull;
 use super::read::records::Records;
 use super::read::zip::Entry;
@@ -319,6 +319,7 @@ impl SiemArchive {
             };
             match filled {
                 Ok(true) => {}
+                Ok(false) if member.records.is_cut_off() => member.error = Some(archive.content.cut_off()),
                 Ok(false) => {
                     member.records.finish();
                     member.ended = true;
@@ -355,6 +356,10 @@ impl SiemArchive {
         let Some(archive) = self.archive.take() else {
             return Step::On;
         };
+        // Records that were read are not looked at again, but a run of equal ones may go on behind them.
+        if let (Some(mark), Some(member)) = (&mut self.state.file, &archive.member) {
+            member.note_run(mark);
+        }
         let index = self.state.file.as_ref().map_or(0, |mark| mark.index);
         let progress = (self.state.done.len() as u64, index);
         if progress > self.state.broken {
@@ -367,6 +372,8 @@ impl SiemArchive {
             return Step::Stop(if matches!(error, ReadError::Transport(_)) { Next::Pause(wait) } else { Next::More });
         }
         if matches!(error, ReadError::Transport(_)) && self.state.tries <= BREAKS {
+            // The host opens a new reader after a fault: it has to know how often this was.
+            pull.moved = true;
             let message = format!(
                 "an archive of {}: {error} after {} members and {index} records of the next, {} times",
                 archive.at, progress.0, self.state.tries
@@ -454,11 +461,8 @@ impl Source for SiemArchive {
         let mut state = self.state.clone();
         state.done = bounded(&self.state.done).to_vec();
         let member = self.archive.as_ref().and_then(|archive| archive.member.as_ref());
-        if let (Some(mark), Some(member)) = (&mut state.file, member)
-            && mark.hash.0 == member.hash
-            && let Occurrences::Adjacent { last, count } = &member.occurrences
-        {
-            (mark.last, mark.count) = (last.map(Id), *count);
+        if let (Some(mark), Some(member)) = (&mut state.file, member) {
+            member.note_run(mark);
         }
         position::write(Stream::SiemArchive.name(), &state)
     }

@@ -5,18 +5,20 @@
 
 use serde::{Deserialize, Serialize};
 
+mod absent;
 mod file;
 
-use super::position::{self, FileMark, Hash, Id, bounded, check_token};
+use super::position::{self, FileMark, HASH_LIMIT, Hash, Id, check_token, last};
 use super::pull::Pull;
 use super::{Source, configured, day, hourly};
-use crate::api::siem::{Ask, File, Page, endpoint, page, query};
+use crate::api::siem::{Ask, endpoint, page, query};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::DAY;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::Occurrences;
+use absent::{Listing, Missing, STRAYS_LIMIT};
 use file::{Open, Outcome};
 
 /// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
@@ -26,8 +28,8 @@ const REFUSALS: u32 = 1;
 /// Empty pages in a row before the source waits for the next interval (Q13).
 const EMPTY_PAGES: u32 = 100;
 
-/// A listing younger than this is trusted even if its addresses seem to have expired: the clocks differ.
-const FRESH_MS: u64 = 60_000;
+/// Hashes of a position in all, so that it stays within 64 KiB with the longest token and a hundred marks beside them.
+const HASHES: usize = 1_850;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -53,6 +55,18 @@ struct State {
     /// The file that is being read.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileMark>,
+    /// Files that this page named and that are not done: if it names them no longer, that is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    open: Vec<Hash>,
+    /// Those of them that the store refused, or that were begun and are not listed: how far they were read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aside: Vec<FileMark>,
+    /// Those that the page does not name any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Missing>,
+    /// Files that were open when the token was refused: the pages that are listed instead should name them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strays: Vec<Hash>,
     /// The newest event's time: where to go on if the token is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<Timestamp>,
@@ -70,9 +84,10 @@ pub struct SiemBatch {
     state: State,
     /// Not settled yet.
     start: Option<Start>,
-    page: Option<(Page, u64)>,
+    page: Option<Listing>,
     open: Option<Open>,
-    relists: u32,
+    /// How often the page was listed again in vain for files that do not come.
+    rounds: u32,
     refusals: u32,
     empty_pages: u32,
 }
@@ -86,11 +101,12 @@ impl SiemBatch {
         Ok(Self {
             stream,
             kind,
+            // A reader before this one has listed the page anew already.
+            rounds: if state.aside.is_empty() && state.missing.is_none() { 0 } else { absent::RELISTS },
             state,
             start: Some(start),
             page: None,
             open: None,
-            relists: 0,
             refusals: 0,
             empty_pages: 0,
         })
@@ -100,14 +116,6 @@ impl SiemBatch {
     fn lost_mark(&self, position: &[u8]) -> Option<Timestamp> {
         let state: State = position::read(self.stream.name(), position).ok()?;
         state.mark.or(state.since)
-    }
-
-    fn next_file(&self) -> Option<File> {
-        let (page, _) = self.page.as_ref()?;
-        let finished =
-            |file: &&File| self.state.done.contains(&Hash(file.hash)) || self.state.before.contains(&Hash(file.hash));
-        let current = self.state.file.as_ref().and_then(|mark| page.files.iter().find(|file| file.hash == mark.hash.0));
-        current.or_else(|| page.files.iter().find(|file| !finished(file))).cloned()
     }
 
     /// Where a listing by dates begins: not before what the vendor keeps.
@@ -151,16 +159,7 @@ impl SiemBatch {
             );
         }
         hourly(&mut self.state.polled, pull.now);
-        if let Some(mark) = self.state.file.take_if(|mark| !page.files.iter().any(|file| file.hash == mark.hash.0)) {
-            pull.gap(
-                format!("{}: the rest of a file after {} records", self.stream.name(), mark.index),
-                None,
-                None,
-                "Mimecast no longer lists the file",
-            );
-        }
-        let listed_ms = pull.effects.monotonic_ms();
-        self.page = Some((page, listed_ms));
+        self.listed(pull, page);
         Ok(())
     }
 
@@ -196,7 +195,7 @@ impl SiemBatch {
             }
         }
         self.state.token = None;
-        self.state.file = None;
+        self.stray();
         let done = std::mem::take(&mut self.state.done);
         self.state.before.extend(done);
         Ok(())
@@ -204,12 +203,13 @@ impl SiemBatch {
 
     /// Takes the page's next token. `true` if there is nothing more for now.
     fn turn_page(&mut self, pull: &mut Pull<'_>) -> bool {
-        let Some((page, _)) = self.page.take() else {
+        let Some(Listing { page, .. }) = self.page.take() else {
             return false;
         };
         if page.caught_up {
             hourly(&mut self.state.caught_up, pull.now);
             self.refusals = 0;
+            self.tell_strays(pull);
         }
         // A token that is missing or repeated: keep the last good one (Q14, Q63c).
         let Some(token) = page.next.filter(|token| self.state.token.as_ref() != Some(token)) else {
@@ -286,8 +286,14 @@ impl Source for SiemBatch {
 
     fn position(&self) -> Vec<u8> {
         let mut state = self.state.clone();
-        state.done = bounded(&self.state.done).to_vec();
-        state.before = bounded(&self.state.before).to_vec();
+        // A page is asked for with a hundred files. Of more than a thousand the rest is not watched for.
+        state.open.truncate(HASH_LIMIT);
+        // What is done and let go is read again, at worst: what is open comes first.
+        let room = HASHES - state.open.len();
+        state.done = last(&self.state.done, room.min(HASH_LIMIT)).to_vec();
+        let room = room - state.done.len();
+        state.before = last(&self.state.before, room.min(HASH_LIMIT)).to_vec();
+        state.strays.truncate(STRAYS_LIMIT);
         if let (Some(mark), Some(open)) = (&mut state.file, &self.open)
             && let Occurrences::Adjacent { last, count } = &open.occurrences
             && open.index >= mark.index
@@ -309,9 +315,9 @@ impl SiemBatch {
                     Outcome::Done => {}
                 }
             } else if let Some(file) = self.next_file() {
-                self.fetch(pull, file)?;
+                self.fetch(pull, &file)?;
             } else if self.page.is_some() {
-                if self.turn_page(pull) {
+                if self.settle(pull)? && self.turn_page(pull) {
                     return Ok(Next::CaughtUp);
                 }
             } else {

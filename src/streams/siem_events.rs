@@ -25,6 +25,10 @@ const SLACK: u64 = 10 * MINUTE;
 /// Empty pages in a row before the source waits for the next interval (Q13).
 const EMPTY_PAGES: u32 = 100;
 
+/// A refused cursor is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses every
+/// cursor would be asked without end.
+const REFUSALS: u32 = 1;
+
 /// A cursor that has brought nothing for so long may have stalled (Q56): the stream begins anew by date, a little before its silence.
 /// A cursor is never judged by its text, for offsets of zero are legal.
 const SILENCE: u64 = HOUR;
@@ -89,6 +93,8 @@ pub struct SiemEvents {
     /// The page in hand, what occurred on it so far, and its next event.
     page: Option<(Page, Occurrences, usize)>,
     empty_pages: u32,
+    /// Cursors in a row that were refused.
+    refusals: u32,
     finished: bool,
 }
 
@@ -103,7 +109,7 @@ impl SiemEvents {
             Start::After(position) => position::read(STREAM.name(), position)?,
             _ => State::default(),
         };
-        Ok(Self { state, start: Some(start), page: None, empty_pages: 0, finished: false })
+        Ok(Self { state, start: Some(start), page: None, empty_pages: 0, refusals: 0, finished: false })
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
@@ -120,12 +126,13 @@ impl SiemEvents {
         };
         let (text, at) = match pull.call_json(&Call { endpoint: &EVENTS, content: Content::Query(&query) }) {
             Ok(answer) => answer,
-            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() => {
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+                self.refusals += 1;
                 return self.token_refused(pull);
             }
             Err(failure) => return Err(failure.fault),
         };
-        let Some(page) = page(&text) else {
+        let Some(page) = page(text) else {
             let message = format!("{at} answered something that is no page of events");
             return Err(Fault::new(FaultClass::Protocol, "bad-page", message)
                 .status(200)
@@ -150,7 +157,7 @@ impl SiemEvents {
         let mut id = None;
         for (at, row) in page.rows.iter().enumerate().take(self.state.index) {
             let parsed = !self.state.unparsed.contains(&at);
-            id = if parsed { pull.replay(row.as_bytes(), &origin(), occurrences).map(Id) } else { None };
+            id = if parsed { pull.replay(row, &origin(), occurrences).map(Id) } else { None };
         }
         if self.state.index <= page.rows.len() && id == self.state.id {
             return self.state.index;
@@ -188,7 +195,7 @@ impl SiemEvents {
             if pull.verbatim() {
                 self.state.unparsed.push(*at);
             }
-            self.state.id = pull.record(row.as_bytes(), &origin(), occurrences).map(Id);
+            self.state.id = pull.record(row, &origin(), occurrences).map(Id);
             *at += 1;
             self.state.index = *at;
         }
@@ -201,6 +208,7 @@ impl SiemEvents {
             return false;
         };
         if page.caught_up {
+            self.refusals = 0;
             hourly(&mut self.state.caught_up, pull.now);
         }
         if page.rows.is_empty() {

@@ -232,6 +232,12 @@ fn a_bundle_that_breaks_off_is_fetched_again() {
     let rest =
         drain(&mut open(Start::After(read.position)), &mut Fake::new(|_| file(text.clone(), None)), SESSION, one());
     assert_eq!(read.bodies.len() + rest.bodies.len(), 30);
+    // A bundle that ends too early without a broken connection is passed in the end, and what was good of it is kept.
+    let last = triple(29).join(",").len();
+    let short = text.as_bytes()[..text.len() - last].to_vec();
+    let cut =
+        drain(&mut open(Start::Configured), &mut Fake::new(|_| file(short.clone(), None)), SESSION, Budget::default());
+    assert_eq!((cut.bodies.len(), cut.malformed.len(), cut.faults.len()), (29, 1, 0));
     // Damaged data are passed in the end, with a word.
     let mut damaged = gzip(text.as_bytes());
     let middle = damaged.len() / 2;

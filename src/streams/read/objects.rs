@@ -53,6 +53,8 @@ pub struct Objects {
     escaped: bool,
     wrapper: Wrapper,
     finished: bool,
+    /// Arrays on top that are not closed.
+    arrays: usize,
     dropped: u64,
     head: Vec<u8>,
 }
@@ -81,6 +83,7 @@ impl Objects {
             escaped: false,
             wrapper: Wrapper::No,
             finished: false,
+            arrays: 0,
             dropped: 0,
             head: Vec::new(),
         }
@@ -103,6 +106,12 @@ impl Objects {
 
     pub fn finish(&mut self) {
         self.finished = true;
+    }
+
+    /// If these are all the bytes, the document ends too early: an object or an array is not closed. Only after
+    /// [`Objects::cut`] has given all that it has.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.inside, Inside::Object(_)) || self.place != Place::Top || self.arrays > 0
     }
 
     /// Nothing is left but punctuation. Of bytes that are all there.
@@ -252,7 +261,9 @@ impl Objects {
                 self.inside = Inside::Object(1);
                 self.wrapper = Wrapper::No;
             }
-            b'[' | b']' | b',' => {}
+            b'[' => self.arrays += usize::from(self.place == Place::Top),
+            b']' => self.arrays = self.arrays.saturating_sub(1),
+            b',' => {}
             byte if byte.is_ascii_whitespace() => {}
             _ => {
                 self.start = self.at;
@@ -349,6 +360,36 @@ mod tests {
                 }
             }
             assert_eq!(seen, [A, B], "{at}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_ends_too_early_is_noticed_at_every_place() {
+        let cut_off = |text: &str| {
+            let mut objects = Objects::new(Vec::new());
+            objects.room().extend_from_slice(text.as_bytes());
+            while objects.cut().is_some() {}
+            objects.is_cut_off()
+        };
+        for text in [
+            format!(r#"{{"type":"MTA","data":[{A},{B}]}}"#),
+            format!(r#"{{"data":[{A},{B}],"type":"MTA","fail":[{{"x":"]"}}]}}"#),
+            format!("[{A},{B}]"),
+        ] {
+            for at in 1..text.len() {
+                assert!(cut_off(&text[..at]), "{text} at {at}");
+            }
+            for end in ["", "\n", " \r\n\n"] {
+                assert!(!cut_off(&format!("{text}{end}")), "{text}");
+            }
+        }
+        for (text, expected) in
+            [(format!("{A}\n{B}"), false), (format!("{A}\n"), false), (format!("{A}\n{{\"b\":"), true)]
+        {
+            assert_eq!(cut_off(&text), expected, "{text}");
+        }
+        for odd in [format!("{{\"data\":[{A}, junk\n]}}"), format!("{{\"data\":[[{A}]]}}"), format!("{A}]")] {
+            assert!(!cut_off(&odd), "what is odd is no end: {odd}");
         }
     }
 

@@ -46,6 +46,12 @@ impl Records {
         }
     }
 
+    /// If these are all the bytes, they end too early, as far as that can be seen: in a text of lines it cannot. Only
+    /// after [`Records::cut`] has given all that it has.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Records::Objects(objects) if objects.is_cut_off())
+    }
+
     /// Decides as soon as there is a byte to decide by.
     pub fn settle(&mut self) {
         let Records::Unknown { seen, finished } = self else {

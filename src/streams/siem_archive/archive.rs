@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::position;
+use super::super::position::{self, FileMark, Id};
 use super::super::read::records::Records;
 use super::super::read::zip::Zip;
 use super::super::read::{Begun, BodyPieces, Pieces, ReadError, inflate};
@@ -29,6 +29,17 @@ pub(super) enum Files {
     Zip(Box<Zip>),
     /// One file, not in an archive: its name, until it is opened.
     Plain(Option<String>, Box<dyn Pieces>),
+}
+
+impl Files {
+    /// What it means that a JSON document in it is not closed. A plain file was cut off: if the connection ended in order,
+    /// no length and no checksum tells. A member has both, so it will be no better the next time.
+    pub(super) fn cut_off(&self) -> ReadError {
+        match self {
+            Files::Zip(_) => ReadError::Corrupt("the JSON document is not closed"),
+            Files::Plain(..) => ReadError::Truncated,
+        }
+    }
 }
 
 pub(super) struct Member {
@@ -70,6 +81,17 @@ impl Archive {
         let count = self.names.entry(hash).or_insert(0);
         *count += 1;
         if *count == 1 { hash } else { position::hash(format!("{name}\n{count}").as_bytes()) }
+    }
+}
+
+impl Member {
+    /// Notes the run of equal records at whose end the reading is, if the mark is this member's.
+    pub(super) fn note_run(&self, mark: &mut FileMark) {
+        if mark.hash.0 == self.hash
+            && let Occurrences::Adjacent { last, count } = &self.occurrences
+        {
+            (mark.last, mark.count) = (last.map(Id), *count);
+        }
     }
 }
 

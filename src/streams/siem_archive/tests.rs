@@ -352,6 +352,47 @@ fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() 
 }
 
 #[test]
+fn a_plain_document_that_is_not_closed_has_broken_off() {
+    // Behind a record, and in the middle of one: the connection ends in order both times.
+    let whole = json(0..6);
+    for cut in [4, whole.len() / 2] {
+        for better in [true, false] {
+            let mut tries = 0;
+            let mut effects = Fake::new(|request: &Request| match token(request).as_deref() {
+                None => {
+                    tries += 1;
+                    let short = whole[..whole.len() - cut].to_vec();
+                    file(if better && tries > 1 { whole.clone() } else { short }, Some("C"))
+                }
+                Some(_) => last(None),
+            });
+            let read = run(&mut effects);
+            if better {
+                assert_eq!((read.bodies, read.malformed.len(), tries_of(&effects)), (marks(0..6), 0, 2));
+            } else {
+                assert_eq!((read.malformed.len(), tries_of(&effects)), (1, 1 + TRIES as usize));
+                assert!(read.malformed[0].contains("too early"), "{:?}", read.malformed);
+                assert_eq!(read.bodies, marks(0..read.bodies.len()));
+                assert!((2..6).contains(&read.bodies.len()));
+            }
+        }
+    }
+    // In an archive, whose checksum says that it is whole, it is told at once, and the others are read.
+    let short = whole[..whole.len() - 4].to_vec();
+    let mut effects = Fake::new(|request: &Request| match token(request) {
+        None => file(archive(&[(NAMES[0], &short, JAVA), (NAMES[1], &json(6..8), JAVA)]), Some("C")),
+        Some(_) => last(None),
+    });
+    let read = run(&mut effects);
+    assert_eq!((read.malformed.len(), &read.bodies[5..]), (1, &marks(6..8)[..]));
+    assert!(read.malformed[0].contains("not closed"), "{:?}", read.malformed);
+}
+
+fn tries_of(effects: &Fake<'_>) -> usize {
+    effects.requests.iter().filter(|request| token(request).is_none()).count()
+}
+
+#[test]
 fn the_developer_key_error_is_asked_again_once() {
     let refusal = r#"{"meta":{"status":200},"data":[],"fail":[{"errors":[{"code":"err_developer_key","message":"App ID is invalid"}]}]}"#;
     let mut times = 1;

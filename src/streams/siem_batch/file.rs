@@ -1,26 +1,16 @@
 //! One file of a page: fetched by its signed address, read as it streams, and fetched again if it breaks off.
 
-use super::{FRESH_MS, SiemBatch};
+use super::SiemBatch;
 use crate::api::siem::File;
 use crate::api::unreachable;
 use crate::chunk::{Fault, FaultClass, Next};
-use crate::config::{DAY, HOUR};
-use crate::effects::{Method, Request};
+use crate::config::Config;
+use crate::effects::{Effects, Method, Request, Response};
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
-use crate::streams::position::FileMark;
+use crate::streams::position::{Hash, Id};
 use crate::streams::pull::Pull;
 use crate::streams::read::ndjson::NdJson;
 use crate::streams::read::{BodyPieces, Cut, Pieces, ReadError, inflate};
-
-/// A file whose address has expired or leads nowhere: so often the page is listed again before it is a fault (Q48).
-pub(super) const RELISTS: u32 = 3;
-
-/// For so long a file that the store does not know is a fault before it is reported and passed: it must not hold up a
-/// stream until the rest is gone, too.
-pub(super) const GONE_FOR: u64 = HOUR;
-
-/// The same for an address that is refused: that may be a proxy's doing, which passes.
-pub(super) const REFUSED_FOR: u64 = DAY;
 
 /// A file that breaks off at the same record so often is reported and passed (Q51).
 pub(super) const TRIES: u32 = 3;
@@ -51,26 +41,17 @@ pub(super) enum Outcome {
 }
 
 impl SiemBatch {
-    pub(super) fn fetch(&mut self, pull: &mut Pull<'_>, file: File) -> Result<(), Fault> {
-        let age_ms = self.page.as_ref().map_or(0, |(_, listed)| pull.effects.monotonic_ms().saturating_sub(*listed));
-        if age_ms > FRESH_MS && file.expiry.is_some_and(|expiry| expiry <= pull.effects.now()) {
+    pub(super) fn fetch(&mut self, pull: &mut Pull<'_>, file: &File) -> Result<(), Fault> {
+        let fresh = self.page.as_ref().is_some_and(|listing| listing.is_fresh(pull.effects));
+        if !fresh && file.expiry.is_some_and(|expiry| expiry <= pull.effects.now()) {
             self.page = None;
             return Ok(());
         }
-        // Before it is asked for: if it is no longer listed then, that is told.
-        let mark = self.state.file.get_or_insert_with(|| FileMark::new(file.hash)).clone();
-        let request = Request {
-            method: Method::Get,
-            url: file.url,
-            // Stored as gzip, not encoded for transport. No header of the API goes to another host (Q53).
-            headers: vec![("accept-encoding", "identity".to_owned())],
-            body: Vec::new(),
-        };
-        let response = pull.effects.send(request).map_err(|error| unreachable(&error, &file.at, pull.config))?;
+        let mark = self.take_up(file.hash);
+        let response = ask(pull.effects, pull.config, file)?;
         pull.check_clock();
         match response.status {
-            // S3 says what was stored: no log file is a web page, but a proxy's log-in page is.
-            200 if response.header("content-type").is_some_and(|value| value.trim().starts_with("text/html")) => {
+            200 if is_web_page(&response) => {
                 return Err(Fault::new(
                     FaultClass::Unavailable,
                     "not-a-file",
@@ -81,7 +62,10 @@ impl SiemBatch {
             }
             200 => {}
             // Expired, or gone: the page lists it anew.
-            status @ (400 | 401 | 403 | 404 | 410) => return self.refused(pull, status, &file.at),
+            status @ (400 | 401 | 403 | 404 | 410) => {
+                self.refused(pull, status, file, fresh);
+                return Ok(());
+            }
             status => {
                 let class = if status == 429 || status >= 500 { FaultClass::Unavailable } else { FaultClass::Protocol };
                 return Err(Fault::new(
@@ -93,12 +77,9 @@ impl SiemBatch {
                 .hint("Nothing to do: it is tried again"));
             }
         }
-        self.relists = 0;
-        if let Some(mark) = &mut self.state.file {
-            mark.refused = None;
-        }
+        self.found();
         self.open = Some(Open {
-            at: file.at,
+            at: file.at.clone(),
             pieces: inflate::decode(Box::new(BodyPieces(response.body))),
             records: NdJson::default(),
             index: 0,
@@ -107,59 +88,6 @@ impl SiemBatch {
             ended: false,
         });
         Ok(())
-    }
-
-    /// The address has expired, or leads nowhere: the page lists it anew. A file that stays away is passed in the end, as
-    /// a gap.
-    fn refused(&mut self, pull: &mut Pull<'_>, status: u16, at: &str) -> Result<(), Fault> {
-        self.page = None;
-        let Some(mark) = &mut self.state.file else {
-            return Ok(());
-        };
-        if self.relists == 0 && mark.refused.is_some() {
-            // A reader before this one has listed it anew already: each further try costs one listing of the quota.
-            self.relists = RELISTS;
-        }
-        let since = match mark.refused.filter(|since| *since <= pull.now) {
-            Some(since) => since,
-            None => {
-                pull.moved = true;
-                *mark.refused.insert(pull.now)
-            }
-        };
-        self.relists += 1;
-        if self.relists <= RELISTS {
-            return Ok(());
-        }
-        self.relists = RELISTS;
-        let name = self.stream.name();
-        let (patience, span) = match status {
-            404 | 410 => (GONE_FOR, "an hour"),
-            _ => (REFUSED_FOR, "a day"),
-        };
-        if pull.now - since >= patience {
-            pull.gap(
-                format!("{name}: {at} after {} records", mark.index),
-                None,
-                None,
-                format!("the file store has answered {status} for more than {span}, though the file was listed anew"),
-            );
-            pull.moved = true;
-            self.state.done.push(mark.hash);
-            self.state.file = None;
-            self.relists = 0;
-            return Ok(());
-        }
-        Err(Fault::new(
-            FaultClass::Unavailable,
-            "file-gone",
-            format!("{at} answered {status} for a file of {name}, though it was listed anew"),
-        )
-        .status(status)
-        .hint(format!(
-            "Check whether a proxy keeps the collector from the file store. The stream waits for {span} from the first \
-             refusal; then the file is reported as a gap and passed"
-        )))
     }
 
     pub(super) fn read(&mut self, pull: &mut Pull<'_>) -> Outcome {
@@ -193,9 +121,9 @@ impl SiemBatch {
             }
             if open.ended {
                 pull.moved = true;
-                self.state.done.push(mark.hash);
-                self.state.file = None;
-                self.open = None;
+                self.state.aside.iter_mut().for_each(|mark| mark.alone = true);
+                let hash = mark.hash;
+                self.done(hash);
                 return Outcome::Done;
             }
             if let Some(error) = open.error.take() {
@@ -222,6 +150,10 @@ impl SiemBatch {
         let (Some(mut open), Some(mark)) = (self.open.take(), &mut self.state.file) else {
             return Outcome::Done;
         };
+        if let Occurrences::Adjacent { last, count } = &open.occurrences {
+            // Records that were read are not looked at again, but a run of equal ones may go on behind them.
+            (mark.last, mark.count) = (last.map(Id), *count);
+        }
         if mark.index > mark.broken {
             mark.tries = 0;
         }
@@ -241,6 +173,8 @@ impl SiemBatch {
             });
         }
         if matches!(error, ReadError::Transport(_)) && mark.tries <= BREAKS {
+            // The host opens a new reader after a fault: it has to know how often this was.
+            pull.moved = true;
             let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
             return Outcome::Failed(
                 Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
@@ -256,8 +190,33 @@ impl SiemBatch {
             if matches!(error, ReadError::Corrupt(_)) { ", and what was read of it may be wrong" } else { "" }
         );
         pull.malformed(reason, open.records.room(), None);
-        self.state.done.push(mark.hash);
-        self.state.file = None;
+        let hash = mark.hash;
+        self.done(hash);
         Outcome::Done
     }
+
+    /// The file in hand was read to its end, or as far as it goes.
+    fn done(&mut self, hash: Hash) {
+        self.state.open.retain(|open| *open != hash);
+        self.state.done.push(hash);
+        self.state.file = None;
+        self.open = None;
+    }
+}
+
+/// Asks the store for a file.
+pub(super) fn ask(effects: &mut dyn Effects, config: &Config, file: &File) -> Result<Response, Fault> {
+    let request = Request {
+        method: Method::Get,
+        url: file.url.clone(),
+        // Stored as gzip, not encoded for transport. No header of the API goes to another host (Q53).
+        headers: vec![("accept-encoding", "identity".to_owned())],
+        body: Vec::new(),
+    };
+    effects.send(request).map_err(|error| unreachable(&error, &file.at, config))
+}
+
+/// S3 says what was stored: no log file is a web page, but a proxy's log-in page is.
+pub(super) fn is_web_page(response: &Response) -> bool {
+    response.header("content-type").is_some_and(|value| value.trim().starts_with("text/html"))
 }

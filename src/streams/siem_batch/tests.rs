@@ -1,3 +1,4 @@
+mod absent;
 mod faults;
 
 use super::super::Reader;
@@ -174,17 +175,6 @@ fn a_changed_listing_does_not_matter() {
     });
     let read = drain(&mut open(Start::After(chunk.position)), &mut effects, SESSION, Budget::default());
     assert_eq!(read.bodies, [&marks(2)[4..], &marks(7)[..]].concat());
-
-    // It is no longer listed: said once, as a gap.
-    let mut effects = Fake::new(vendor);
-    let chunk = open(Start::Configured).pull(&mut effects, SESSION, &budget).unwrap();
-    let mut effects = Fake::new(|request: &Request| match number(request) {
-        Some(number) => ok(file(number)),
-        None => ok(listing(&[1], Some("C=="), true)),
-    });
-    let read = drain(&mut open(Start::After(chunk.position)), &mut effects, SESSION, Budget::default());
-    assert_eq!((read.bodies.len(), read.gaps.len()), (0, 1));
-    assert!(read.gaps[0].contains("after 4 records"), "{:?}", read.gaps);
 }
 
 #[test]
@@ -219,40 +209,16 @@ fn empty_pages_are_followed_but_not_for_ever() {
     assert!(String::from_utf8(chunk.position).unwrap().contains("T100"), "the way so far is kept");
 }
 
-#[test]
-fn an_address_that_leads_nowhere_is_listed_again_and_not_passed_at_once() {
-    for code in [403, 404] {
-        let mut failures = 3;
-        let mut effects = Fake::new(move |request: &Request| match number(request) {
-            Some(1) if failures > 0 => {
-                failures -= 1;
-                status(code, "<Error><Code>AccessDenied</Code></Error>")
-            }
-            _ => vendor(request),
-        });
-        let read = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default());
-        assert_eq!((read.bodies, read.faults.len()), (expected(), 0));
-        assert_eq!(effects.requests.iter().filter(|r| r.url.contains("dateRangeStartsAt")).count(), 4);
-
-        let mut effects = Fake::new(move |request: &Request| match number(request) {
-            Some(2) => status(code, ""),
-            _ => vendor(request),
-        });
-        let mut reader = open(Start::Configured);
-        let chunk = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap();
-        assert_eq!((chunk.events.len(), chunk.next), (10, Next::More), "events first");
-        let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
-        assert_eq!(
-            (fault.class, fault.code.as_str(), fault.status),
-            (FaultClass::Unavailable, "file-gone", Some(code))
-        );
-        assert!(!fault.to_string().contains("signed") && fault.message.contains("/url/2.json.gz"));
-        // It is there again: nothing is lost, neither with this reader nor with a new one.
-        for mut reader in [reader, open(Start::After(chunk.position))] {
-            let read = drain(&mut reader, &mut Fake::new(vendor), SESSION, Budget::default());
-            assert_eq!(read.bodies, expected()[10..]);
+/// The next fault, and what came before it.
+fn fault(reader: &mut Reader, effects: &mut Fake<'_>) -> (Fault, Read) {
+    let mut read = Read::default();
+    for _ in 0..20 {
+        match reader.pull(effects, SESSION, &Budget::default()) {
+            Ok(chunk) => read.add(&chunk),
+            Err(fault) => return (fault, read),
         }
     }
+    panic!("no fault");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-use super::super::file::{BREAKS, GONE_FOR, REFUSED_FOR, RELISTS, TRIES};
+use super::super::file::{BREAKS, TRIES};
 use super::*;
-use crate::config::{HOUR, SECOND};
+use crate::config::HOUR;
 
 #[test]
 fn sessions_and_faults_reach_the_host_and_the_reader_stays_usable() {
@@ -144,12 +144,10 @@ fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() 
     });
     let mut reader = open(Start::Configured);
     let mut faults = Vec::new();
-    for _ in 0..30 {
+    for _ in 0..50 {
         match reader.pull(&mut effects, SESSION, &Budget::default()) {
             Err(fault) => faults.push(fault),
-            Ok(chunk) if chunk.events.is_empty() => {
-                assert!(matches!(chunk.next, Next::Pause(_)) && chunk.malformed.is_empty())
-            }
+            Ok(chunk) if chunk.events.is_empty() => assert!(chunk.malformed.is_empty()),
             Ok(chunk) => {
                 assert_eq!((chunk.events.len(), chunk.malformed.len()), (30, 0));
                 break;
@@ -167,69 +165,19 @@ fn a_connection_that_breaks_off_again_and_again_is_a_fault_and_passes_nothing() 
         Some(1) => Reply::Broken(file(1)[..40].to_vec()),
         _ => vendor(request),
     });
-    let mut reader = open(Start::Configured);
-    let mut faults = 0;
-    let chunk = loop {
-        match reader.pull(&mut effects, SESSION, &Budget::default()) {
-            Err(_) => faults += 1,
-            Ok(chunk) if matches!(chunk.next, Next::Pause(_)) => {}
-            Ok(chunk) => break chunk,
+    // The host opens a new reader after each fault.
+    let (mut faults, mut position) = (0, None);
+    let chunk = 'all: loop {
+        let mut reader = open(position.clone().map_or(Start::Configured, Start::After));
+        loop {
+            match reader.pull(&mut effects, SESSION, &Budget::default()) {
+                Err(_) => break faults += 1,
+                Ok(chunk) if chunk.records == 0 => position = Some(chunk.position),
+                Ok(chunk) => break 'all chunk,
+            }
         }
     };
     assert_eq!((faults, chunk.malformed.len(), chunk.events.len()), (BREAKS - TRIES, 1, 20));
-}
-
-/// The next fault, and what came before it.
-fn fault(reader: &mut Reader, effects: &mut Fake<'_>) -> (Fault, Read) {
-    let mut read = Read::default();
-    for _ in 0..20 {
-        match reader.pull(effects, SESSION, &Budget::default()) {
-            Ok(chunk) => read.add(&chunk),
-            Err(fault) => return (fault, read),
-        }
-    }
-    panic!("no fault");
-}
-
-#[test]
-fn a_file_that_is_refused_for_ever_costs_one_listing_a_try() {
-    let mut effects = Fake::new(|request: &Request| match number(request) {
-        Some(1) => status(403, ""),
-        _ => vendor(request),
-    });
-    let mut reader = open(Start::Configured);
-    let (gone, before) = fault(&mut reader, &mut effects);
-    assert_eq!(
-        (gone.code.as_str(), effects.count("dateRangeStartsAt"), before.records),
-        ("file-gone", 1 + RELISTS as usize, 0)
-    );
-    for afresh in [false, true] {
-        if afresh {
-            reader = open(Start::After(before.position.clone()));
-        }
-        let listings = effects.count("dateRangeStartsAt");
-        let fault = reader.pull(&mut effects, SESSION, &Budget::default()).unwrap_err();
-        assert_eq!((fault.code.as_str(), effects.count("dateRangeStartsAt")), ("file-gone", listings + 1), "{afresh}");
-    }
-}
-
-#[test]
-fn a_file_that_never_comes_is_a_gap_in_the_end_and_holds_up_no_other() {
-    for (code, patience) in [(404, GONE_FOR), (410, GONE_FOR), (403, REFUSED_FOR)] {
-        let mut effects = Fake::new(|request: &Request| match number(request) {
-            Some(1) => status(code, ""),
-            _ => vendor(request),
-        });
-        let position = fault(&mut open(Start::Configured), &mut effects).1.position;
-        effects.now += patience - SECOND;
-        let mut reader = open(Start::After(position));
-        assert_eq!(fault(&mut reader, &mut effects).0.code, "file-gone", "{code}");
-        effects.now += SECOND;
-        let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
-        assert_eq!((read.bodies, read.faults.len(), read.gaps.len()), ([marks(2), marks(3)].concat(), 0, 1), "{code}");
-        assert!(read.gaps[0].contains("/url/1.json.gz after 0 records"), "{:?}", read.gaps);
-        assert!(!read.gaps[0].contains("signed"));
-    }
 }
 
 #[test]
@@ -348,22 +296,6 @@ fn tokens_are_judged_by_the_length_that_they_have_in_a_position() {
             Err(fault) => assert!(!good && fault.code == "token-too-long" && fault.hint.is_some(), "{fault}"),
         }
     }
-}
-
-#[test]
-fn a_file_that_vanishes_before_it_was_read_is_told() {
-    let mut listed = 0;
-    let mut effects = Fake::new(|request: &Request| match number(request) {
-        Some(1) => status(404, ""),
-        Some(_) => ok(file(2)),
-        None => {
-            listed += 1;
-            ok(listing(if listed == 1 { &[1, 2] } else { &[2] }, Some("C=="), true))
-        }
-    });
-    let read = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default());
-    assert_eq!((read.bodies, read.faults.len(), read.gaps.len()), (marks(2), 0, 1));
-    assert!(read.gaps[0].contains("after 0 records"), "{:?}", read.gaps);
 }
 
 #[test]
