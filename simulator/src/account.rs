@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::body;
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::Endpoint;
 use crate::settings::Credentials;
 use crate::simulator::Simulator;
 use crate::time::Millis;

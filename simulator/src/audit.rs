@@ -9,9 +9,10 @@ use flate2::read::ZlibDecoder;
 use serde_json::{Value, json};
 
 use crate::body;
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::{Endpoint, Fault};
+use crate::fault::Fault;
 use crate::random::{combine, of_text};
 use crate::records::audit::{Event, opaque};
 use crate::simulator::{Simulator, refused_cursor};
@@ -44,9 +45,9 @@ pub(crate) fn token_of(request: &Request) -> Option<String> {
 impl Simulator {
     pub(crate) fn audit_events(&mut self, tenant: usize, request: &Request, now: Millis) -> Response {
         let at = Endpoint::Audit;
-        let forbidden = self.tenants[tenant].tenant.denied.iter().any(|stream| stream == "audit");
-        if forbidden {
-            return errors::forbidden();
+        let generation = self.tenants[tenant].tenant.generation();
+        if let Some(refused) = self.permission(tenant, "audit", generation) {
+            return refused;
         }
         let Some(body) = body::read(&request.body, self.settings.lenient) else {
             return errors::envelope(400, "err_validation_invalid_json", "The body is not JSON");

@@ -8,9 +8,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha1::Sha1;
 
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response, form_value};
-use crate::fault::{Endpoint, Fault};
+use crate::fault::Fault;
 use crate::kind::Generation;
 use crate::random::{Random, combine};
 use crate::settings::Credentials;

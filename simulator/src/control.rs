@@ -39,7 +39,8 @@ impl Simulator {
     }
 
     /// Gives a tenant so many more records of a kind that happened at `time_ms`. A client sees them from `visible_from_ms`
-    /// on, SIEM records with the next publication at or after it. Gives back from when on exactly.
+    /// on, records of files with the next publication at or after it. Gives back from when on exactly. Held messages that
+    /// are put in so stay in the queue for ever.
     ///
     /// For rows that come late, for a burst, for a tenant that is otherwise silent.
     pub fn insert_rows(
@@ -57,6 +58,11 @@ impl Simulator {
             Kind::Audit => {
                 let visible = visible_from_ms.max(now_ms);
                 state.audit.insert(count, time_ms, visible);
+                visible
+            }
+            kind if Kind::LISTS.contains(&kind) => {
+                let visible = visible_from_ms.max(now_ms);
+                state.rows.insert(kind, count, time_ms, visible);
                 visible
             }
             kind => state.publication.insert(kind, count, time_ms, visible_from_ms, now_ms),

@@ -49,3 +49,14 @@ pub fn html() -> Response {
 pub fn forbidden() -> Response {
     gateway(403, "app_forbidden", "Forbidden to perform the requested operation")
 }
+
+/// The product is not bought, or not assigned to the application (section 8.3).
+pub fn unlicensed() -> Response {
+    let message = "Resource or method requested does not exist in any product assigned to the application.";
+    gateway(403, "app_forbidden", message)
+}
+
+/// The same of API 1.0, for whichever reason.
+pub fn forbidden_v1() -> Response {
+    envelope(403, "err_xdk_operation_forbidden_for_address", "0003 Operation Forbidden for Address")
+}

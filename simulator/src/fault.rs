@@ -1,27 +1,9 @@
 //! Misbehaviour on demand: each quirk of section 9 and each scenario of section 11.2 of the API reference that concerns
 //! the endpoints served here, by name.
 
+use crate::endpoint::Endpoint;
 use crate::kind::Kind;
 use crate::time::Millis;
-
-/// What answers a request; the unit of counting and of faults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Endpoint {
-    /// `POST /oauth/token`
-    Token,
-    /// `GET /siem/v1/batch/events/cg`
-    SiemBatch,
-    /// A signed URL on the storage host.
-    Storage,
-    /// `POST /api/audit/get-siem-logs`
-    SiemLogs,
-    /// `POST /api/audit/get-audit-events`
-    Audit,
-    /// `POST /api/account/get-account`
-    Account,
-    /// `POST /api/login/discover-authentication`
-    Discovery,
-}
 
 /// A way to misbehave. Records are delayed or repeated by it but never lost, except where it says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +21,8 @@ pub enum Fault {
     ConnectionCut { at: Endpoint, after: usize },
     /// 200 with `fail` and no data (Q1). A cursor sent stays where it was.
     FailWith200 { at: Endpoint },
-    /// 403 `app_forbidden`; for the SIEM batch, of this type only where one is named (Q9).
+    /// 403 `app_forbidden`; for SIEM batch and stream, Cloud Integrated and the threat feeds of this type only where one is
+    /// named (Q9).
     Forbidden { at: Endpoint, kind: Option<Kind> },
 
     // --- authentication, API 2.0
@@ -77,6 +60,38 @@ pub enum Fault {
     LateRows { at: Endpoint, count: usize, late_ms: Millis },
     /// So many audit rows become visible at the front of the window while a client asks for a further page (Q15, S6).
     RowsInsertedDuringPaging { count: usize },
+    /// The same in a list of `/api/...` other than audit.
+    RowsInsertedDuringListing { at: Endpoint, count: usize },
+
+    // --- lists of `/api/...` other than audit
+    /// How an answer without rows looks (Q25, S2). Fires only where there is nothing to list.
+    EmptyShape { at: Endpoint, shape: EmptyShape },
+    /// Rows stand right in `data[]` though they usually stand in a list of its first element, or the other way round
+    /// (section 3.1, U13).
+    OtherShape { at: Endpoint },
+    /// `meta.pagination` holds `next` though no page follows: that page is empty (Q13).
+    NextOnLastPage { at: Endpoint },
+    /// `next` is an object with the token as `pageToken` (U10).
+    NextAsObject { at: Endpoint },
+    /// No `meta` in the answer of a last page.
+    MetaMissing { at: Endpoint },
+    /// The first row stands in the page twice, though it happened once (Q19).
+    RowTwice { at: Endpoint },
+
+    // --- the threat feed
+    /// The last page's token is the one that was sent (Q68). Fires only when one was sent.
+    FeedTokenRepeats,
+    /// A `fail` message says that the feed cannot be compressed: there is nothing (section 6.10). Fires only where there
+    /// is nothing.
+    FeedCannotCompress,
+    /// A bundle without objects, with a token that goes on from the same place (Q13).
+    FeedEmptyBundle,
+    /// The bundle ends in its middle. The same token gives it whole again.
+    FeedCut,
+
+    // --- the stream of API 2.0 SIEM events
+    /// A cursor whose offsets are all zero: it brings nothing, for ever (Q56, S23).
+    StreamStalls { at: Endpoint },
 
     // --- listings of API 2.0 SIEM files
     /// The page lacks `@nextPage` (Q63c).
@@ -133,6 +148,17 @@ pub enum Fault {
     GuidName,
     /// No `mc-siem-token` header (Q30, S12): the old token stands.
     SiemTokenHeaderMissing,
+}
+
+/// How an answer without rows looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyShape {
+    /// No `data` at all.
+    NoData,
+    /// `data` is an empty list.
+    NoElement,
+    /// `data` is a list of one element whose list of rows is empty.
+    EmptyList,
 }
 
 /// How a forced 429 says when to come back (section 8.4, S14).

@@ -14,7 +14,30 @@ pub enum Kind {
     UrlProtect,
     ImpersonationProtect,
     InternalEmailProtect,
+    /// Cloud Integrated: messages with their verdict. API 2.0 only, as the next two.
+    CloudEntities,
+    /// Cloud Integrated: results of authentication.
+    CloudMailflow,
+    /// Cloud Integrated: clicks on links.
+    CloudUrlClick,
     Audit,
+    Dlp,
+    /// A message in the hold queue: a state, which ends.
+    Held,
+    /// A held message that was released or rejected. API 2.0 only.
+    HeldRelease,
+    /// API 2.0 only.
+    Rejection,
+    TtpUrl,
+    TtpAttachment,
+    TtpImpersonation,
+    /// An indicator of the customer's own feed, or an object of it that stands alone.
+    ThreatCustomer,
+    /// The same of the grid's feed.
+    ThreatGrid,
+    ArchiveSearch,
+    ArchiveUserSearch,
+    ArchiveView,
 }
 
 impl Kind {
@@ -32,7 +55,43 @@ impl Kind {
         Kind::InternalEmailProtect,
     ];
 
-    /// Its name in [`crate::Issued`] and, for API 2.0, behind `siem/` in the name of its stream.
+    /// The kinds of Cloud Integrated.
+    pub const CLOUD: [Kind; 3] = [Kind::CloudEntities, Kind::CloudMailflow, Kind::CloudUrlClick];
+
+    /// All kinds that are published as files; the place here is the discriminant.
+    pub(crate) const FILES: [Kind; 13] = [
+        Kind::Receipt,
+        Kind::Process,
+        Kind::Delivery,
+        Kind::Journal,
+        Kind::Spam,
+        Kind::Av,
+        Kind::AttachmentProtect,
+        Kind::UrlProtect,
+        Kind::ImpersonationProtect,
+        Kind::InternalEmailProtect,
+        Kind::CloudEntities,
+        Kind::CloudMailflow,
+        Kind::CloudUrlClick,
+    ];
+
+    /// The kinds that are given out row by row, without audit.
+    pub const LISTS: [Kind; 12] = [
+        Kind::Dlp,
+        Kind::Held,
+        Kind::HeldRelease,
+        Kind::Rejection,
+        Kind::TtpUrl,
+        Kind::TtpAttachment,
+        Kind::TtpImpersonation,
+        Kind::ThreatCustomer,
+        Kind::ThreatGrid,
+        Kind::ArchiveSearch,
+        Kind::ArchiveUserSearch,
+        Kind::ArchiveView,
+    ];
+
+    /// Its name in [`crate::Issued`] and, for API 2.0, behind `siem/` in the name of a SIEM stream.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Receipt => "receipt",
@@ -45,11 +104,25 @@ impl Kind {
             Kind::UrlProtect => "url-protect",
             Kind::ImpersonationProtect => "impersonation-protect",
             Kind::InternalEmailProtect => "internal-email-protect",
+            Kind::CloudEntities => "cloud-entities",
+            Kind::CloudMailflow => "cloud-mailflow",
+            Kind::CloudUrlClick => "cloud-urlclick",
             Kind::Audit => "audit",
+            Kind::Dlp => "dlp",
+            Kind::Held => "held-message",
+            Kind::HeldRelease => "held-message-release",
+            Kind::Rejection => "rejection",
+            Kind::TtpUrl => "ttp-url",
+            Kind::TtpAttachment => "ttp-attachment",
+            Kind::TtpImpersonation => "ttp-impersonation",
+            Kind::ThreatCustomer | Kind::ThreatGrid => "threat-intel",
+            Kind::ArchiveSearch => "archive-search",
+            Kind::ArchiveUserSearch => "archive-user-search",
+            Kind::ArchiveView => "archive-view",
         }
     }
 
-    /// The stream that carries it in API 2.0.
+    /// The stream that carries it; for the ten SIEM kinds that of API 2.0.
     pub const fn stream(self) -> &'static str {
         match self {
             Kind::Receipt => "siem/receipt",
@@ -62,7 +135,22 @@ impl Kind {
             Kind::UrlProtect => "siem/url-protect",
             Kind::ImpersonationProtect => "siem/impersonation-protect",
             Kind::InternalEmailProtect => "siem/internal-email-protect",
+            Kind::CloudEntities => "cloud/entities",
+            Kind::CloudMailflow => "cloud/mailflow",
+            Kind::CloudUrlClick => "cloud/urlclick",
             Kind::Audit => "audit",
+            Kind::Dlp => "dlp",
+            Kind::Held => "held/messages",
+            Kind::HeldRelease => "held/releases",
+            Kind::Rejection => "rejections",
+            Kind::TtpUrl => "ttp/url",
+            Kind::TtpAttachment => "ttp/attachment",
+            Kind::TtpImpersonation => "ttp/impersonation",
+            Kind::ThreatCustomer => "threat_intel/customer",
+            Kind::ThreatGrid => "threat_intel/grid",
+            Kind::ArchiveSearch => "archive/search",
+            Kind::ArchiveUserSearch => "archive/user-search",
+            Kind::ArchiveView => "archive/view",
         }
     }
 
@@ -73,13 +161,16 @@ impl Kind {
             Kind::UrlProtect => "url protect",
             Kind::ImpersonationProtect => "impersonation protect",
             Kind::InternalEmailProtect => "internal email protect",
+            Kind::CloudEntities => "entities",
+            Kind::CloudMailflow => "mailflow",
+            Kind::CloudUrlClick => "urlclick",
             other => other.name(),
         }
     }
 
     /// From the value of `type` in API 2.0.
     pub fn from_api2_type(value: &str) -> Option<Kind> {
-        Kind::SIEM.into_iter().find(|kind| kind.api2_type() == value)
+        Kind::FILES.into_iter().find(|kind| kind.api2_type() == value)
     }
 
     /// How the names of its files begin in API 1.0 (section 4.4 of the API reference).
@@ -95,13 +186,24 @@ impl Kind {
             Kind::UrlProtect => "ttp_url",
             Kind::ImpersonationProtect => "impersonation",
             Kind::InternalEmailProtect => "iep",
-            Kind::Audit => "audit",
+            other => other.name(),
         }
     }
 
-    /// From its place in [`Kind::SIEM`].
+    /// From its place in [`Kind::FILES`].
     pub(crate) fn from_index(index: usize) -> Option<Kind> {
-        Kind::SIEM.get(index).copied()
+        Kind::FILES.get(index).copied()
+    }
+
+    /// Whether a generation has it.
+    pub const fn exists_in(self, generation: Generation) -> bool {
+        match generation {
+            Generation::V2 => true,
+            Generation::V1 => !matches!(
+                self,
+                Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick | Kind::HeldRelease | Kind::Rejection
+            ),
+        }
     }
 }
 

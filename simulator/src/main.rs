@@ -32,9 +32,9 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
     let events = number(0, 6_000)?;
     let factor = u32::try_from(number(1, 1)?).map_err(|_| USAGE.to_owned())?;
     let tenants = vec![
-        Tenant::v2("acme", events),
-        Tenant::v2("globex", events / 2),
-        Tenant { utc_offset_minutes: 60, ..Tenant::v1("initech", events) },
+        Tenant::v2("acme", events).with_every_stream(),
+        Tenant::v2("globex", events / 2).with_every_stream(),
+        Tenant { utc_offset_minutes: 60, ..Tenant::v1("initech", events).with_every_stream() },
     ];
     let clock = Clock::real();
     let settings = Settings { start_ms: clock.now(), tenants, quota_factor: factor, ..Settings::default() };

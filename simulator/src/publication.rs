@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::kind::{Generation, Kind};
 use crate::random::{combine, of_text};
-use crate::records::message::{Plan, plan_interval, single};
+use crate::records::message::{Plan, plan_cloud, plan_interval, single};
 use crate::settings::{Settings, Tenant};
 use crate::time::Millis;
 
@@ -17,7 +17,7 @@ use crate::time::Millis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     pub slot: u64,
-    /// Index into [`Kind::SIEM`].
+    /// Index into [`Kind::FILES`].
     pub kind: u8,
     pub part: u32,
 }
@@ -43,6 +43,7 @@ pub struct Publication {
     interval: Millis,
     lag: Millis,
     events_per_day: u64,
+    cloud_events_per_day: u64,
     /// The first slot that has records.
     first: u64,
     records_per_file: usize,
@@ -50,7 +51,7 @@ pub struct Publication {
     inserted: BTreeMap<u64, Vec<Plan>>,
     inserted_count: u64,
     /// Files of each kind in the slots that were asked for.
-    counts: BTreeMap<u64, [u32; Kind::SIEM.len()]>,
+    counts: BTreeMap<u64, [u32; Kind::FILES.len()]>,
     planned: Option<(u64, Arc<Vec<Plan>>)>,
 }
 
@@ -68,6 +69,10 @@ impl Publication {
             interval,
             lag: settings.publish_lag_ms,
             events_per_day: tenant.events_per_day,
+            cloud_events_per_day: match tenant.generation() {
+                Generation::V2 => tenant.rates.cloud,
+                Generation::V1 => 0,
+            },
             first: (settings.start_ms - settings.backlog_ms).div_ceil(interval),
             records_per_file: settings.records_per_file,
             inserted: BTreeMap::new(),
@@ -139,10 +144,10 @@ impl Publication {
         let mut plans = Vec::new();
         let begin = slot * self.interval;
         if slot > self.first {
-            plan_interval(self.seed, begin - self.interval, self.interval, self.events_per_day, &mut plans);
+            self.plan_interval(begin - self.interval, &mut plans);
         }
         if slot >= self.first {
-            plan_interval(self.seed, begin, self.interval, self.events_per_day, &mut plans);
+            self.plan_interval(begin, &mut plans);
         }
         plans.retain(|plan| (begin..begin + self.interval).contains(&plan.time_ms));
         plans.extend(self.inserted.get(&slot).into_iter().flatten());
@@ -150,11 +155,18 @@ impl Publication {
         plans
     }
 
-    fn parts(&mut self, slot: u64) -> [u32; Kind::SIEM.len()] {
+    fn plan_interval(&self, begin: Millis, plans: &mut Vec<Plan>) {
+        plan_interval(self.seed, begin, self.interval, self.events_per_day, plans);
+        if self.cloud_events_per_day > 0 {
+            plan_cloud(self.seed, begin, self.interval, self.cloud_events_per_day, plans);
+        }
+    }
+
+    fn parts(&mut self, slot: u64) -> [u32; Kind::FILES.len()] {
         if let Some(parts) = self.counts.get(&slot) {
             return *parts;
         }
-        let mut records = [0_usize; Kind::SIEM.len()];
+        let mut records = [0_usize; Kind::FILES.len()];
         for plan in self.plans(slot).iter() {
             records[plan.kind as usize] += 1;
         }

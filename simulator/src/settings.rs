@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::kind::Generation;
 use crate::random::{Random, of_text};
+use crate::rates::Rates;
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 /// The whole of a simulation. Two simulators of equal settings that get the same requests at the same times answer with
@@ -36,6 +37,8 @@ pub struct Settings {
     pub token_life_ms: Millis,
     /// SIEM batch listing, per application. Default 50 per 15 minutes (section 8.4).
     pub quota_siem_v2: Quota,
+    /// SIEM stream, per application. Default 300 per hour (section 5.2).
+    pub quota_siem_stream: Quota,
     /// All of API 1.0, per access key. Default 800 per 5 s (recorded, section 8.4).
     pub quota_v1: Quota,
     /// `/api/...` with a token, per application. No number is public; default 600 per minute.
@@ -54,10 +57,28 @@ pub struct Settings {
     pub refuse_old_windows: bool,
     /// How far `x-mc-date` may be from the clock. Default 15 minutes (no public number).
     pub date_tolerance_ms: Millis,
-    /// Page size of audit where the request names none. Default 25 (U5).
+    /// Page size of audit and of the other lists where the request names none. Default 25 (U5).
     pub audit_page_default: usize,
-    /// Largest page size of audit. Default 500.
+    /// Largest page size of audit and of the other lists. Default 500.
     pub audit_page_limit: usize,
+    /// The shortest and the longest time from a row of the other lists, or an indicator, to its visibility. Default 10 s
+    /// to 10 minutes.
+    pub list_lag_ms: (Millis, Millis),
+    /// Rows of the other lists, and indicators, are kept so long. Default 60 days.
+    pub list_retention_ms: Millis,
+    /// Of a thousand rows without an id, so many stand there twice with the same bytes. Default 8.
+    pub list_repeats: u64,
+    /// A page token of the other lists works so long. Default `None`: for ever (U19).
+    pub page_token_life_ms: Option<Millis>,
+    /// The shortest time from the visibility of a held message to its release, and how long it stays when nobody decides.
+    /// Default 10 minutes and 14 days.
+    pub held_life_ms: (Millis, Millis),
+    /// Objects of one bundle of the threat feed at most, counted as indicators. Default 100.
+    pub feed_page: usize,
+    /// Each download of a threat feed makes an audit event of its own (Q67). Default false: truth would grow with each.
+    pub feed_downloads_are_audited: bool,
+    /// How many events of the page before a further page of the SIEM stream begins with (Q57). Default 2.
+    pub stream_overlap: usize,
     /// The window's end belongs to the window. Default true (U18).
     pub inclusive_window_ends: bool,
     /// Records in one SIEM file at most. Default 1000.
@@ -100,8 +121,12 @@ pub struct Tenant {
     /// SIEM records a day, all kinds together, on an average working day.
     pub events_per_day: u64,
     pub audit_events_per_day: u64,
-    /// Streams without permission: `siem/av`, `siem`, `audit`.
+    /// Of the other streams. [`Tenant::v2`] and [`Tenant::v1`] leave them silent; see [`Tenant::with_every_stream`].
+    pub rates: Rates,
+    /// Streams, or groups of them, without permission: `siem/av`, `siem`, `audit`, `ttp`, `held/messages`.
     pub denied: Vec<String>,
+    /// Streams, or groups of them, whose product the account has not bought.
+    pub unlicensed: Vec<String>,
     /// Of API 1.0 times, in minutes east of UTC.
     pub utc_offset_minutes: i32,
 }
@@ -163,9 +188,24 @@ impl Tenant {
             account_code: format!("CUSA{}A{}", random.between(1, 99), random.between(100, 999)),
             events_per_day,
             audit_events_per_day: (events_per_day / 40).max(48),
+            rates: Rates::default(),
             denied: Vec::new(),
+            unlicensed: Vec::new(),
             utc_offset_minutes: 0,
         }
+    }
+
+    /// With records in every stream that its generation has, in a realistic mix.
+    #[must_use]
+    pub fn with_every_stream(mut self) -> Self {
+        self.rates = Rates::beside(self.events_per_day, self.generation());
+        self
+    }
+
+    /// Whether a list of streams or groups names this stream.
+    pub(crate) fn names(list: &[String], stream: &str) -> bool {
+        list.iter()
+            .any(|name| stream.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     pub fn generation(&self) -> Generation {
@@ -193,6 +233,7 @@ impl Default for Settings {
             url_life_ms: 10 * MINUTE,
             token_life_ms: 1799 * SECOND,
             quota_siem_v2: Quota { limit: 50, window_ms: 15 * MINUTE },
+            quota_siem_stream: Quota { limit: 300, window_ms: HOUR },
             quota_v1: Quota { limit: 800, window_ms: 5 * SECOND },
             quota_api_v2: Quota { limit: 600, window_ms: MINUTE },
             quota_factor: 1,
@@ -204,6 +245,14 @@ impl Default for Settings {
             date_tolerance_ms: 15 * MINUTE,
             audit_page_default: 25,
             audit_page_limit: 500,
+            list_lag_ms: (10 * SECOND, 10 * MINUTE),
+            list_retention_ms: 60 * DAY,
+            list_repeats: 8,
+            page_token_life_ms: None,
+            held_life_ms: (10 * MINUTE, 14 * DAY),
+            feed_page: 100,
+            feed_downloads_are_audited: false,
+            stream_overlap: 2,
             inclusive_window_ends: true,
             records_per_file: 1000,
             members_per_archive: 12,
@@ -256,6 +305,7 @@ impl Settings {
             ("quota_factor", self.quota_factor as usize),
             ("audit_page_default", self.audit_page_default),
             ("audit_page_limit", self.audit_page_limit),
+            ("feed_page", self.feed_page),
         ] {
             if value == 0 {
                 return fail(format!("{what} is zero: it must be one or more"));
@@ -263,6 +313,12 @@ impl Settings {
         }
         if self.audit_lag_ms.0 > self.audit_lag_ms.1 || self.audit_lag_ms.1 > 2 * DAY {
             return fail("audit_lag_ms: the shortest lag first, at most two days".to_owned());
+        }
+        if self.list_lag_ms.0 > self.list_lag_ms.1 || self.list_lag_ms.1 > 2 * DAY {
+            return fail("list_lag_ms: the shortest lag first, at most two days".to_owned());
+        }
+        if self.held_life_ms.0 > self.held_life_ms.1 || self.held_life_ms.1 > 60 * DAY {
+            return fail("held_life_ms: the shortest life first, at most sixty days".to_owned());
         }
         if self.start_ms < self.backlog_ms + DAY {
             return fail("backlog_ms reaches before 1970: begin later or shorten it".to_owned());

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::body;
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::{Endpoint, Fault};
-use crate::kind::Kind;
+use crate::fault::Fault;
+use crate::kind::{Generation, Kind};
 use crate::plant::Plant;
 use crate::publication::FileId;
 use crate::random::{Random, combine, of_text};
@@ -43,9 +44,8 @@ pub(crate) fn token_of(request: &Request) -> Option<String> {
 impl Simulator {
     pub(crate) fn siem_logs(&mut self, tenant: usize, request: &Request, now: Millis) -> Response {
         let at = Endpoint::SiemLogs;
-        if self.tenants[tenant].tenant.denied.iter().any(|stream| stream == "siem") {
-            let message = "0003 Operation Forbidden for Address";
-            return errors::envelope(403, "err_xdk_operation_forbidden_for_address", message);
+        if let Some(refused) = self.permission(tenant, "siem", Generation::V1) {
+            return refused;
         }
         let query = match self.siem_logs_query(tenant, request, now) {
             Ok(query) => query,

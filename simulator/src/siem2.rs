@@ -1,4 +1,4 @@
-//! `GET /siem/v1/batch/events/cg`: pages of signed URLs (section 5.1 of the API reference).
+//! `GET /siem/v1/batch/events/cg` and `…/ci`: pages of signed URLs (section 5.1 of the API reference).
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::{Endpoint, Fault};
-use crate::kind::Kind;
+use crate::fault::Fault;
+use crate::kind::{Generation, Kind};
 use crate::publication::FileId;
 use crate::random::{combine, of_text};
+use crate::settings::Tenant;
 use crate::simulator::{Simulator, refused_cursor};
 use crate::time::{DAY, Millis, parse_date, with_millis};
 
@@ -27,12 +29,11 @@ struct Query {
 }
 
 impl Simulator {
-    pub(crate) fn siem_batch(&mut self, tenant: usize, request: &Request, now: Millis) -> Response {
-        let query = match self.siem_query(tenant, request, now) {
+    pub(crate) fn siem_batch(&mut self, tenant: usize, at: Endpoint, request: &Request, now: Millis) -> Response {
+        let query = match self.siem_query(tenant, at, request, now) {
             Ok(query) => query,
             Err(response) => return response,
         };
-        let at = Endpoint::SiemBatch;
         let first_kind = query.kinds.first().copied().unwrap_or(Kind::Receipt);
         let late =
             self.tenants[tenant].faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
@@ -106,20 +107,12 @@ impl Simulator {
         json!({"url": self.signed_url(path, now), "expiry": with_millis(expiry), "size": size})
     }
 
-    fn siem_query(&mut self, tenant: usize, request: &Request, now: Millis) -> Result<Query, Response> {
+    fn siem_query(&mut self, tenant: usize, at: Endpoint, request: &Request, now: Millis) -> Result<Query, Response> {
         let bad = |what: &str| errors::siem(400, "bad_request", what);
         let types = request.parameter("type").filter(|types| !types.is_empty());
-        let mut kinds = BTreeSet::new();
-        for name in types.ok_or_else(|| bad("type is required"))?.split(',') {
-            kinds.insert(Kind::from_api2_type(name.trim()).ok_or_else(|| bad("type is not known"))?);
-        }
+        let kinds = kinds_of(at, &types.ok_or_else(|| bad("type is required"))?)?;
         for kind in &kinds {
-            let forbidden = Fault::Forbidden { at: Endpoint::SiemBatch, kind: Some(*kind) };
-            let state = &mut self.tenants[tenant];
-            let denied = state.tenant.denied.iter().any(|stream| stream == kind.stream() || stream == "siem");
-            if denied || state.faults.fires(&forbidden) {
-                return Err(errors::forbidden());
-            }
+            self.siem_permission(tenant, at, *kind)?;
         }
         let size = match request.parameter("pageSize") {
             None => 100,
@@ -149,14 +142,34 @@ impl Simulator {
             None => FileId::start_of(begin),
             Some(text) => {
                 let from = self.read_siem_cursor(tenant, &kinds, text);
-                let from = from.ok_or_else(|| refused_cursor(Endpoint::SiemBatch))?;
+                let from = from.ok_or_else(|| refused_cursor(at))?;
                 if from.slot < oldest && self.settings.refuse_old_cursors {
-                    return Err(refused_cursor(Endpoint::SiemBatch));
+                    return Err(refused_cursor(at));
                 }
                 from.max(FileId::start_of(oldest))
             }
         };
         Ok(Query { kinds, from, end, size, cursor })
+    }
+
+    /// 403 for a kind that the tenant may not have.
+    pub(crate) fn siem_permission(&mut self, tenant: usize, at: Endpoint, kind: Kind) -> Result<(), Response> {
+        if let Some(refused) = self.permission(tenant, kind.stream(), Generation::V2) {
+            return Err(refused);
+        }
+        let forbidden = Fault::Forbidden { at, kind: Some(kind) };
+        if self.tenants[tenant].faults.fires(&forbidden) { Err(errors::forbidden()) } else { Ok(()) }
+    }
+
+    /// 403 for a stream without permission, or whose product was not bought (section 8.3).
+    pub(crate) fn permission(&self, tenant: usize, stream: &str, generation: Generation) -> Option<Response> {
+        let tenant = &self.tenants[tenant].tenant;
+        let (denied, unlicensed) = (Tenant::names(&tenant.denied, stream), Tenant::names(&tenant.unlicensed, stream));
+        (denied || unlicensed).then(|| match generation {
+            Generation::V1 => errors::forbidden_v1(),
+            Generation::V2 if unlicensed => errors::unlicensed(),
+            Generation::V2 => errors::forbidden(),
+        })
     }
 
     /// Opaque base64. Bound to the tenant and the types by a check.
@@ -199,4 +212,11 @@ impl Simulator {
         let lock = URL_SAFE_NO_PAD.encode(lock.to_be_bytes());
         format!("/siem-batch/{name}/{}/{}/{}-{lock}.json.gz", file.kind().name(), file.slot, file.part)
     }
+}
+
+/// The kinds that a request names, with commas between them.
+pub(crate) fn kinds_of(at: Endpoint, types: &str) -> Result<BTreeSet<Kind>, Response> {
+    let kind = |name: &str| Kind::from_api2_type(name.trim()).filter(|kind| at.file_kinds().contains(kind));
+    let kinds: Option<BTreeSet<Kind>> = types.split(',').map(kind).collect();
+    kinds.ok_or_else(|| errors::siem(400, "bad_request", "type is not known"))
 }

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::auth::Tokens;
 use crate::cache::Cache;
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::{Endpoint, Fault, Faults, Reset};
+use crate::fault::{Fault, Faults, Reset};
 use crate::kind::Generation;
 use crate::plant::Plants;
 use crate::publication::{FileId, Publication};
 use crate::quota::{Quotas, Share};
 use crate::random::combine;
 use crate::records::audit::AuditLog;
+use crate::records::rows::Rows;
 use crate::settings::{Settings, SettingsError, Tenant};
 use crate::time::{Millis, http_date};
 
@@ -36,6 +38,7 @@ pub(crate) struct TenantState {
     pub tenant: Tenant,
     pub publication: Publication,
     pub audit: AuditLog,
+    pub rows: Rows,
     pub faults: Faults,
     pub plants: Plants,
     /// Files that nobody can fetch any more.
@@ -70,6 +73,7 @@ impl Simulator {
             .map(|tenant| TenantState {
                 publication: Publication::new(&settings, tenant),
                 audit: AuditLog::new(&settings, tenant),
+                rows: Rows::new(&settings, tenant),
                 faults: Faults::default(),
                 plants: Plants::default(),
                 lost: BTreeSet::new(),
@@ -104,7 +108,7 @@ impl Simulator {
             state.faults.last = None;
         }
         let storage = self.is_storage(request);
-        let endpoint = if storage { Some(Endpoint::Storage) } else { endpoint(&request.path) };
+        let endpoint = if storage { Some(Endpoint::Storage) } else { Endpoint::of_path(&request.path) };
         let (tenant, mut response) = self.answer(request, endpoint, now_ms);
         if let (Some(tenant), Some(at)) = (tenant, endpoint) {
             self.disturb(tenant, at, &mut response);
@@ -148,7 +152,7 @@ impl Simulator {
         let Some(at) = at else {
             return (None, errors::gateway(404, "endpoint_evaluation_failed_1", "Endpoint cannot be found"));
         };
-        let method = if matches!(at, Endpoint::SiemBatch | Endpoint::Storage) { "GET" } else { "POST" };
+        let method = at.method();
         if request.method != method {
             return (None, Response::new(405, "").with("Allow", method));
         }
@@ -156,21 +160,52 @@ impl Simulator {
             Endpoint::Token => self.token(request, now),
             Endpoint::Storage => self.storage(request, now),
             Endpoint::Discovery => self.discovery(request, now),
-            Endpoint::SiemBatch => self.with_bearer(request, at, now, Self::siem_batch),
+            Endpoint::SiemBatch | Endpoint::CloudBatch => {
+                self.with_bearer(request, at, now, |it, tenant, request, now| it.siem_batch(tenant, at, request, now))
+            }
+            Endpoint::SiemStream | Endpoint::CloudStream => {
+                self.with_bearer(request, at, now, |it, tenant, request, now| it.siem_stream(tenant, at, request, now))
+            }
             Endpoint::SiemLogs => self.with_signature(request, at, now, Self::siem_logs),
             Endpoint::Audit => self.with_either(request, at, now, Self::audit_events),
             Endpoint::Account => self.with_either(request, at, now, Self::account),
+            Endpoint::ThreatFeed => self.with_either(request, at, now, Self::threat_feed),
+            Endpoint::Dlp
+            | Endpoint::HeldMessages
+            | Endpoint::HeldReleases
+            | Endpoint::Rejections
+            | Endpoint::TtpUrl
+            | Endpoint::TtpAttachment
+            | Endpoint::TtpImpersonation
+            | Endpoint::ArchiveSearch
+            | Endpoint::ArchiveUserSearch
+            | Endpoint::ArchiveView => {
+                self.with_either(request, at, now, |it, tenant, request, now| it.list(tenant, at, request, now))
+            }
         }
     }
 
-    fn with_either(&mut self, request: &Request, at: Endpoint, now: Millis, then: Then) -> (Option<usize>, Response) {
+    fn with_either(
+        &mut self,
+        request: &Request,
+        at: Endpoint,
+        now: Millis,
+        then: impl FnOnce(&mut Self, usize, &Request, Millis) -> Response,
+    ) -> (Option<usize>, Response) {
         match Self::presented(request) {
-            Generation::V1 => self.with_signature(request, at, now, then),
-            Generation::V2 => self.with_bearer(request, at, now, then),
+            Generation::V1 if at.serves(Generation::V1) => self.with_signature(request, at, now, then),
+            // What API 1.0 does not have wants a token.
+            _ => self.with_bearer(request, at, now, then),
         }
     }
 
-    fn with_bearer(&mut self, request: &Request, at: Endpoint, now: Millis, then: Then) -> (Option<usize>, Response) {
+    fn with_bearer(
+        &mut self,
+        request: &Request,
+        at: Endpoint,
+        now: Millis,
+        then: impl FnOnce(&mut Self, usize, &Request, Millis) -> Response,
+    ) -> (Option<usize>, Response) {
         let tenant = match self.bearer(request, at, now) {
             Ok(tenant) => tenant,
             Err(refused) => return refused,
@@ -178,6 +213,8 @@ impl Simulator {
         let name = &self.tenants[tenant].tenant.name;
         let (key, quota) = match at {
             Endpoint::SiemBatch => (format!("siem {name}"), self.settings.quota_siem_v2),
+            Endpoint::CloudBatch => (format!("cloud {name}"), self.settings.quota_siem_v2),
+            Endpoint::SiemStream | Endpoint::CloudStream => (format!("{at:?} {name}"), self.settings.quota_siem_stream),
             _ => (format!("{at:?} {name}"), self.settings.quota_api_v2),
         };
         let share = self.quotas.take(&key, quota.limit, self.settings.window(quota), now);
@@ -195,7 +232,7 @@ impl Simulator {
         request: &Request,
         at: Endpoint,
         now: Millis,
-        then: Then,
+        then: impl FnOnce(&mut Self, usize, &Request, Millis) -> Response,
     ) -> (Option<usize>, Response) {
         let share = self.share_v1(request, now);
         if share.refused {
@@ -293,27 +330,15 @@ impl Simulator {
     }
 }
 
-/// What an endpoint does once it knows who asks.
-type Then = fn(&mut Simulator, usize, &Request, Millis) -> Response;
-
-fn endpoint(path: &str) -> Option<Endpoint> {
-    Some(match path {
-        "/oauth/token" => Endpoint::Token,
-        "/siem/v1/batch/events/cg" => Endpoint::SiemBatch,
-        "/api/audit/get-siem-logs" => Endpoint::SiemLogs,
-        "/api/audit/get-audit-events" => Endpoint::Audit,
-        "/api/account/get-account" => Endpoint::Account,
-        "/api/login/discover-authentication" => Endpoint::Discovery,
-        _ => return None,
-    })
-}
-
 /// Whether the request goes on from an earlier answer.
 fn has_cursor(request: &Request, at: Endpoint) -> bool {
     match at {
-        Endpoint::SiemBatch => request.parameter("nextPage").is_some_and(|cursor| !cursor.is_empty()),
-        Endpoint::SiemLogs => crate::siem1::token_of(request).is_some(),
-        Endpoint::Audit => crate::audit::token_of(request).is_some(),
+        Endpoint::SiemBatch | Endpoint::CloudBatch | Endpoint::SiemStream | Endpoint::CloudStream => {
+            request.parameter("nextPage").is_some_and(|cursor| !cursor.is_empty())
+        }
+        // The feed's token stands where that of the SIEM logs does.
+        Endpoint::SiemLogs | Endpoint::ThreatFeed => crate::siem1::token_of(request).is_some(),
+        at if at == Endpoint::Audit || at.list_kind().is_some() => crate::audit::token_of(request).is_some(),
         _ => false,
     }
 }
@@ -322,7 +347,9 @@ fn has_cursor(request: &Request, at: Endpoint) -> bool {
 pub(crate) fn refused_cursor(at: Endpoint) -> Response {
     match at {
         Endpoint::SiemLogs => errors::envelope(400, "err_audit_siem_invalid_token", "The token is not valid"),
-        Endpoint::SiemBatch => errors::siem(400, "bad_request", "Invalid nextPage"),
+        Endpoint::SiemBatch | Endpoint::CloudBatch | Endpoint::SiemStream | Endpoint::CloudStream => {
+            errors::siem(400, "bad_request", "Invalid nextPage")
+        }
         _ => errors::envelope(400, "err_validation_invalid_page_token", "The page token is not valid"),
     }
 }

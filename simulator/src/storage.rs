@@ -6,9 +6,10 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
-use crate::fault::{Endpoint, Fault};
+use crate::fault::Fault;
 use crate::kind::Kind;
 use crate::plant::Plant;
 use crate::publication::FileId;
@@ -100,7 +101,7 @@ impl Simulator {
         if first.starts_with("nothing-") {
             return Some(Object::Nothing);
         }
-        let kind = Kind::SIEM.iter().position(|kind| kind.name() == first)?;
+        let kind = Kind::FILES.iter().position(|kind| kind.name() == first)?;
         let slot = parts.next()?.parse().ok()?;
         let part = parts.next()?.split('-').next()?.parse().ok()?;
         let file = FileId { slot, kind: kind as u8, part };

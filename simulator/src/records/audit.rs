@@ -37,6 +37,8 @@ pub struct AuditLog {
     inserted: Vec<Event>,
 }
 
+const DOWNLOAD: &str = "Threat Intel Feed Download";
+
 /// Category, audit type, how the text begins.
 const TYPES: [(&str, &str, &str); 12] = [
     ("authentication_logs", "User Logged On", "Successful authentication for"),
@@ -49,7 +51,7 @@ const TYPES: [(&str, &str, &str); 12] = [
     ("archive_service_logs", "Archive Mailbox Export Download", "Export downloaded by"),
     ("profile_group_logs", "Folder Log Entry", "Address added\nto the group by"),
     ("user_account_and_role_logs", "User Password Changed", "Password changed for"),
-    ("integrations_and_apis", "Threat Intel Feed Download", "Feed downloaded by"),
+    ("integrations_and_apis", DOWNLOAD, "Feed downloaded by"),
     ("mimecast_access_logs", "Mimecast Support Login", "Support logged in for"),
 ];
 
@@ -70,6 +72,18 @@ impl AuditLog {
     pub fn insert(&mut self, count: usize, time_ms: Millis, visible_ms: Millis) {
         for _ in 0..count {
             let seed = combine(&[self.seed, 21, self.inserted.len() as u64]);
+            let time_ms = time_ms / 1000 * 1000;
+            self.inserted.push(Event { mark: Mark(combine(&[seed, 4])), time_ms, visible_ms, seed });
+        }
+    }
+
+    /// Adds the event that a download of a threat feed leaves (Q67).
+    pub fn insert_download(&mut self, time_ms: Millis, visible_ms: Millis) {
+        let downloads = |seed: u64| TYPES[type_of(&mut Random::new(combine(&[seed, 24])))].1 == DOWNLOAD;
+        let count = self.inserted.len() as u64;
+        let mut seeds = (0..).map(|attempt: u64| combine(&[self.seed, 27, count, attempt]));
+        // One type in twelve is the wanted one, so some dozen attempts do.
+        if let Some(seed) = seeds.find(|seed| downloads(*seed)) {
             let time_ms = time_ms / 1000 * 1000;
             self.inserted.push(Event { mark: Mark(combine(&[seed, 4])), time_ms, visible_ms, seed });
         }
@@ -106,7 +120,7 @@ impl AuditLog {
     /// The record as the API gives it out.
     pub fn record(&self, event: &Event) -> Value {
         let mut random = Random::new(combine(&[event.seed, 24]));
-        let (category, kind, begin) = TYPES[random.below(TYPES.len() as u64) as usize];
+        let (category, kind, begin) = TYPES[type_of(&mut random)];
         let (first, last) = (random.pick(&world::FIRST_NAMES), random.pick(&world::LAST_NAMES));
         let user = format!("{first}.{last}@{}", self.domain);
         let (address, mark) = (address(&mut random), event.mark);
@@ -148,6 +162,11 @@ impl AuditLog {
         });
         found && (categories.is_empty() || categories.contains(&text("category")))
     }
+}
+
+/// Which of [`TYPES`]: the first draw of an event.
+fn type_of(random: &mut Random) -> usize {
+    random.below(TYPES.len() as u64) as usize
 }
 
 /// Base64url of zlib of JSON: Mimecast's way to make ids and tokens (section 3.2).

@@ -73,6 +73,14 @@ impl Plan {
 /// Share of a working day's mail in each hour, in thousandths.
 const HOURS: [u64; 24] = [8, 6, 5, 5, 6, 12, 24, 48, 82, 98, 96, 88, 64, 80, 92, 86, 72, 48, 24, 16, 13, 11, 9, 7];
 
+/// How many of so many a day fall into an hour since the epoch.
+pub fn share(per_day: u64, hour: u64, random: &mut Random) -> u64 {
+    let weekend = if weekday(hour * HOUR) >= 5 { 5 } else { 1 };
+    let wanted = per_day * HOURS[(hour % 24) as usize] * random.between(80, 120);
+    let unit = 1000 * 100 * weekend;
+    wanted / unit + u64::from(random.below(unit) < wanted % unit)
+}
+
 /// Records that a message leaves on average, in tenths: follows from the odds in [`plan_message`], checked by a test.
 const RECORDS_PER_TEN_MESSAGES: u64 = 37;
 
@@ -197,9 +205,9 @@ impl Planner<'_> {
             Kind::Receipt | Kind::Delivery if self.recipients > 1 || self.outcome == Outcome::Rejected => {
                 Place::Recipient
             }
-            Kind::Spam => Place::MessageId,
+            Kind::Spam | Kind::CloudMailflow => Place::MessageId,
             Kind::Av | Kind::AttachmentProtect => Place::FileName,
-            Kind::UrlProtect => Place::Url,
+            Kind::UrlProtect | Kind::CloudUrlClick => Place::Url,
             Kind::ImpersonationProtect | Kind::InternalEmailProtect => Place::Subject,
             _ if mark.0 % 5 < 2 => Place::MessageId,
             _ => Place::Subject,
@@ -222,6 +230,33 @@ impl Planner<'_> {
     }
 }
 
+/// The Cloud Integrated records of the messages that arrive in the interval that begins at `begin`.
+pub fn plan_cloud(seed: u64, begin: Millis, interval: Millis, events_per_day: u64, out: &mut Vec<Plan>) {
+    // Three records for a message, or two.
+    for index in 0..messages_in(combine(&[seed, 50]), begin, interval, events_per_day * 37 / 24) {
+        let message = combine(&[seed, 51, begin, index]);
+        let arrived_ms = begin + Random::new(message).below(interval);
+        let mut random = Random::new(combine(&[message, 52]));
+        let direction = if random.chance(800) { Direction::Inbound } else { Direction::Internal };
+        let outcome = match random.below(100) {
+            0..8 => Outcome::Spam,
+            8..12 => Outcome::Virus,
+            12..18 => Outcome::UrlClick,
+            _ => Outcome::Accepted,
+        };
+        let recipients = 1;
+        let mut planner =
+            Planner { message, arrived_ms, direction, outcome, recipients, interval, next: 0, random, out };
+        let delay = planner.random.between(SECOND, 20 * SECOND);
+        planner.add(Kind::CloudMailflow, 0, 0, 1, true);
+        planner.add(Kind::CloudEntities, delay, 0, 1, true);
+        if outcome == Outcome::UrlClick || planner.random.chance(200) {
+            let delay = delay + planner.random.below(6 * MINUTE);
+            planner.add(Kind::CloudUrlClick, delay, 0, 1, true);
+        }
+    }
+}
+
 /// A record of a kind of its own, for rows that a test inserts.
 pub fn single(seed: u64, kind: Kind, time_ms: Millis) -> Plan {
     let (direction, outcome) = match kind {
@@ -232,7 +267,7 @@ pub fn single(seed: u64, kind: Kind, time_ms: Millis) -> Plan {
         Kind::ImpersonationProtect => (Direction::Inbound, Outcome::Impersonation),
         Kind::InternalEmailProtect => (Direction::Internal, Outcome::InternalProtect),
         Kind::Journal => (Direction::Internal, Outcome::Accepted),
-        Kind::Receipt | Kind::Process | Kind::Delivery | Kind::Audit => (Direction::Inbound, Outcome::Accepted),
+        _ => (Direction::Inbound, Outcome::Accepted),
     };
     let mut out = Vec::new();
     let mut planner = Planner {

@@ -1,9 +1,11 @@
 //! What a tenant's records are: planned cheaply from seeds, rendered only when somebody fetches them.
 
 pub mod audit;
+pub mod cloud;
 pub mod details;
 pub mod fields;
 pub mod message;
+pub mod rows;
 pub mod siem1;
 pub mod siem2;
 pub mod world;

@@ -34,7 +34,8 @@ pub fn fields(plan: &Plan, tenant: &Tenant) -> Fields {
         Kind::UrlProtect => url_protect(&mut details, &mut fields),
         Kind::ImpersonationProtect => impersonation_protect(&mut details, &mut fields),
         Kind::InternalEmailProtect => internal_email_protect(&details, &mut fields),
-        Kind::Audit => {}
+        // No other kind is published as a file of this generation.
+        _ => {}
     }
     fields.add("datetime", time);
     fields

@@ -1,5 +1,6 @@
 //! SIEM records of API 2.0, Cloud Gateway: one JSON object a line (section 7.4 of the API reference).
 
+use super::cloud;
 use super::details::{Details, address};
 use super::fields::{Fields, Value, quote};
 use super::message::{Direction, Outcome, Plan};
@@ -9,6 +10,25 @@ use crate::random::Random;
 
 /// The record as one line of JSON, without its line feed.
 pub fn line(plan: &Plan, account_code: &str) -> String {
+    let mut line = String::with_capacity(1400);
+    fields(plan, account_code).write_json(false, &mut line);
+    line
+}
+
+/// The record as the stream form has it: without what tells of a file. The rest is the same.
+pub fn inline(plan: &Plan, account_code: &str) -> String {
+    let mut fields = fields(plan, account_code);
+    fields.remove("_offset");
+    fields.remove("_partition");
+    let mut text = String::with_capacity(1400);
+    fields.write_json(false, &mut text);
+    text
+}
+
+fn fields(plan: &Plan, account_code: &str) -> Fields {
+    if Kind::CLOUD.contains(&plan.kind) {
+        return cloud::fields(plan, account_code);
+    }
     let mut details = Details::new(plan, account_code);
     let mut fields = Fields::default();
     let style = Style::new(&mut details.random);
@@ -24,12 +44,10 @@ pub fn line(plan: &Plan, account_code: &str) -> String {
         Kind::UrlProtect => url_protect(&mut details, &mut fields),
         Kind::ImpersonationProtect => impersonation_protect(&mut details, &mut fields),
         Kind::InternalEmailProtect => internal_email_protect(&mut details, &mut fields),
-        Kind::Audit => {}
+        _ => {}
     }
     finish(plan, &details, style, &mut fields);
-    let mut line = String::with_capacity(1400);
-    fields.write_json(false, &mut line);
-    line
+    fields
 }
 
 /// How the service of some month spelled things.

@@ -310,3 +310,100 @@ pub fn code(response: &Response) -> String {
     let code = [&fail["errors"][0]["code"], &fail["code"], &body["error"]["code"]];
     code.iter().find_map(|code| code.as_str()).unwrap_or_default().to_owned()
 }
+
+/// Path, stream, names of the window's ends, the list's name in `data[0]` if it stands there, and the field of the time.
+pub type List = (&'static str, &'static str, [&'static str; 2], Option<&'static str>, &'static str);
+
+const FROM: [&str; 2] = ["from", "to"];
+const START: [&str; 2] = ["start", "end"];
+
+/// Every list of `/api/...` but audit.
+pub const LISTS: [List; 10] = [
+    ("/api/dlp/get-logs", "dlp", FROM, Some("dlpLogs"), "eventTime"),
+    ("/api/gateway/get-hold-message-list", "held/messages", START, None, "dateReceived"),
+    ("/api/gateway/get-held-release-logs", "held/releases", START, Some("heldReleaseLogs"), "released"),
+    ("/api/gateway/get-rejections", "rejections", START, None, "created"),
+    ("/api/ttp/url/get-logs", "ttp/url", FROM, Some("clickLogs"), "date"),
+    ("/api/ttp/attachment/get-logs", "ttp/attachment", FROM, Some("attachmentLogs"), "date"),
+    ("/api/ttp/impersonation/get-logs", "ttp/impersonation", FROM, Some("impersonationLogs"), "eventTime"),
+    ("/api/archive/get-archive-search-logs", "archive/search", START, Some("logs"), "createTime"),
+    ("/api/archive/get-search-logs", "archive/user-search", START, Some("logs"), "createTime"),
+    ("/api/archive/get-view-logs", "archive/view", START, None, "viewed"),
+];
+
+pub fn list(stream: &str) -> List {
+    *LISTS.iter().find(|list| list.1 == stream).unwrap()
+}
+
+impl World {
+    /// A tenant with records in every stream.
+    pub fn full(v1: bool, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::v2(|settings| {
+            let tenant = if v1 { Tenant::v1("one", 3_000) } else { Tenant::v2("one", 3_000) };
+            settings.tenants = vec![tenant.with_every_stream()];
+            change(settings);
+        })
+    }
+
+    pub fn is_v1(&self) -> bool {
+        matches!(self.simulator.settings().tenants[0].credentials, Credentials::V1 { .. })
+    }
+
+    /// A request of `/api/...` in the tenant's generation.
+    pub fn api(&mut self, path: &str, body: &Value) -> Response {
+        let request =
+            if self.is_v1() { self.sign(path, body) } else { self.bearer(Request::post(path, body.to_string())) };
+        self.send(&request)
+    }
+
+    /// One page of a list.
+    pub fn rows(&mut self, list: &List, data: &Value, size: usize, token: Option<&str>) -> Response {
+        let mut pagination = json!({"pageSize": size});
+        if let Some(token) = token {
+            pagination["pageToken"] = token.into();
+        }
+        self.api(list.0, &json!({"meta": {"pagination": pagination}, "data": [data]}))
+    }
+
+    /// The first request's `data[0]` for a window.
+    pub fn window(list: &List, begin: Millis, end: Millis) -> Value {
+        let mut data = json!({list.2[0]: iso(begin), list.2[1]: iso(end)});
+        if list.1 == "held/messages" {
+            data["admin"] = true.into();
+        }
+        data
+    }
+
+    /// All rows of a window.
+    pub fn collect_rows(&mut self, list: &List, data: &Value, size: usize) -> Vec<Value> {
+        let (mut rows, mut token): (Vec<Value>, Option<String>) = (Vec::new(), None);
+        for _ in 0..2_000 {
+            let answer = self.rows(list, data, size, token.as_deref()).body_json();
+            assert_eq!(answer["fail"], json!([]), "{answer}");
+            rows.extend(rows_of(&answer));
+            let next = &answer["meta"]["pagination"]["next"];
+            token = next["pageToken"].as_str().or(next.as_str()).map(str::to_owned);
+            if token.is_none() {
+                return rows;
+            }
+        }
+        panic!("pages for ever");
+    }
+}
+
+/// The rows of an answer, in whichever shape they stand.
+pub fn rows_of(answer: &Value) -> Vec<Value> {
+    let data = answer["data"].as_array().cloned().unwrap_or_default();
+    let inner = data.first().and_then(|first| {
+        let lists = first
+            .as_object()?
+            .iter()
+            .filter(|(name, value)| value.is_array() && (name.ends_with("ogs") || name.ends_with("Messages")));
+        lists.map(|(_, value)| value.as_array().cloned().unwrap_or_default()).next()
+    });
+    inner.unwrap_or(data)
+}
+
+pub fn texts(rows: &[Value]) -> Vec<String> {
+    rows.iter().map(Value::to_string).collect()
+}
