@@ -144,7 +144,7 @@ fn hosts(config: &Config) -> Vec<String> {
 
 /// Elastic's `log_type`, Sumo Logic's `_siemEventID`, Stellar Cyber's `msg_class` (section 4.4 of the API reference and
 /// section 5 of the normalization reference), where they have one.
-fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
+pub fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
     let (elastic, sumo, stellar) = match kind {
         Kind::Receipt => ("receipt", "receipt", "mimecast_email"),
         Kind::Process => ("process", "process", "mimecast_email"),

@@ -18,7 +18,7 @@ use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::{Config, HOUR, SECOND};
 use crate::effects::Effects;
 use crate::kind::Generation;
-use crate::normalize::{Form, Normalizer, Settings};
+use crate::normalize::{Normalizer, Settings};
 use pull::Pull;
 
 /// One stream, being read. The contract's resource `reader`.
@@ -61,11 +61,9 @@ impl Reader {
             .hint(format!("Choose from: {}", known.join(", "))));
         };
         let normalizer = Normalizer::new(Settings {
-            form: Form::Ocsf,
-            generation,
-            tenant: config.tenant.clone(),
             id_scope: config.id_scope.clone(),
             fields: config.fields.clone(),
+            ..Settings::new(generation, &config.tenant)
         });
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),

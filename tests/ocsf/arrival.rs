@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use crate::{audit, event, judge, records, siem};
 
 /// Where a record lay, not what it says.
-const TRANSPORT: [&str; 3] = ["_offset", "_partition", "Content-Disposition"];
+pub const TRANSPORT: [&str; 3] = ["_offset", "_partition", "Content-Disposition"];
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn leaves(value: &Value, found: &mut Vec<String>) {
+pub fn leaves(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => members.values().for_each(|value| leaves(value, found)),
         Value::Array(elements) => elements.iter().for_each(|value| leaves(value, found)),
@@ -23,7 +23,7 @@ fn leaves(value: &Value, found: &mut Vec<String>) {
 }
 
 /// The leaves of one field: those of the JSON in it, where it holds JSON, and the names in a list of names.
-fn source_leaves(field: &str, value: &Value) -> Vec<String> {
+pub fn source_leaves(field: &str, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     match value.as_str() {
         Some(json) if json.starts_with('{') => {
@@ -38,10 +38,14 @@ fn source_leaves(field: &str, value: &Value) -> Vec<String> {
 }
 
 /// How the output says what a field says in a code: the table of 4.5, the direction, the time.
-fn coded(field: &str, event: &Value) -> bool {
+pub fn coded(field: &str, event: &Value) -> bool {
     match field {
-        "action" | "Act" | "Action" => !event["action_id"].is_null() && !event["disposition_id"].is_null(),
+        "action" | "Act" | "Action" | "threatState" | "status" => {
+            !event["action_id"].is_null() && !event["disposition_id"].is_null()
+        }
         "direction" | "Dir" | "route" | "Route" => event["direction_id"].as_i64().is_some_and(|id| id != 0),
+        // The attribute is called by it.
+        "authResults[]" => event["email_auth"].is_object(),
         "delivered" | "Delivered" => !event["status_id"].is_null(),
         _ => false,
     }

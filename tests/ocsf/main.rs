@@ -1,8 +1,12 @@
 //! Every event is valid under the published schema of its class and profiles, and no field of any record is lost.
 
+#![recursion_limit = "256"]
+
 mod arrival;
+mod coverage;
 mod identity;
 mod judge;
+mod lists;
 mod mapping;
 mod records;
 mod robustness;
@@ -11,18 +15,12 @@ mod validity;
 use mimecast_source::{
     chunk::{Chunk, Event},
     kind::{Generation, Kind},
-    normalize::{Encoding, Form, Normalizer, Occurrences, Origin, Settings, Source},
+    normalize::{Encoding, Normalizer, Occurrences, Origin, Settings, Source},
 };
 use serde_json::Value;
 
 pub fn settings(generation: Generation) -> Settings {
-    Settings {
-        form: Form::Ocsf,
-        generation,
-        tenant: "acme".to_owned(),
-        id_scope: "acme".to_owned(),
-        fields: vec![("team".to_owned(), "mail \"ops\"".to_owned())],
-    }
+    Settings { fields: vec![("team".to_owned(), "mail \"ops\"".to_owned())], ..Settings::new(generation, "acme") }
 }
 
 pub fn siem(kind: Option<Kind>) -> Origin<'static> {
@@ -75,4 +73,17 @@ pub fn event(generation: Generation, origin: &Origin<'_>, record: &Value) -> (Ev
     let text = serde_json::to_vec(record).expect("a value is JSON");
     let chunk = normalize(generation, origin, &[&text]);
     events(&chunk).remove(0)
+}
+
+/// For looking at what becomes of a record: `PRINT=dlp cargo test --test ocsf what_becomes -- --nocapture`.
+#[test]
+fn what_becomes_of_a_list_record() {
+    let wanted = std::env::var("PRINT").unwrap_or_default();
+    for (generation, kind, record) in lists::records() {
+        let (_, body) = event(generation, &lists::origin(kind), &Value::Object(record));
+        assert!(body["time"].is_i64());
+        if wanted == kind.name() {
+            println!("{body:#}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use mimecast_source::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{audit, event, events, judge, normalize, records, siem};
+use crate::{audit, event, events, judge, lists, normalize, records, siem};
 
 fn oddities() -> Vec<Value> {
     vec![
@@ -49,7 +49,9 @@ fn all(shared: &std::path::Path) -> Vec<(Generation, Origin<'static>, Map<String
     let api2 = records::api2(shared).into_iter().map(|(kind, record)| (Generation::V2, siem(Some(kind)), record));
     let api1 = records::api1().into_iter().map(|(kind, record)| (Generation::V1, siem(Some(kind)), record));
     let audits = records::audit().into_iter().step_by(3).map(|record| (Generation::V2, audit(), record));
-    api2.chain(api1).chain(audits).collect()
+    let lists =
+        lists::records().into_iter().map(|(generation, kind, record)| (generation, lists::origin(kind), record));
+    api2.chain(api1).chain(audits).chain(lists).collect()
 }
 
 #[test]

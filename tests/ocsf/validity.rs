@@ -3,7 +3,7 @@
 use mimecast_source::kind::{Generation, Kind};
 use serde_json::{Value, json};
 
-use crate::{audit, event, events, judge, normalize, records, siem};
+use crate::{audit, event, events, judge, lists, normalize, records, siem};
 
 fn assert_valid(shared: &std::path::Path, event: &Value) {
     let complaints = judge::complaints(shared, event);
@@ -25,6 +25,12 @@ fn every_made_up_record_is_valid() {
             assert_eq!(head.time, 1_740_816_902_000_000_000);
             assert_valid(&shared, &body);
         }
+    }
+    for (generation, kind, record) in lists::records() {
+        let (head, body) = event(generation, &lists::origin(kind), &Value::Object(record));
+        assert_eq!(head.kind, kind as u32, "{kind:?}");
+        assert_eq!(head.time / 1_000_000_000, 1_740_816_902, "{kind:?}");
+        assert_valid(&shared, &body);
     }
     for record in records::audit() {
         let (head, body) = event(Generation::V2, &audit(), &Value::Object(record));

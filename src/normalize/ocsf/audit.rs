@@ -2,9 +2,10 @@
 //! and, for the rest, Entity Management (3004), by the type of the record.
 
 use super::{
-    Class, EventWriter, Head,
+    Class, ENTITY, Head,
     audit_text::{self, AuditText},
-    head, observable,
+    event::{EventWriter, observable},
+    head,
 };
 use crate::record::{
     Field, Value,
@@ -14,7 +15,6 @@ use crate::record::{
 
 const AUTHENTICATION: Class = identity_class(3002, "Authentication");
 const ACCOUNT: Class = identity_class(3001, "Account Change");
-const ENTITY: Class = identity_class(3004, "Entity Management");
 const ACCESS: Class = identity_class(3005, "User Access Management");
 const GROUP: Class = identity_class(3006, "Group Management");
 
@@ -211,20 +211,6 @@ fn user(event: &mut EventWriter<'_, '_>, path: &'static str, other: Option<&str>
         event.observe(observable::USER_NAME, name_path, as_text(name));
     }
     event.json.close(user);
-}
-
-impl EventWriter<'_, '_> {
-    /// What `metadata` says of an audit record.
-    pub(super) fn audit_metadata(&mut self) {
-        self.text("event_code", Field::AuditType);
-        if let Some(category) = self.scalar(Field::Category) {
-            self.json.raw("\"labels\":[");
-            self.json.scalar_value(category);
-            self.json.raw("],");
-        }
-        self.json.text("log_name", b"audit");
-        self.text("original_event_uid", Field::Id);
-    }
 }
 
 #[cfg(test)]
