@@ -142,23 +142,46 @@ fn hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
-/// Elastic's `log_type`, Sumo Logic's `_siemEventID`, Stellar Cyber's `msg_class` (section 4.4 of the API reference and
-/// section 5 of the normalization reference), where they have one.
+/// Under which names other products know a kind: a pair for each name, so a product may stand there twice.
+///
+/// - `elastic`: the data stream of Elastic's integration, and behind it `mimecast.log_type`, where that has a value (section 4.4 of the
+///   API reference, section 3 of the normalization reference). The SIEM kinds share a data stream.
+/// - `sumo`: Sumo Logic's `_siemEventID` (section 6.1).
+/// - `stellar`: Stellar Cyber's `msg_class` (section 5 of the normalization reference); it collects SIEM logs only.
 pub fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
-    let (elastic, sumo, stellar) = match kind {
-        Kind::Receipt => ("receipt", "receipt", "mimecast_email"),
-        Kind::Process => ("process", "process", "mimecast_email"),
-        Kind::Delivery => ("delivery", "delivery", "mimecast_email"),
-        Kind::Journal => ("jrnl", "jrnl", "mimecast_email"),
-        Kind::Spam => ("spam", "", "mimecast_email"),
-        Kind::Av => ("avlog", "", "mimecast_email_av_log"),
-        Kind::AttachmentProtect => ("attachment-protect", "ttp", "mimecast_email_attachment_protect_log"),
-        Kind::UrlProtect => ("url-protect", "ttp", "mimecast_email_url_protect_log"),
-        Kind::ImpersonationProtect => ("impersonation-protect", "ttp", "mimecast_email_impersonation_protect_log"),
-        Kind::InternalEmailProtect => ("internal-email-protect", "", "mimecast_email_internal_email_protect_log"),
-        _ => ("", "", ""),
+    const SIEM: &str = "mimecast.siem_logs";
+    const CLOUD: &str = "mimecast.cloud_integrated_logs";
+    const ARCHIVE: &str = "mimecast.archive_search_logs";
+    let (stream, log_type, sumo, stellar) = match kind {
+        Kind::Receipt => (SIEM, "receipt", "receipt", "mimecast_email"),
+        Kind::Process => (SIEM, "process", "process", "mimecast_email"),
+        Kind::Delivery => (SIEM, "delivery", "delivery", "mimecast_email"),
+        Kind::Journal => (SIEM, "jrnl", "jrnl", "mimecast_email"),
+        Kind::Spam => (SIEM, "spam", "", "mimecast_email"),
+        Kind::Av => (SIEM, "avlog", "", "mimecast_email_av_log"),
+        Kind::AttachmentProtect => (SIEM, "attachment-protect", "ttp", "mimecast_email_attachment_protect_log"),
+        Kind::UrlProtect => (SIEM, "url-protect", "ttp", "mimecast_email_url_protect_log"),
+        Kind::ImpersonationProtect => {
+            (SIEM, "impersonation-protect", "ttp", "mimecast_email_impersonation_protect_log")
+        }
+        Kind::InternalEmailProtect => (SIEM, "internal-email-protect", "", "mimecast_email_internal_email_protect_log"),
+        Kind::SiemOther => (SIEM, "", "", "mimecast_email"),
+        Kind::Audit => ("mimecast.audit_events", "", "", ""),
+        Kind::CloudEntities => (CLOUD, "entities", "", ""),
+        Kind::CloudMailflow => (CLOUD, "mailflow", "", ""),
+        Kind::CloudUrlClick => (CLOUD, "urlclick", "", ""),
+        Kind::Dlp => ("mimecast.dlp_logs", "", "dlp", ""),
+        Kind::HeldRelease => ("mimecast.message_release_logs", "", "", ""),
+        Kind::TtpUrl => ("mimecast.ttp_url_logs", "", "", ""),
+        Kind::TtpAttachment => ("mimecast.ttp_ap_logs", "", "", ""),
+        Kind::TtpImpersonation => ("mimecast.ttp_ip_logs", "", "", ""),
+        // Elastic has a data stream for each feed, `…_customer` and `…_grid`.
+        Kind::ThreatIntel => ("mimecast.threat_intel_malware", "", "", ""),
+        Kind::ArchiveSearch => (ARCHIVE, "", "", ""),
+        // Nobody else collects these.
+        Kind::Held | Kind::Rejection | Kind::ArchiveUserSearch | Kind::ArchiveView => ("", "", "", ""),
     };
-    [("elastic", elastic), ("sumo", sumo), ("stellar", stellar)]
+    [("elastic", stream), ("elastic", log_type), ("sumo", sumo), ("stellar", stellar)]
         .into_iter()
         .filter(|(_, label)| !label.is_empty())
         .collect()
@@ -185,6 +208,19 @@ mod tests {
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(descriptor.kinds[index].name, kind.name());
         }
+    }
+
+    #[test]
+    fn labels_name_what_the_option_can_choose() {
+        let all: Vec<_> = Kind::ALL.into_iter().flat_map(labels).collect();
+        for product in crate::config::Label::ALL {
+            assert!(all.iter().any(|(name, _)| *name == product.name()), "{product:?}");
+        }
+        assert!(all.iter().all(|(name, _)| crate::config::Label::ALL.iter().any(|product| product.name() == *name)));
+        assert_eq!(
+            labels(Kind::Journal),
+            [("elastic", "mimecast.siem_logs"), ("elastic", "jrnl"), ("sumo", "jrnl"), ("stellar", "mimecast_email")]
+        );
     }
 
     #[test]

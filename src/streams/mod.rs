@@ -15,10 +15,10 @@ mod window;
 use crate::auth::Access;
 use crate::catalog::Stream;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::{Config, HOUR, SECOND};
+use crate::config::{Config, HOUR, IncludeOriginal, Output, SECOND};
 use crate::effects::Effects;
 use crate::kind::Generation;
-use crate::normalize::{Normalizer, Settings};
+use crate::normalize::{Form, Normalizer, Settings};
 use pull::Pull;
 
 /// One stream, being read. The contract's resource `reader`.
@@ -61,8 +61,16 @@ impl Reader {
             .hint(format!("Choose from: {}", known.join(", "))));
         };
         let normalizer = Normalizer::new(Settings {
+            form: match config.output {
+                Output::Ocsf => Form::Ocsf,
+                Output::Ecs => Form::Ecs,
+                Output::Raw => Form::Raw,
+            },
             id_scope: config.id_scope.clone(),
             fields: config.fields.clone(),
+            labels: config.labels.iter().map(|label| label.name().to_owned()).collect(),
+            category: config.category.clone(),
+            include_original: config.include_original == IncludeOriginal::Body,
             ..Settings::new(generation, &config.tenant)
         });
         let source: Box<dyn Source> = match stream {
