@@ -270,15 +270,15 @@ impl<'a> Record<'a> {
         self.read.set(read);
     }
 
+    /// What `spamProcessingDetail` holds, whichever way it is wrapped, if it is an array or object. Does not count as read.
+    pub fn spam_detail(&self) -> Option<Tree<'a>> {
+        if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
+    }
+
     /// The name that a populated field came with.
     pub fn spelling(&self, field: Field) -> &'static str {
         let name = self.fields.names[field as usize];
         if name.field() == field { name.text() } else { field.name() }
-    }
-
-    /// What `spamProcessingDetail` holds, whichever way it is wrapped, if it is an array or object. Does not count as read.
-    pub fn spam_detail(&self) -> Option<Tree<'a>> {
-        if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
     }
 
     pub fn has(&self, field: Field) -> bool {

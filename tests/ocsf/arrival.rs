@@ -180,7 +180,6 @@ fn what_does_not_fit_an_attribute_of_a_list_stands_in_unmapped() {
         (Kind::Rejection, "toAddressPostCheck", json!("other@example.com")),
         (Kind::Rejection, "ipAddress", json!("somewhere")),
         (Kind::TtpUrl, "sendingIp", json!("Internal IP")),
-        (Kind::TtpUrl, "actions", json!("Hold, None")),
         (Kind::TtpAttachment, "fileHash", json!("short")),
         (Kind::TtpImpersonation, "senderIpAddress", json!("x")),
         (Kind::CloudEntities, "tags", json!({"a": 1})),

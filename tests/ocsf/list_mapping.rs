@@ -153,6 +153,7 @@ fn detections_of_the_lists_keep_their_evidence() {
     assert_eq!(evidence["data"]["tagMap"]["UrlReputationScan"]["Type"][0], "Malware, Phishing & Fraud");
     assert_eq!(evidence["src_endpoint"]["ip"], "198.51.100.9");
     assert_eq!(body["policy"]["data"]["userAwarenessAction"], "Continue");
+    assert_eq!(body["policy"]["data"]["actions"], "Hold, None");
     assert_eq!(body["metadata"]["event_code"], "Entry Scan");
     let body = map(Kind::TtpUrl, &with(lists::ttp_url("clean"), "sendingIp", json!("Internal IP")));
     assert_eq!(body["email"]["urls"][0]["url_string"], "https://phish.example.net/a,b");
@@ -169,6 +170,9 @@ fn detections_of_the_lists_keep_their_evidence() {
     assert_eq!(body["email"]["files"][0]["hashes"][0]["algorithm"], "MD5");
     assert!(body["unmapped"]["fileHash"].is_null());
 
+    let nothing = with(lists::ttp_attachment("malicious"), "actionTriggered", json!("none, none"));
+    assert_eq!(map(Kind::TtpAttachment, &nothing)["unmapped"], json!({"route": "inbound"}));
+
     let body = map(Kind::TtpImpersonation, &lists::ttp_impersonation());
     assert_eq!(body["evidences"][0]["data"]["impersonationResults"][0]["checkerResult"], "hit");
     assert_eq!(body["finding_info"]["analytic"]["name"], "IP - 1 hit (Tag email)");
@@ -179,6 +183,8 @@ fn detections_of_the_lists_keep_their_evidence() {
     assert_eq!(body["policy"]["data"][0]["mode"], "ACTIVE");
     assert_eq!(body["metadata"]["source"], "OFFICE_365_MAIL");
     assert_eq!(body["evidences"][0]["email"]["files"][1]["name"], "c.xls");
+    let body = map(Kind::CloudEntities, &json!({"tags": [], "attachments": []}));
+    assert!(body["unmapped"].is_null());
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod lists;
 mod mapping;
 mod records;
 mod robustness;
+mod simulated;
 mod validity;
 
 use mimecast_source::{

@@ -77,6 +77,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     if kind == Kind::CloudMailflow {
         event.auth_results();
     }
+    if kind == Kind::CloudEntities {
+        event.no_tags();
+    }
 
     let source = event.json.open("src_endpoint");
     event.endpoint(
@@ -187,6 +190,18 @@ impl EventWriter<'_, '_> {
             }
         });
         self.record.read(Field::SpamProcessingDetail);
+    }
+
+    /// A list of tags without a tag is why a record of Cloud Integrated is no detection: the class says it.
+    fn no_tags(&self) {
+        let tags = self.record.peek(Field::Tags);
+        let mut empty = tags.shape == Shape::Nested && !nested::is_object(tags.bytes);
+        if empty {
+            nested::each(tags.bytes, |_, tag| empty &= !tag.populated());
+        }
+        if empty {
+            self.record.read(Field::Tags);
+        }
     }
 
     /// A rejection names its recipient up to three times. Those that say the same again have arrived with the first.

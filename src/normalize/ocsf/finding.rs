@@ -186,10 +186,6 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
 
 fn write_data(event: &mut EventWriter<'_, '_>) {
     let has_url = event.record.peek(Field::Url).text().is_some();
-    // The kind's own word stands in `actions`, and what it came to in the action.
-    if event.record.kind() == Kind::TtpUrl && event.record.has(Field::Action) {
-        event.member(Field::Actions);
-    }
     for field in DATA {
         if !event.record.has(field) || (field == Field::UrlCategory && has_url) {
             continue;

@@ -71,7 +71,7 @@ pub const fn fields(kind: Kind) -> &'static [Field] {
         Kind::Held => &[Field::AggregateId, Field::AccountId, Field::Id, Field::ReasonId],
         Kind::Rejection | Kind::ThreatIntel => &[Field::AggregateId, Field::AccountId, Field::Id, Field::Type],
         Kind::ArchiveSearch | Kind::ArchiveUserSearch => &[Field::AggregateId, Field::AccountId, Field::Description],
-        Kind::CloudEntities => {
+        Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick => {
             &[Field::AggregateId, Field::AccountId, Field::Type, Field::Subtype, Field::ProcessingId, Field::Source]
         }
         _ => &[Field::AggregateId, Field::AccountId, Field::Type, Field::Subtype, Field::ProcessingId],
@@ -164,7 +164,7 @@ impl EventWriter<'_, '_> {
             (false, true) => self.json.raw("\"profiles\":[\"security_control\"],"),
             (false, false) => {}
         }
-        if kind == Kind::CloudEntities {
+        if matches!(kind, Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick) {
             self.text("source", Field::Source);
         }
         self.tags();

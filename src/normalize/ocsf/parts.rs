@@ -130,7 +130,8 @@ impl<'a> EventWriter<'_, 'a> {
                 }
             }
         }
-        if clean && !names.is_empty() {
+        // An empty list says nothing that could be lost.
+        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
             self.record.read(Field::Attachments);
         }
         names
@@ -366,7 +367,7 @@ impl<'a> EventWriter<'_, 'a> {
 /// What a kind says of how its policy was applied.
 const fn policy_data(kind: Kind) -> &'static [Field] {
     match kind {
-        Kind::TtpUrl => &[Field::AdminOverride, Field::UserOverride, Field::UserAwarenessAction],
+        Kind::TtpUrl => &[Field::Actions, Field::AdminOverride, Field::UserOverride, Field::UserAwarenessAction],
         Kind::HeldRelease | Kind::Rejection => &[Field::DetectionLevel],
         _ => &[],
     }

@@ -79,8 +79,9 @@ impl EventWriter<'_, '_> {
         let (told, word) = decision(&self.cast(), finding);
         match (told, word) {
             (Some(Verdict { action_id, disposition_id }), word) => {
-                // The code says all that one word says; of several it says only what they come to.
-                if word.is_some_and(|word| verdict(word.bytes, finding).is_some()) {
+                // The code says all that one word says, once or again; of several it says only what they come to.
+                let of_part = |part: &[u8]| verdict(part, finding) == told;
+                if word.is_some_and(|word| word.bytes.split(|byte| *byte == b',').all(of_part)) {
                     self.scalar(Field::Action);
                 }
                 self.json.integer("action_id", action_id);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use super::super::Reader;
 use super::super::testing::*;
 use super::*;
-use crate::chunk::Budget;
+use crate::chunk::{Budget, Timestamp};
+use crate::config::{HOUR, SECOND};
 use crate::effects::Request;
 
 const MINUTE: u64 = 60 * SECOND;
@@ -73,7 +74,7 @@ impl Vendor {
 }
 
 fn config(extra: &str) -> String {
-    V2.replace("\"2w\"", &format!("\"3d\",\"audit_page_size\":10{extra}"))
+    V2.replace("\"7d\"", &format!("\"3d\",\"page_sizes\":{{\"audit\":10}}{extra}"))
 }
 
 fn open(start: Start) -> Reader {
@@ -330,7 +331,7 @@ fn positions_of_version_1_are_understood() {
 fn the_first_generation_signs_the_same_call() {
     let vendor = RefCell::new(Vendor::steady(1));
     let mut effects = fake(&vendor, NOW);
-    let config = V1.replace("2w", "1d");
+    let config = V1.replace("7d", "1d");
     let read = drain(
         &mut Reader::open(&config, "audit", Start::Configured).unwrap(),
         &mut effects,
