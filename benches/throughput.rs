@@ -213,13 +213,7 @@ impl Bench {
     }
 
     fn normalize(&self) {
-        let mut normalizer = Normalizer::new(Settings {
-            form: mimecast_source::normalize::Form::Ocsf,
-            generation: mimecast_source::kind::Generation::V2,
-            tenant: "acme".into(),
-            id_scope: "acme".into(),
-            fields: Vec::new(),
-        });
+        let mut normalizer = Normalizer::new(Settings::new(mimecast_source::kind::Generation::V2, "acme"));
         let origin = Origin {
             source: Source::Siem,
             stream: support::STREAM,

@@ -1,19 +1,23 @@
 //! What an operator may set: read from JSON, judged without any I/O, every complaint naming its key.
 
 mod address;
+mod form;
 mod schema;
 mod span;
+mod streams;
 mod value;
 
 use base64::Engine;
 
+use crate::catalog::Stream;
 use crate::chunk::{Fault, FaultClass, Timestamp};
-use crate::describe::Stream;
 use crate::kind::Generation;
 
 pub use address::{Base, DISCOVERY, is_loopback};
+pub use form::{IncludeOriginal, Label, Output};
 pub use schema::{KEYS, config_schema};
 pub use span::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, instant};
+pub use streams::{SiemMode, Tuning};
 use value::Values;
 
 /// A configuration that has been judged good.
@@ -27,21 +31,22 @@ pub struct Config {
     /// The selected streams, in the descriptor's order.
     pub collect: Vec<Stream>,
     pub start_at: StartAt,
-    /// The form of the bodies: `ocsf`.
-    pub output: String,
+    pub siem_mode: SiemMode,
+    /// The form of the bodies.
+    pub output: Output,
+    /// Products whose names of a kind go into each event.
+    pub labels: Vec<Label>,
+    /// The operator's own category, for each event.
+    pub category: Option<String>,
+    /// How much of the record as it came goes into each event.
+    pub include_original: IncludeOriginal,
     pub tenant: String,
     /// What ids are scoped to; the tenant unless set.
     pub id_scope: String,
     /// Constant fields that every body gets.
     pub fields: Vec<(String, String)>,
-    /// Files that one page of a SIEM 2.0 listing names, 1 to 100.
-    pub page_size: u32,
-    /// Rows of an audit page, 1 to 500.
-    pub audit_page_size: u32,
-    /// How far behind the present an audit window is read again (records appear late), in nanoseconds.
-    pub audit_overlap: u64,
-    /// How far behind the present an audit window ends, in nanoseconds.
-    pub audit_lag: u64,
+    /// Intervals, overlaps and page sizes that differ from the streams' own. See [`Config::interval`] and its neighbours.
+    tuning: Tuning,
 }
 
 /// The credentials, by generation.
@@ -125,25 +130,22 @@ impl Config {
         }
         let tenant = values.text("tenant")?.unwrap_or_else(|| "default".to_owned());
         let id_scope = values.text("id_scope")?.unwrap_or_else(|| tenant.clone());
-        let output = values.text("output")?.unwrap_or_else(|| "ocsf".to_owned());
-        if output != "ocsf" {
-            return Err(fault("bad-value", format!("`output` is \"{output}\", which is no form of events"))
-                .hint("Set it to \"ocsf\", the default"));
-        }
+        let siem_mode = streams::siem_mode(&values, generation)?;
         Ok(Config {
             keys,
             base,
             insecure_http,
-            collect: collect(&values, generation)?,
-            start_at: start_at(&values)?,
-            output,
+            collect: streams::collect(&values, generation, siem_mode)?,
+            start_at: streams::start_at(&values)?,
+            siem_mode,
+            output: form::output(&values)?,
+            labels: form::labels(&values)?,
+            category: form::category(&values)?,
+            include_original: form::include_original(&values)?,
             tenant,
             id_scope,
             fields: values.fields("fields")?,
-            page_size: values.integer("page_size", 1, 100)?.unwrap_or(100),
-            audit_page_size: values.integer("audit_page_size", 1, 500)?.unwrap_or(500),
-            audit_overlap: values.duration("audit_overlap", MINUTE, DAY)?.unwrap_or(30 * MINUTE),
-            audit_lag: values.duration("audit_lag", 0, HOUR)?.unwrap_or(MINUTE),
+            tuning: streams::tuning(&values, generation)?,
         })
     }
 
@@ -216,43 +218,6 @@ fn keys_v1(values: &Values) -> Result<Keys, Fault> {
         app_key: Secret(credential(values, "app_key", hint)?),
         access_key: Secret(credential(values, "access_key", hint)?),
         secret_key: Secret(secret_key),
-    })
-}
-
-/// Names and groups of streams, to streams. A group is the part before the slash.
-fn collect(values: &Values, generation: Generation) -> Result<Vec<Stream>, Fault> {
-    let all = Stream::of(generation);
-    let Some(wanted) = values.list("collect")? else {
-        return Ok(all);
-    };
-    let mut selected = Vec::new();
-    for name in &wanted {
-        let before = selected.len();
-        selected.extend(all.iter().copied().filter(|s| s.name() == name || s.group() == name));
-        if selected.len() == before {
-            let known: Vec<&str> = all.iter().map(|s| s.name()).collect();
-            let api = if generation == Generation::V1 { "1.0" } else { "2.0" };
-            return Err(fault(
-                "unknown-stream",
-                format!("`collect` names \"{name}\", which is no stream of API {api}"),
-            )
-            .hint(format!("Choose from: {}; or the groups siem, audit", known.join(", "))));
-        }
-    }
-    if selected.is_empty() {
-        return Err(fault("bad-value", "`collect` is empty, so nothing would be collected")
-            .hint("Name at least one stream, or remove `collect` to get all"));
-    }
-    Ok(all.into_iter().filter(|s| selected.contains(s)).collect())
-}
-
-fn start_at(values: &Values) -> Result<StartAt, Fault> {
-    let Some(text) = values.text("start_at")? else {
-        return Ok(StartAt::Ago(7 * DAY));
-    };
-    span::duration(&text).map(StartAt::Ago).or_else(|| span::instant(&text).map(StartAt::At)).ok_or_else(|| {
-        fault("bad-start", format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
-            .hint("Use a duration such as \"7d\" or \"36h\", or a time such as \"2026-03-01T00:00:00Z\"")
     })
 }
 

@@ -1,7 +1,9 @@
 //! What this source is: its streams, kinds and quotas. The contract's `descriptor`, `plan` and `session` as plain values.
 
+use crate::catalog::QUOTAS;
+pub use crate::catalog::{AUDIT_RETENTION, SIEM_RETENTION, Stream};
 use crate::chunk::{Fault, Timestamp};
-use crate::config::{Config, DAY, config_schema};
+use crate::config::{Config, config_schema};
 use crate::kind::{Generation, Kind};
 
 /// The contract's `descriptor`.
@@ -65,123 +67,41 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A stream of this source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// API 2.0, `GET /siem/v1/batch/events/cg`: each type is a stream.
-    SiemBatch(Kind),
-    /// API 1.0, `POST /api/audit/get-siem-logs`: archives of files of all types.
-    SiemArchive,
-    /// Both generations, `POST /api/audit/get-audit-events`.
-    Audit,
-}
-
-/// The types that the batch endpoint serves, in the order of [`Kind::ALL`].
-const SIEM_BATCH: [(Kind, &str, &str); 10] = [
-    (Kind::Receipt, "siem/receipt", "Messages accepted or refused at SMTP receipt"),
-    (Kind::Process, "siem/process", "Policy processing of accepted messages"),
-    (Kind::Delivery, "siem/delivery", "Delivery attempts"),
-    (Kind::Journal, "siem/journal", "Journalled messages"),
-    (Kind::Spam, "siem/spam", "Messages judged spam"),
-    (Kind::Av, "siem/av", "Viruses found in messages"),
-    (Kind::AttachmentProtect, "siem/attachment-protect", "Malicious attachments found by Attachment Protect"),
-    (Kind::UrlProtect, "siem/url-protect", "Links judged by URL Protect"),
-    (Kind::ImpersonationProtect, "siem/impersonation-protect", "Impersonations found by Impersonation Protect"),
-    (Kind::InternalEmailProtect, "siem/internal-email-protect", "Threats in internal and outbound messages"),
-];
-
-/// How long Mimecast serves SIEM data, in both generations (sections 4.5 and 5.1).
-pub const SIEM_RETENTION: u64 = 7 * DAY;
-/// How long Mimecast serves audit events (section 6.2).
-pub const AUDIT_RETENTION: u64 = 60 * DAY;
-
-/// 50 requests in 15 minutes on the batch path, shared by all types (section 8.4).
-const SIEM_BATCH_QUOTA: Quota = Quota { name: "siem-batch", requests: 50, window_ms: 15 * 60 * 1_000 };
-/// 800 requests in 5 seconds, shared by all functions of a key: recorded on every API 1.0 answer (section 8.4).
-const API_QUOTA: Quota = Quota { name: "api", requests: 800, window_ms: 5_000 };
-
 const MS: u64 = 1_000_000;
 
-impl Stream {
-    /// Every stream of a generation.
-    pub fn of(generation: Generation) -> Vec<Stream> {
-        match generation {
-            Generation::V1 => vec![Stream::SiemArchive, Stream::Audit],
-            Generation::V2 => {
-                SIEM_BATCH.iter().map(|(kind, ..)| Stream::SiemBatch(*kind)).chain([Stream::Audit]).collect()
-            }
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Stream::SiemBatch(kind) => {
-                SIEM_BATCH.iter().find(|(of, ..)| *of == kind).map_or("siem", |(_, name, _)| name)
-            }
-            Stream::SiemArchive => "siem",
-            Stream::Audit => "audit",
-        }
-    }
-
-    /// The part of the name before the slash.
-    pub fn group(self) -> &'static str {
-        match self {
-            Stream::SiemBatch(_) | Stream::SiemArchive => "siem",
-            Stream::Audit => "audit",
-        }
-    }
-
-    /// How far back Mimecast serves it, in nanoseconds.
-    pub const fn retention(self) -> u64 {
-        match self {
-            Stream::SiemBatch(_) | Stream::SiemArchive => SIEM_RETENTION,
-            Stream::Audit => AUDIT_RETENTION,
-        }
-    }
-
-    fn describe(self, generation: Option<Generation>, audit_overlap: u64) -> LogStream {
-        let (description, interval_ms, repeats, quota) = match self {
-            Stream::SiemBatch(kind) => {
-                let text = SIEM_BATCH.iter().find(|(of, ..)| *of == kind).map_or("", |(.., text)| text);
-                // A refused token makes the source list again by date, a day before its own time mark.
-                (format!("{text} (API 2.0, Cloud Gateway)"), 300_000, SIEM_RETENTION + DAY, Some(SIEM_BATCH_QUOTA.name))
-            }
-            Stream::SiemArchive => {
-                // Mimecast publishes every 30 minutes (section 4.5); a refused token starts the retention again.
-                ("E-mail logs of all types (API 1.0)".to_owned(), 1_800_000, SIEM_RETENTION + DAY, Some(API_QUOTA.name))
-            }
-            Stream::Audit => {
-                let quota = (generation == Some(Generation::V1)).then_some(API_QUOTA.name);
-                (
-                    "What administrators and users did, logons included".to_owned(),
-                    300_000,
-                    audit_overlap.max(DAY),
-                    quota,
-                )
-            }
+impl LogStream {
+    /// With an interval and an overlap in nanoseconds.
+    fn of(stream: Stream, generation: Generation, interval: u64, overlap: u64) -> LogStream {
+        let api = match stream.only() {
+            Some(Generation::V1) => " (API 1.0)",
+            Some(Generation::V2) => " (API 2.0)",
+            None => "",
         };
         LogStream {
-            name: self.name().to_owned(),
-            description,
-            interval_ms,
-            retention_ms: Some(self.retention() / MS),
-            repeats_within_ms: repeats / MS,
-            quota,
+            name: stream.name().to_owned(),
+            description: format!("{}{api}", stream.text()),
+            interval_ms: u32::try_from(interval / MS).unwrap_or(u32::MAX),
+            retention_ms: Some(stream.retention() / MS),
+            repeats_within_ms: stream.repeats_within(overlap) / MS,
+            quota: stream.quota(generation).map(|quota| quota.name),
         }
     }
 }
 
 /// What this source is, without any configuration: the streams of both generations.
 pub fn describe() -> Descriptor {
-    let mut streams: Vec<Stream> = Stream::of(Generation::V2);
-    streams.insert(streams.len() - 1, Stream::SiemArchive);
+    // Without a configuration there is one generation only where there is one stream only.
+    let stream = |stream: Stream| {
+        let generation = stream.only().unwrap_or(Generation::V2);
+        LogStream::of(stream, generation, stream.interval(), stream.overlap().unwrap_or(0))
+    };
     Descriptor {
         name: "mimecast",
         version: env!("CARGO_PKG_VERSION"),
         config_schema: config_schema(),
-        streams: streams.into_iter().map(|stream| stream.describe(None, 0)).collect(),
+        streams: Stream::all().map(stream).collect(),
         kinds: Kind::ALL.into_iter().map(|kind| KindLabels { name: kind.name(), labels: labels(kind) }).collect(),
-        quotas: vec![SIEM_BATCH_QUOTA, API_QUOTA],
+        quotas: QUOTAS.to_vec(),
     }
 }
 
@@ -192,7 +112,9 @@ pub fn describe() -> Descriptor {
 pub fn plan_for(config: &str) -> Result<Plan, Fault> {
     let config = Config::parse(config)?;
     let generation = config.generation();
-    let streams = config.collect.iter().map(|s| s.describe(Some(generation), 2 * config.audit_overlap)).collect();
+    let stream =
+        |stream: &Stream| LogStream::of(*stream, generation, config.interval(*stream), config.overlap(*stream));
+    let streams = config.collect.iter().map(stream).collect();
     Ok(Plan { streams, hosts: hosts(&config) })
 }
 
@@ -220,23 +142,46 @@ fn hosts(config: &Config) -> Vec<String> {
     hosts
 }
 
-/// Elastic's `log_type`, Sumo Logic's `_siemEventID`, Stellar Cyber's `msg_class` (section 4.4 of the API reference and
-/// section 5 of the normalization reference), where they have one.
-fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
-    let (elastic, sumo, stellar) = match kind {
-        Kind::Receipt => ("receipt", "receipt", "mimecast_email"),
-        Kind::Process => ("process", "process", "mimecast_email"),
-        Kind::Delivery => ("delivery", "delivery", "mimecast_email"),
-        Kind::Journal => ("jrnl", "jrnl", "mimecast_email"),
-        Kind::Spam => ("spam", "", "mimecast_email"),
-        Kind::Av => ("avlog", "", "mimecast_email_av_log"),
-        Kind::AttachmentProtect => ("attachment-protect", "ttp", "mimecast_email_attachment_protect_log"),
-        Kind::UrlProtect => ("url-protect", "ttp", "mimecast_email_url_protect_log"),
-        Kind::ImpersonationProtect => ("impersonation-protect", "ttp", "mimecast_email_impersonation_protect_log"),
-        Kind::InternalEmailProtect => ("internal-email-protect", "", "mimecast_email_internal_email_protect_log"),
-        _ => ("", "", ""),
+/// Under which names other products know a kind: a pair for each name, so a product may stand there twice.
+///
+/// - `elastic`: the data stream of Elastic's integration, and behind it `mimecast.log_type`, where that has a value (section 4.4 of the
+///   API reference, section 3 of the normalization reference). The SIEM kinds share a data stream.
+/// - `sumo`: Sumo Logic's `_siemEventID` (section 6.1).
+/// - `stellar`: Stellar Cyber's `msg_class` (section 5 of the normalization reference); it collects SIEM logs only.
+pub fn labels(kind: Kind) -> Vec<(&'static str, &'static str)> {
+    const SIEM: &str = "mimecast.siem_logs";
+    const CLOUD: &str = "mimecast.cloud_integrated_logs";
+    const ARCHIVE: &str = "mimecast.archive_search_logs";
+    let (stream, log_type, sumo, stellar) = match kind {
+        Kind::Receipt => (SIEM, "receipt", "receipt", "mimecast_email"),
+        Kind::Process => (SIEM, "process", "process", "mimecast_email"),
+        Kind::Delivery => (SIEM, "delivery", "delivery", "mimecast_email"),
+        Kind::Journal => (SIEM, "jrnl", "jrnl", "mimecast_email"),
+        Kind::Spam => (SIEM, "spam", "", "mimecast_email"),
+        Kind::Av => (SIEM, "avlog", "", "mimecast_email_av_log"),
+        Kind::AttachmentProtect => (SIEM, "attachment-protect", "ttp", "mimecast_email_attachment_protect_log"),
+        Kind::UrlProtect => (SIEM, "url-protect", "ttp", "mimecast_email_url_protect_log"),
+        Kind::ImpersonationProtect => {
+            (SIEM, "impersonation-protect", "ttp", "mimecast_email_impersonation_protect_log")
+        }
+        Kind::InternalEmailProtect => (SIEM, "internal-email-protect", "", "mimecast_email_internal_email_protect_log"),
+        Kind::SiemOther => (SIEM, "", "", "mimecast_email"),
+        Kind::Audit => ("mimecast.audit_events", "", "", ""),
+        Kind::CloudEntities => (CLOUD, "entities", "", ""),
+        Kind::CloudMailflow => (CLOUD, "mailflow", "", ""),
+        Kind::CloudUrlClick => (CLOUD, "urlclick", "", ""),
+        Kind::Dlp => ("mimecast.dlp_logs", "", "dlp", ""),
+        Kind::HeldRelease => ("mimecast.message_release_logs", "", "", ""),
+        Kind::TtpUrl => ("mimecast.ttp_url_logs", "", "", ""),
+        Kind::TtpAttachment => ("mimecast.ttp_ap_logs", "", "", ""),
+        Kind::TtpImpersonation => ("mimecast.ttp_ip_logs", "", "", ""),
+        // Elastic has a data stream for each feed, `…_customer` and `…_grid`.
+        Kind::ThreatIntel => ("mimecast.threat_intel_malware", "", "", ""),
+        Kind::ArchiveSearch => (ARCHIVE, "", "", ""),
+        // Nobody else collects these.
+        Kind::Held | Kind::Rejection | Kind::ArchiveUserSearch | Kind::ArchiveView => ("", "", "", ""),
     };
-    [("elastic", elastic), ("sumo", sumo), ("stellar", stellar)]
+    [("elastic", stream), ("elastic", log_type), ("sumo", sumo), ("stellar", stellar)]
         .into_iter()
         .filter(|(_, label)| !label.is_empty())
         .collect()
@@ -250,7 +195,7 @@ mod tests {
     fn every_stream_is_described_once() {
         let descriptor = describe();
         let names: Vec<&str> = descriptor.streams.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names.len(), 12);
+        assert_eq!(names.len(), 28);
         for generation in [Generation::V1, Generation::V2] {
             for stream in Stream::of(generation) {
                 assert_eq!(names.iter().filter(|name| **name == stream.name()).count(), 1, "{}", stream.name());
@@ -266,10 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn labels_name_what_the_option_can_choose() {
+        let all: Vec<_> = Kind::ALL.into_iter().flat_map(labels).collect();
+        for product in crate::config::Label::ALL {
+            assert!(all.iter().any(|(name, _)| *name == product.name()), "{product:?}");
+        }
+        assert!(all.iter().all(|(name, _)| crate::config::Label::ALL.iter().any(|product| product.name() == *name)));
+        assert_eq!(
+            labels(Kind::Journal),
+            [("elastic", "mimecast.siem_logs"), ("elastic", "jrnl"), ("sumo", "jrnl"), ("stellar", "mimecast_email")]
+        );
+    }
+
+    #[test]
     fn a_plan_names_its_hosts() {
         let keys = r#""client_id":"i","client_secret":"s""#;
         let plan = plan_for(&format!("{{{keys}}}")).unwrap();
-        assert_eq!(plan.streams.len(), 11);
+        assert_eq!(plan.streams.len(), 26);
         assert_eq!(
             plan.hosts,
             ["https://api.services.mimecast.com", "https://*.amazonaws.com", "https://*.mimecast.com"]
@@ -284,7 +242,7 @@ mod tests {
 
         let v1 = r#"{"api":"1.0","app_id":"a","app_key":"k","access_key":"k","secret_key":"cw==","administrator_email":"a@example.com"}"#;
         let plan = plan_for(v1).unwrap();
-        assert_eq!(plan.streams.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["siem", "audit"]);
+        assert_eq!((plan.streams.len(), plan.streams[0].name.as_str()), (12, "siem"));
         assert!(plan.streams.iter().all(|s| s.quota == Some("api")));
         assert_eq!(plan.hosts[0], "https://api.mimecast.com");
     }

@@ -65,3 +65,12 @@ pub struct TransportError {
     /// One sentence. Never holds a URL's query.
     pub message: String,
 }
+
+/// A body without anything in it.
+pub struct Nothing;
+
+impl Body for Nothing {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        Ok(None)
+    }
+}

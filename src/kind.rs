@@ -157,6 +157,11 @@ impl Kind {
         })
     }
 
+    /// A log of Cloud Integrated, which has a path and a product of its own.
+    pub const fn is_cloud(self) -> bool {
+        matches!(self, Kind::CloudEntities | Kind::CloudMailflow | Kind::CloudUrlClick)
+    }
+
     /// From the name of an API 1.0 SIEM file or archive member, such as `ttp_url_20250301081600000.json` (section 4.4
     /// of the API reference). `None` where the name says nothing or something unknown.
     pub fn from_file_name(name: &str) -> Option<Kind> {

@@ -103,7 +103,7 @@ impl Host {
             ),
         };
         let config = format!(
-            r#"{{{credentials},"base_url":"https://api.simulator.test","tenant":"one","audit_page_size":20,"page_size":10}}"#
+            r#"{{{credentials},"base_url":"https://api.simulator.test","tenant":"one","page_sizes":{{"audit":20,"siem":10}}}}"#
         );
         let mut settings =
             Settings { tenants: vec![tenant], records_per_file: 60, quota_factor: 30, ..Settings::default() };

@@ -16,7 +16,7 @@ const MINUTE_MS: u64 = 60_000;
 /// A little of everything, on small pages.
 fn small(tenant: sim::Tenant) -> World {
     let mut world = World::of(tenant, 6);
-    world.source = "audit_page_size = 3".into();
+    world.source = "page_sizes = { audit = 3 }".into();
     world
 }
 
@@ -245,7 +245,7 @@ async fn the_quota_is_never_exceeded_and_nothing_is_lost_for_it() {
         };
         let mut world = World::new(settings);
         // Small pages: many more requests than a window has.
-        world.source = "page_size = 20".into();
+        world.source = "page_sizes = { siem = 20 }".into();
         let begin = world.now();
         let running = world.start().await;
         running.caught_up().await;
@@ -272,7 +272,7 @@ async fn the_quota_is_never_exceeded_and_nothing_is_lost_for_it() {
 #[tokio::test(start_paused = true)]
 async fn tokens_end_in_the_middle_and_nobody_notices() {
     let mut world = World::of(sim::Tenant::v2("one", 2_000), 48);
-    world.source = "page_size = 20".into();
+    world.source = "page_sizes = { siem = 20 }".into();
     world.inject(Fault::ShortToken { seconds: 90 }, When::Always);
     world.inject(Fault::TokenExpiresNow { at: Endpoint::SiemBatch }, When::After { skip: 5, count: 1 });
     let begin = world.now();

@@ -1,7 +1,9 @@
 //! Requests and answers of Mimecast's endpoints: values in, values out.
 
-pub mod audit;
 pub mod error;
+pub mod events;
+pub mod feed;
+pub mod list;
 pub mod logs;
 pub mod rate;
 pub mod rows;
@@ -11,7 +13,7 @@ pub mod url;
 use crate::auth::Access;
 use crate::chunk::{Fault, FaultClass};
 use crate::config::{Config, Secret};
-use crate::effects::{Body, Effects, Method, Request, TransportError};
+use crate::effects::{Body, Effects, Method, Nothing, Request, TransportError};
 use error::{Answered, Failure};
 
 /// An endpoint, and what an account needs for it (section 2.3 of the API reference).
@@ -132,6 +134,11 @@ impl Answer {
     /// Reads a body that should be JSON, and checks `fail` before anything else (quirk Q1).
     pub fn json(mut self, config: &Config, endpoint: &Endpoint, effects: &mut dyn Effects) -> Result<Vec<u8>, Failure> {
         self.json_after(Vec::new(), config, endpoint, effects)
+    }
+
+    /// The rest of the body, to be read elsewhere.
+    pub fn take_body(&mut self) -> Box<dyn Body> {
+        std::mem::replace(&mut self.body, Box::new(Nothing))
     }
 
     /// The first bytes of the body: at least four, unless there are fewer.

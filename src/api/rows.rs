@@ -1,5 +1,6 @@
 //! Rows of a list, read out of an answer's text without a copy of them: an answer may have 16 MiB, and a guest twice that.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -91,27 +92,38 @@ impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
     }
 }
 
-/// The value of an object that has just one member.
-pub struct Only<'a>(pub &'a RawValue);
+/// What only rows have, of whatever list: an id, or one of the names of their time (section 6.1).
+const OF_ROWS: [&str; 8] = ["id", "eventTime", "date", "dateReceived", "released", "created", "createTime", "viewed"];
 
-impl<'de: 'a, 'a> Deserialize<'de> for Only<'a> {
+/// A wrapper has one list, and perhaps one more for whatever.
+const LISTS_LIMIT: usize = 8;
+
+/// The lists in an object that is no row itself, such as `{"dlpLogs":[…],"resultCount":1}`.
+pub struct Lists<'a>(pub Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Lists<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object<'a>(PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for Object<'a> {
-            type Value = Only<'a>;
+            type Value = Lists<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with one member")
+                f.write_str("an object around lists")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Only<'a>, A::Error> {
-                let (_, value): (String, &RawValue) =
-                    object.next_entry()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                // The first of many ends it: an object of a million members must not be kept.
-                match object.next_key::<String>()? {
-                    None => Ok(Only(value)),
-                    Some(_) => Err(A::Error::invalid_length(2, &self)),
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Lists<'a>, A::Error> {
+                let mut lists = Vec::new();
+                while let Some((name, value)) = object.next_entry::<Cow<'de, str>, &'a RawValue>()? {
+                    let is_list = value.get().starts_with('[');
+                    // An object of a million members must not be kept.
+                    if OF_ROWS.contains(&name.as_ref()) || (is_list && lists.len() >= LISTS_LIMIT) {
+                        return Err(A::Error::invalid_length(lists.len(), &self));
+                    }
+                    if is_list {
+                        lists.push(value);
+                    }
                 }
+                Ok(Lists(lists))
             }
         }
         deserializer.deserialize_map(Object(PhantomData))

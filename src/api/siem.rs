@@ -1,4 +1,4 @@
-//! `GET /siem/v1/batch/events/cg`: pages that name files (section 5.1 of the API reference).
+//! `GET /siem/v1/batch/events/cg` and `…/ci`: pages that name files (sections 5.1 and 5.3 of the API reference).
 
 use serde::Deserialize;
 
@@ -6,12 +6,25 @@ use super::Endpoint;
 use super::url::{Url, form};
 use crate::chunk::{Fault, FaultClass, Timestamp};
 use crate::config::Config;
+use crate::kind::Kind;
 
-pub static BATCH: Endpoint = Endpoint {
+static CLOUD_GATEWAY: Endpoint = Endpoint {
     path: "/siem/v1/batch/events/cg",
     product: "Threats, Security Events and Data for CG",
     permission: "Security Events and Data Retrieval | Threat and Security Events (SIEM) | Read",
 };
+
+static CLOUD_INTEGRATED: Endpoint = Endpoint {
+    path: "/siem/v1/batch/events/ci",
+    product: "Threats, Security Events and Data for CI",
+    // The catalogue names none for it (section 2.3); it is the other one's.
+    permission: "Security Events and Data Retrieval | Threat and Security Events (SIEM) | Read",
+};
+
+/// Where files of a kind are listed.
+pub fn endpoint(kind: Kind) -> &'static Endpoint {
+    if kind.is_cloud() { &CLOUD_INTEGRATED } else { &CLOUD_GATEWAY }
+}
 
 /// What a page is asked with.
 #[derive(Debug, Clone, Copy)]

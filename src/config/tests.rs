@@ -9,15 +9,41 @@ fn parse(generation: &str, more: &str) -> Result<Config, Fault> {
     Config::parse(&format!("{{{generation}{comma}{more}}}"))
 }
 
+fn stream(name: &str) -> Stream {
+    Stream::all().find(|stream| stream.name() == name).unwrap()
+}
+
+fn page_size(config: &Config, name: &str) -> u32 {
+    config.page_size(stream(name))
+}
+
+fn overlap(config: &Config, name: &str) -> u64 {
+    config.overlap(stream(name))
+}
+
+fn interval(config: &Config, name: &str) -> u64 {
+    config.interval(stream(name))
+}
+
+fn names(config: &Config) -> Vec<&'static str> {
+    config.collect.iter().map(|stream| stream.name()).collect()
+}
+
 #[test]
 fn the_least_that_is_needed() {
     let config = parse(V2, "").unwrap();
     assert_eq!(config.generation(), Generation::V2);
     assert_eq!(config.base.as_ref().unwrap().url, "https://api.services.mimecast.com");
-    assert_eq!((config.collect.len(), config.start_at), (11, StartAt::Ago(7 * DAY)));
+    assert_eq!((config.collect.len(), config.start_at), (26, StartAt::Ago(7 * DAY)));
     assert_eq!((config.tenant.as_str(), config.id_scope.as_str()), ("default", "default"));
-    assert_eq!((config.page_size, config.audit_page_size), (100, 500));
-    assert_eq!((config.audit_overlap, config.audit_lag), (30 * MINUTE, MINUTE));
+    assert_eq!(
+        (page_size(&config, "siem/av"), page_size(&config, "audit"), page_size(&config, "dlp")),
+        (100, 500, 100)
+    );
+    assert_eq!((overlap(&config, "audit"), overlap(&config, "held/messages")), (30 * MINUTE, DAY));
+    assert_eq!((interval(&config, "siem/av"), interval(&config, "threat_intel/grid")), (5 * MINUTE, HOUR));
+    assert_eq!((config.siem_mode, config.output, config.labels.len()), (SiemMode::Batch, Output::Ocsf, 0));
+    assert_eq!((config.category, config.include_original), (None, IncludeOriginal::None));
 
     let config = parse(V1, r#""region":"eu""#).unwrap();
     assert_eq!(config.base.as_ref().unwrap().url, "https://eu-api.mimecast.com");
@@ -30,10 +56,10 @@ fn the_least_that_is_needed() {
 fn values_of_another_type_that_mean_the_same() {
     let config = parse(
         V2,
-        r#""api":2.0,"page_size":"50","audit_page_size":"20","collect":"siem","insecure_http":"true","base_url":"http://localhost:1""#,
+        r#""api":2.0,"page_sizes":{"siem":"50","audit":20.0},"collect":"siem","insecure_http":"true","base_url":"http://localhost:1""#,
     )
     .unwrap();
-    assert_eq!((config.page_size, config.audit_page_size, config.insecure_http), (50, 20, true));
+    assert_eq!((page_size(&config, "siem/av"), page_size(&config, "audit"), config.insecure_http), (50, 20, true));
     assert_eq!((config.generation(), config.collect.len()), (Generation::V2, 10));
     assert!(!parse(V2, r#""insecure_http":"False""#).unwrap().insecure_http);
     for api in ["1.0", "1", "\"1.0\"", "\"1\""] {
@@ -47,15 +73,27 @@ fn everything_that_can_be_set() {
     let config = parse(
         V2,
         r#""api":"2.0","base_url":"https://proxy.example.com:8443/","collect":["audit","siem/av"],"start_at":"2026-03-01T00:00:00Z",
-           "output":"ocsf","tenant":"t","id_scope":"s","fields":{"a":"b","n":1,"x":true},"page_size":10,"audit_page_size":50,
-           "audit_overlap":"1h","audit_lag":"0s","insecure_http":false,"region":null"#,
+           "output":"ecs","tenant":"t","id_scope":"s","fields":{"a":"b","n":1,"x":true},"siem_mode":"batch",
+           "labels":["stellar","sumo"],"category":" email ","include_original":"body",
+           "page_sizes":{"siem":10,"SIEM/AV":20,"audit":50},"intervals":{"siem":"10m","auditEvent":"1m"},
+           "overlaps":{"audit":"1h","held":"7d"},"insecure_http":false,"region":null"#,
     )
     .unwrap();
-    assert_eq!(config.base.unwrap().url, "https://proxy.example.com:8443");
-    assert_eq!(config.collect.iter().map(|s| s.name()).collect::<Vec<_>>(), ["siem/av", "audit"]);
+    assert_eq!(config.base.as_ref().unwrap().url, "https://proxy.example.com:8443");
+    assert_eq!(names(&config), ["siem/av", "audit"]);
     assert_eq!(config.start_at, StartAt::At(1_772_323_200 * SECOND));
     assert_eq!(config.fields, [("a", "b"), ("n", "1"), ("x", "true")].map(|(a, b)| (a.to_owned(), b.to_owned())));
-    assert_eq!((config.page_size, config.audit_page_size, config.audit_overlap, config.audit_lag), (10, 50, HOUR, 0));
+    assert_eq!(
+        (page_size(&config, "siem/spam"), page_size(&config, "siem/av"), page_size(&config, "audit")),
+        (10, 20, 50)
+    );
+    assert_eq!((interval(&config, "siem/av"), interval(&config, "audit")), (10 * MINUTE, MINUTE));
+    assert_eq!((overlap(&config, "audit"), overlap(&config, "held/releases")), (HOUR, 7 * DAY));
+    assert_eq!((config.output, config.include_original), (Output::Ecs, IncludeOriginal::Body));
+    assert_eq!(
+        (config.labels.as_slice(), config.category.as_deref()),
+        (&[Label::Sumo, Label::Stellar][..], Some("email"))
+    );
     assert_eq!((config.tenant.as_str(), config.id_scope.as_str()), ("t", "s"));
 }
 
@@ -117,25 +155,72 @@ fn every_complaint_names_its_key_and_the_next_step() {
         (
             V1,
             r#""region":"eu","collect":["siem/av"]"#,
-            "unknown-stream",
+            "wrong-generation",
             "`collect`",
             r#""region":"eu","collect":["siem"]"#,
         ),
+        (
+            V1,
+            r#""region":"eu","collect":"cloud""#,
+            "wrong-generation",
+            "only API 2.0",
+            r#""region":"eu","collect":"held""#,
+        ),
+        (
+            V2,
+            r#""collect":"siem/events""#,
+            "bad-value",
+            "`siem_mode`",
+            r#""collect":"siem/events","siem_mode":"stream""#,
+        ),
+        (
+            V2,
+            r#""collect":"siem/av","siem_mode":"stream""#,
+            "bad-value",
+            "`siem_mode`",
+            r#""collect":"siem","siem_mode":"stream""#,
+        ),
+        (V2, r#""siem_mode":"push""#, "bad-value", "`siem_mode`", r#""siem_mode":"stream""#),
+        (V1, r#""region":"eu","siem_mode":"batch""#, "wrong-generation", "`siem_mode`", r#""region":"eu""#),
         (V2, r#""collect":[]"#, "bad-value", "`collect`", r#""collect":"audit""#),
         (V2, r#""collect":[1]"#, "wrong-type", "`collect`", r#""collect":["audit"]"#),
         (V2, r#""start_at":"yesterday""#, "bad-start", "`start_at`", r#""start_at":"36h""#),
         (V2, r#""start_at":7"#, "wrong-type", "`start_at`", r#""start_at":"7d""#),
-        (V2, r#""output":"ecs""#, "bad-value", "`output`", r#""output":"ocsf""#),
-        (V2, r#""page_size":101"#, "bad-value", "`page_size`", r#""page_size":1"#),
-        (V2, r#""audit_page_size":"ten""#, "bad-value", "`audit_page_size`", r#""audit_page_size":500"#),
-        (V2, r#""page_size":"101""#, "bad-value", "`page_size`", r#""page_size":"100""#),
-        (V2, r#""page_size":1.5"#, "bad-value", "`page_size`", r#""page_size":1.0"#),
-        (V2, r#""page_size":"-1""#, "bad-value", "`page_size`", r#""page_size":" 1 ""#),
-        (V2, r#""page_size":"NaN""#, "bad-value", "`page_size`", ""),
-        (V2, r#""page_size":1e300"#, "bad-value", "`page_size`", ""),
+        (V2, r#""output":"cef""#, "bad-value", "`output`", r#""output":"raw""#),
+        (V2, r#""labels":["splunk"]"#, "bad-value", "`labels`", r#""labels":"elastic""#),
+        (V2, r#""category":" ""#, "bad-value", "`category`", r#""category":"e-mail""#),
+        (V2, r#""include_original":true"#, "wrong-type", "`include_original`", r#""include_original":"none""#),
+        (V2, r#""include_original":"head""#, "bad-value", "`include_original`", r#""include_original":"body""#),
+        (V2, r#""page_sizes":50"#, "wrong-type", "`page_sizes`", r#""page_sizes":{}"#),
+        (V2, r#""page_sizes":{"siem":101}"#, "bad-value", "`page_sizes.siem`", r#""page_sizes":{"siem":1}"#),
+        (V2, r#""page_sizes":{"audit":"ten"}"#, "bad-value", "`page_sizes.audit`", r#""page_sizes":{"audit":500}"#),
+        (V2, r#""page_sizes":{"siem":"101"}"#, "bad-value", "`page_sizes.siem`", r#""page_sizes":{"siem":"100"}"#),
+        (V2, r#""page_sizes":{"siem":1.5}"#, "bad-value", "`page_sizes.siem`", r#""page_sizes":{"siem":1.0}"#),
+        (V2, r#""page_sizes":{"siem":"-1"}"#, "bad-value", "`page_sizes.siem`", r#""page_sizes":{"siem":" 1 "}"#),
+        (V2, r#""page_sizes":{"siem":"NaN"}"#, "bad-value", "`page_sizes.siem`", ""),
+        (V2, r#""page_sizes":{"siem":1e300}"#, "bad-value", "`page_sizes.siem`", ""),
+        (V2, r#""page_sizes":{"mail":1}"#, "unknown-stream", "`page_sizes`", r#""page_sizes":{"dlp":500}"#),
+        (V2, r#""page_sizes":{"threat_intel":1}"#, "bad-value", "`page_sizes.threat_intel`", ""),
+        (
+            V1,
+            r#""region":"eu","intervals":{"rejections":"1h"}"#,
+            "wrong-generation",
+            "`intervals`",
+            r#""region":"eu","intervals":{"dlp":"1h"}"#,
+        ),
+        (V2, r#""intervals":{"siem":"9s"}"#, "bad-value", "`intervals.siem`", r#""intervals":{"siem":"10s"}"#),
+        (V2, r#""intervals":{"siem":300}"#, "bad-value", "`intervals.siem`", r#""intervals":{"siem":"1d"}"#),
+        (V2, r#""overlaps":{"siem/av":"1h"}"#, "bad-value", "`overlaps.siem/av`", r#""overlaps":{"ttp":"1h"}"#),
+        (
+            V2,
+            r#""overlaps":{"threat_intel":"7d"}"#,
+            "bad-value",
+            "`overlaps.threat_intel`",
+            r#""overlaps":{"threat_intel":"6d"}"#,
+        ),
+        (V2, r#""overlaps":{"audit":"8d"}"#, "bad-value", "`overlaps.audit`", r#""overlaps":{"audit":"24h"}"#),
         (V2, r#""api":3.0"#, "bad-value", "`api`", r#""api":2"#),
         (V2, r#""api":true"#, "wrong-type", "`api`", r#""api":2.0"#),
-        (V2, r#""audit_overlap":"2d""#, "bad-value", "`audit_overlap`", r#""audit_overlap":"24h""#),
         (V2, r#""insecure_http":"no""#, "wrong-type", "`insecure_http`", ""),
         (V2, r#""fields":{"a":[]}"#, "wrong-type", "`fields`", r#""fields":{}"#),
     ] {
@@ -145,6 +230,25 @@ fn every_complaint_names_its_key_and_the_next_step() {
         assert!(fault.hint.is_some(), "{bad}");
         assert!(parse(generation, good).is_ok(), "{good}: {}", parse(generation, good).unwrap_err());
     }
+}
+
+/// The names that Sumo Logic's source uses, of both generations, and in any case.
+#[test]
+fn what_collect_may_name() {
+    let collect = |generation, more: &str, name: &str| {
+        names(&parse(generation, &format!(r#"{more}"collect":[{name}]"#)).unwrap_or_else(|fault| panic!("{fault}")))
+    };
+    assert_eq!(collect(V2, "", r#""dlp","holdMessageList","auditEvent""#), ["audit", "dlp", "held/messages"]);
+    let v1 = r#""region":"eu","#;
+    let four = r#""SIEM","DLP","Audit Events","Hold Message List""#;
+    assert_eq!(collect(V1, v1, four), ["siem", "audit", "dlp", "held/messages"]);
+    assert_eq!(collect(V2, r#""siem_mode":"stream","#, r#""siem","dlp""#), ["siem/events", "dlp"]);
+    assert_eq!(collect(V2, "", r#""siem""#).len(), 10);
+    assert_eq!(collect(V2, "", r#""hold""#), ["held/messages", "held/releases"]);
+    assert_eq!(collect(V1, v1, r#""hold""#), ["held/messages"]);
+    assert_eq!(collect(V2, "", r#""cloud","TTP","archive","threat_intel","rejections""#).len(), 12);
+    assert_eq!(names(&parse(V2, r#""siem_mode":"stream""#).unwrap()).len(), 17);
+    assert_eq!(names(&parse(V1, r#""region":"eu""#).unwrap()).len(), 12);
 }
 
 #[test]
@@ -177,7 +281,7 @@ fn slips_get_a_suggestion() {
         ("regoin", "region"),
         ("start", "start_at"),
         ("accessKey", "access_key"),
-        ("auditoverlap", "audit_overlap"),
+        ("pagesizes", "page_sizes"),
     ] {
         let fault = parse(V2, &format!(r#""{slip}":"x""#)).unwrap_err();
         let hint = fault.hint.unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::fault;
 use super::schema::KEYS;
-use super::{fault, span};
 use crate::chunk::Fault;
 
 pub struct Values(Map<String, Value>);
@@ -63,37 +63,6 @@ impl Values {
         }
     }
 
-    pub fn integer(&self, key: &str, min: u32, max: u32) -> Result<Option<u32>, Fault> {
-        let Some(value) = self.0.get(key) else {
-            return Ok(None);
-        };
-        // A number, one with a zero behind the point, or either as text: what stands in for a variable is a text.
-        let number = match value {
-            Value::String(text) => text.trim().parse().ok(),
-            value => value.as_f64(),
-        };
-        let whole = number.filter(|n: &f64| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n));
-        match whole.map(|n| n as u32) {
-            Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
-            _ => Err(fault("bad-value", format!("`{key}` is not a whole number from {min} to {max}"))
-                .hint(format!("Set `{key}` to a number from {min} to {max}, or remove it"))),
-        }
-    }
-
-    pub fn duration(&self, key: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> {
-        let Some(text) = self.text(key)? else {
-            return Ok(None);
-        };
-        match span::duration(&text) {
-            Some(value) if (min..=max).contains(&value) => Ok(Some(value)),
-            _ => Err(fault("bad-value", format!("`{key}` is not a duration within its limits")).hint(format!(
-                "Use seconds, minutes or hours such as \"30m\", from {}s to {}s",
-                min / span::SECOND,
-                max / span::SECOND
-            ))),
-        }
-    }
-
     /// A list of texts; one text counts as a list of one.
     pub fn list(&self, key: &str) -> Result<Option<Vec<String>>, Fault> {
         match self.0.get(key) {
@@ -106,6 +75,16 @@ impl Values {
                 .map(Some),
             Some(_) => Err(wrong_type(key, "a list of texts")),
         }
+    }
+
+    /// An object, in the order of its keys.
+    pub fn map(&self, key: &str) -> Result<impl Iterator<Item = (&str, &Value)>, Fault> {
+        let map = match self.0.get(key) {
+            None => None,
+            Some(Value::Object(map)) => Some(map),
+            Some(_) => return Err(wrong_type(key, "an object from names of streams or groups to values")),
+        };
+        Ok(map.into_iter().flatten().map(|(name, value)| (name.as_str(), value)))
     }
 
     /// An object of texts, numbers and booleans; the values as text.
@@ -126,12 +105,27 @@ impl Values {
     }
 }
 
+/// A whole number: as a number, as one with a zero behind the point, or either as text, for what stands in for a variable is a
+/// text.
+pub fn integer(key: &str, value: &Value, min: u32, max: u32) -> Result<u32, Fault> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_f64(),
+    };
+    let whole = number.filter(|n: &f64| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n));
+    match whole.map(|n| n as u32) {
+        Some(n) if (min..=max).contains(&n) => Ok(n),
+        _ => Err(fault("bad-value", format!("`{key}` is not a whole number from {min} to {max}"))
+            .hint(format!("Set `{key}` to a number from {min} to {max}, or remove it"))),
+    }
+}
+
 fn wrong_type(key: &str, expected: &str) -> Fault {
     fault("wrong-type", format!("`{key}` is not {expected}")).hint(format!("Give {expected}"))
 }
 
 /// A key as it may be printed: somebody may have pasted a secret in its place.
-fn shown(key: &str) -> String {
+pub fn shown(key: &str) -> String {
     let mut shown: String = key.chars().filter(|c| !c.is_control()).take(24).collect();
     if key.chars().count() > 24 {
         shown.push('…');

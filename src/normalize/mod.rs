@@ -1,9 +1,17 @@
-//! Typed records to events in a normal form: OCSF today.
+//! Typed records to events in a normal form.
 
+pub mod assess;
+pub mod ecs;
 pub mod ocsf;
+pub mod raw;
+mod timestamp;
 pub mod writer;
 
 use std::collections::BTreeMap;
+
+pub use assess::Assessment;
+use assess::assess;
+pub use ocsf::Input;
 
 use crate::{
     chunk::{Chunk, Digest, Event, Malformed, Timestamp},
@@ -21,6 +29,10 @@ pub enum Form {
     /// OCSF 1.8.0.
     #[default]
     Ocsf,
+    /// ECS, with Elastic's names of fields.
+    Ecs,
+    /// The record as it came, in an envelope.
+    Raw,
 }
 
 /// What an operator sets that concerns every event of a source.
@@ -34,6 +46,29 @@ pub struct Settings {
     pub id_scope: String,
     /// The operator's own names and values: `metadata.tags` of every event.
     pub fields: Vec<(String, String)>,
+    /// The products (`elastic`, `sumo`, `stellar`) by whose names for the kind events are labelled: those of
+    /// [`crate::describe::labels`].
+    pub labels: Vec<String>,
+    /// The operator's word for what these events are.
+    pub category: Option<String>,
+    /// Whether the record as it came stands in the event, too.
+    pub include_original: bool,
+}
+
+impl Settings {
+    /// All that is optional as it is by default; `tenant` is what ids are unique within.
+    pub fn new(generation: Generation, tenant: &str) -> Self {
+        Self {
+            form: Form::default(),
+            generation,
+            tenant: tenant.to_owned(),
+            id_scope: tenant.to_owned(),
+            fields: Vec::new(),
+            labels: Vec::new(),
+            category: None,
+            include_original: false,
+        }
+    }
 }
 
 /// The log that a record is from.
@@ -62,7 +97,7 @@ pub struct Origin<'a> {
     /// Told by the stream or the file's name. `None`: the record itself decides.
     pub kind: Option<Kind>,
     pub encoding: Encoding,
-    /// The file's stamp, for records without a time.
+    /// The time of the file or the page, for records without one of their own.
     pub fallback_time: Option<Timestamp>,
 }
 
@@ -101,7 +136,15 @@ pub struct Normalizer {
     settings: Settings,
     fields: Fields,
     identity: Identity,
-    ocsf: ocsf::Mapper,
+    /// Of the form that is written.
+    mapper: Mapper,
+}
+
+#[derive(Debug)]
+enum Mapper {
+    Ocsf(ocsf::Mapper),
+    Ecs(ecs::Mapper),
+    Raw(raw::Mapper),
 }
 
 impl Normalizer {
@@ -109,7 +152,11 @@ impl Normalizer {
         Self {
             fields: Fields::default(),
             identity: Identity::new(&settings.id_scope),
-            ocsf: ocsf::Mapper::new(&settings),
+            mapper: match settings.form {
+                Form::Ocsf => Mapper::Ocsf(ocsf::Mapper::new(&settings)),
+                Form::Ecs => Mapper::Ecs(ecs::Mapper::new(&settings)),
+                Form::Raw => Mapper::Raw(raw::Mapper::new(&settings)),
+            },
             settings,
         }
     }
@@ -142,25 +189,58 @@ impl Normalizer {
     /// `text` is what `self.fields` read last.
     fn event(&mut self, text: &[u8], kind: Kind, id: Digest, origin: &Origin<'_>, chunk: &mut Chunk) {
         let record = self.fields.record(text, kind);
-        let field = if kind == Kind::Audit { Field::EventTime } else { Field::Timestamp };
-        let own_time = time::parse(record.peek(field));
-        let time = own_time.or(origin.fallback_time).unwrap_or(0);
+        let own = time_fields(kind).iter().find_map(|field| Some((*field, time::parse(record.peek(*field))?)));
+        let time = own.map(|(_, time)| time).or(origin.fallback_time).unwrap_or(0);
         // A time that could not be understood stays where it can be read: unmapped.
-        let original_time = own_time.map(|_| record.read(field));
-        let event = ocsf::Input { record: &record, origin, id, time, original_time };
-        let head = match self.settings.form {
-            Form::Ocsf => self.ocsf.write(&event, &mut chunk.bodies),
+        let original_time = own.map(|(field, _)| record.read(field));
+        let time_source = match (own, origin.fallback_time, origin.source) {
+            (Some(_), ..) => None,
+            (None, None, _) => Some("none"),
+            (None, Some(_), Source::Siem) => Some("file"),
+            (None, Some(_), Source::List) => Some("page"),
+        };
+        let original = self.settings.include_original.then_some(text);
+        let assessment = assess(&record, &self.settings.id_scope, id);
+        let input = Input { record: &record, origin, id, time, original_time, time_source, original, assessment };
+        let bodies = &mut chunk.bodies;
+        let class = match &mut self.mapper {
+            Mapper::Ocsf(mapper) => mapper.write(&input, bodies).class,
+            // Neither has classes.
+            Mapper::Ecs(mapper) => {
+                mapper.write(&input, bodies);
+                0
+            }
+            Mapper::Raw(mapper) => {
+                mapper.write(&input, text, bodies);
+                0
+            }
         };
         chunk.bodies.push(b'\n');
         chunk.events.push(Event {
             id,
             time,
             kind: kind as u32,
-            class: head.class,
-            severity: head.severity,
-            alert_key: head.alert_key,
+            class,
+            severity: assessment.severity,
+            alert_key: assessment.alert_key,
             end: chunk.bodies.len() as u32,
         });
+    }
+}
+
+/// When a record of the kind happened (section 6.1 of the API reference): the first of these that can be read.
+pub const fn time_fields(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::Audit | Kind::Dlp | Kind::TtpImpersonation => &[Field::EventTime],
+        Kind::TtpUrl | Kind::TtpAttachment => &[Field::Date],
+        Kind::Held => &[Field::DateReceived],
+        Kind::HeldRelease => &[Field::Released],
+        Kind::Rejection => &[Field::Created],
+        Kind::ArchiveSearch | Kind::ArchiveUserSearch => &[Field::CreateTime],
+        Kind::ArchiveView => &[Field::Viewed],
+        // An indicator that changed is seen again.
+        Kind::ThreatIntel => &[Field::Modified, Field::Created, Field::ValidFrom],
+        _ => &[Field::Timestamp],
     }
 }
 
@@ -203,13 +283,7 @@ mod tests {
 
     #[test]
     fn text_in_the_spam_detail_is_not_taken_for_an_object() {
-        let settings = Settings {
-            form: Form::Ocsf,
-            generation: Generation::V2,
-            tenant: "acme".into(),
-            id_scope: "acme".into(),
-            fields: Vec::new(),
-        };
+        let settings = Settings::new(Generation::V2, "acme");
         let origin = Origin {
             source: Source::Siem,
             stream: "siem/receipt",

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::dictionary::{Name, NameSet};
+use super::dictionary::{LISTS, Name, NameSet};
 use crate::kind::Kind;
 
 /// The spellings that each kind uses, by section 7.3 of the API reference. `acc` and `datetime` are everywhere.
@@ -205,16 +205,21 @@ static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
         .collect()
 });
 
+/// What says nothing of the kind: `acc` and `datetime` are everywhere, and other logs' words nowhere.
+static SILENT: LazyLock<NameSet> = LazyLock::new(|| {
+    let mut set = NameSet::default();
+    Name::all()
+        .filter(|name| matches!(name.text(), "acc" | "datetime") || LISTS.contains(name.field()))
+        .for_each(|name| name.add_to(&mut set));
+    set
+});
+
 /// The kind that these spellings fit, if one fits better than every other.
 ///
 /// First the spellings that only one kind uses: the kind with the most of them. If there are none, or two kinds are
 /// equal, the kind that leaves the fewest of the record's spellings unexplained.
 pub fn kind(seen: &NameSet) -> Option<Kind> {
-    let mut common = NameSet::default();
-    for name in ["acc", "datetime"].iter().filter_map(|name| Name::find(name.as_bytes())) {
-        name.add_to(&mut common);
-    }
-    let seen = without(seen, &common);
+    let seen = without(seen, &SILENT);
     if count(&seen) == 0 {
         return None;
     }

@@ -4,7 +4,8 @@
 //! tolerant rules that are followed here.
 
 use super::{
-    dictionary::{Field, FieldSet, Name, set},
+    dictionary::{Field, LISTS, Name},
+    field_set::{FieldSet, set},
     scan::Span,
 };
 
@@ -56,14 +57,14 @@ pub fn line(text: &[u8], mut each: impl FnMut(Span, Span)) -> Result<(), NoField
     let mut name = word(text, 0).ok_or(NoFields)?;
     loop {
         let begin = name.end as usize + 1;
-        let any_key_ends_it = Name::find(name.of(text)).is_some_and(|name| name.field().bit() & WITHOUT_BAR != 0);
+        let any_key_ends_it = Name::find(name.of(text)).is_some_and(|name| WITHOUT_BAR.contains(name.field()));
         let mut at = begin;
         let next = loop {
             match text[at..].iter().position(|byte| *byte == b'|') {
                 None => break None,
                 Some(found) => {
                     at += found;
-                    match word(text, at + 1).filter(|next| any_key_ends_it || Name::find(next.of(text)).is_some()) {
+                    match word(text, at + 1).filter(|next| any_key_ends_it || known(next.of(text))) {
                         Some(next) => break Some(next),
                         None => at += 1,
                     }
@@ -77,6 +78,11 @@ pub fn line(text: &[u8], mut each: impl FnMut(Span, Span)) -> Result<(), NoField
             None => return Ok(()),
         }
     }
+}
+
+/// Whether a word is a name that lines have: `to=` in a subject is no field.
+fn known(word: &[u8]) -> bool {
+    Name::find(word).is_some_and(|name| !LISTS.contains(name.field()))
 }
 
 /// The word before a `=` that begins at `start`. A key is short, and has no blank in it.
@@ -143,6 +149,14 @@ mod tests {
         assert_eq!(
             read("datetime=2021-05-12T09:05:31Z|newKey=a|b|other=1|Act=Acc|newest=2"),
             [("datetime", "2021-05-12T09:05:31Z"), ("newKey", "a|b|other=1"), ("Act", "Acc"), ("newest", "2")]
+        );
+    }
+
+    #[test]
+    fn what_only_lists_have_begins_no_field_of_a_line() {
+        assert_eq!(
+            read(r"Subject=\a|to=b\|Act=Acc|to=c|size=1"),
+            [("Subject", r"a|to=b"), ("Act", "Acc"), ("to", "c|size=1")]
         );
     }
 

@@ -6,6 +6,7 @@
 pub(crate) mod bytes;
 pub mod dictionary;
 mod escape;
+pub mod field_set;
 pub mod identity;
 pub mod infer;
 pub mod keyvalue;
@@ -16,8 +17,9 @@ pub mod value;
 
 use std::cell::Cell;
 
-use dictionary::{FIELD_COUNT, FIELDS, FieldSet, NAME_COUNT, Name, NameSet, TRANSPORT};
-pub use dictionary::{Field, set};
+pub use dictionary::Field;
+use dictionary::{FIELD_COUNT, NAME_COUNT, Name, NameSet, TRANSPORT};
+pub use field_set::{FieldSet, set};
 use nested::Tree;
 use scan::{Member, ScanError, Shape, Span};
 pub use value::Value;
@@ -45,7 +47,8 @@ struct Extra {
 #[derive(Debug)]
 pub struct Fields {
     slots: [Slot; FIELD_COUNT],
-    names: [Option<Name>; FIELD_COUNT],
+    /// The spelling of each populated field; of the others, whatever was there before.
+    names: [Name; FIELD_COUNT],
     populated: FieldSet,
     /// Every spelling that occurred, with or without a value: what the kind is inferred from.
     seen: NameSet,
@@ -59,8 +62,8 @@ impl Default for Fields {
     fn default() -> Self {
         Self {
             slots: [Slot::default(); FIELD_COUNT],
-            names: [None; FIELD_COUNT],
-            populated: 0,
+            names: [Name::FIRST; FIELD_COUNT],
+            populated: FieldSet::EMPTY,
             seen: [0; NAME_COUNT.div_ceil(64)],
             extras: Vec::new(),
             scratch: Vec::new(),
@@ -71,8 +74,7 @@ impl Default for Fields {
 
 impl Fields {
     fn clear(&mut self) {
-        self.names = [None; FIELD_COUNT];
-        self.populated = 0;
+        self.populated = FieldSet::EMPTY;
         self.seen = Default::default();
         self.extras.clear();
         self.scratch.clear();
@@ -103,7 +105,7 @@ impl Fields {
     }
 
     fn read_spam_detail(&mut self, text: &[u8]) {
-        if self.populated & Field::SpamProcessingDetail.bit() != 0 {
+        if self.populated.contains(Field::SpamProcessingDetail) {
             let mut detail = std::mem::take(&mut self.spam_detail);
             detail.read(self.value(text, Field::SpamProcessingDetail));
             self.spam_detail = detail;
@@ -142,25 +144,27 @@ impl Fields {
         let field = name.field();
         let index = field as usize;
         let populated = self.resolve(text, slot).populated();
-        match self.names[index] {
-            Some(taken) if taken != name && self.populated & field.bit() != 0 => {
-                if !populated {
-                    return;
-                }
-                let (loser, slot) = if name < taken {
-                    let old = std::mem::replace(&mut self.slots[index], slot);
-                    self.names[index] = Some(name);
-                    (taken, old)
-                } else {
-                    (name, slot)
-                };
-                self.add_extra(loser.text(), slot);
+        let taken = self.names[index];
+        if self.populated.contains(field) && taken != name {
+            if !populated {
+                return;
             }
-            _ => {
-                self.slots[index] = slot;
-                self.names[index] = Some(name);
-                self.populated = self.populated & !field.bit() | if populated { field.bit() } else { 0 };
-            }
+            let (loser, slot) = if name < taken {
+                let old = std::mem::replace(&mut self.slots[index], slot);
+                self.names[index] = name;
+                (taken, old)
+            } else {
+                (name, slot)
+            };
+            self.add_extra(loser.text(), slot);
+            return;
+        }
+        self.slots[index] = slot;
+        self.names[index] = name;
+        if populated {
+            self.populated.insert(field);
+        } else {
+            self.populated.remove(field);
         }
     }
 
@@ -194,7 +198,7 @@ impl Fields {
     }
 
     fn value<'a>(&'a self, text: &'a [u8], field: Field) -> Value<'a> {
-        if self.populated & field.bit() == 0 {
+        if !self.populated.contains(field) {
             return Value::default();
         }
         self.resolve(text, self.slots[field as usize])
@@ -216,9 +220,10 @@ impl Fields {
     /// API 1.0 calls the other side of any connection `IP`. Gives it the name that the kind makes it.
     fn name_remote_ip(&mut self, kind: Kind) {
         let field = if kind == Kind::Delivery { Field::DestinationIp } else { Field::SenderIp };
-        if self.populated & Field::RemoteIp.bit() != 0 && self.populated & field.bit() == 0 {
+        if self.populated.contains(Field::RemoteIp) && !self.populated.contains(field) {
             self.slots[field as usize] = self.slots[Field::RemoteIp as usize];
-            self.populated = self.populated & !Field::RemoteIp.bit() | field.bit();
+            self.populated.remove(Field::RemoteIp);
+            self.populated.insert(field);
         }
     }
 
@@ -247,7 +252,9 @@ impl<'a> Record<'a> {
 
     /// A field's value, which from now on counts as delivered. Not populated: a null.
     pub fn read(&self, field: Field) -> Value<'a> {
-        self.read.set(self.read.get() | field.bit());
+        let mut read = self.read.get();
+        read.insert(field);
+        self.read.set(read);
         self.peek(field)
     }
 
@@ -258,7 +265,9 @@ impl<'a> Record<'a> {
 
     /// Takes back a [`Record::read`]: the value had no place where it was to go, so it must be kept as it is.
     pub fn put_back(&self, field: Field) {
-        self.read.set(self.read.get() & !field.bit());
+        let mut read = self.read.get();
+        read.remove(field);
+        self.read.set(read);
     }
 
     /// What `spamProcessingDetail` holds, whichever way it is wrapped, if it is an array or object. Does not count as read.
@@ -266,25 +275,31 @@ impl<'a> Record<'a> {
         if self.has(Field::SpamProcessingDetail) { self.fields.spam_detail.tree() } else { None }
     }
 
+    /// The name that a populated field came with.
+    pub fn spelling(&self, field: Field) -> &'static str {
+        let name = self.fields.names[field as usize];
+        if name.field() == field { name.text() } else { field.name() }
+    }
+
     pub fn has(&self, field: Field) -> bool {
-        self.fields.populated & field.bit() != 0
+        self.fields.populated.contains(field)
     }
 
     /// Whether any of these fields has a value.
     pub fn has_any(&self, fields: FieldSet) -> bool {
-        self.fields.populated & fields != 0
+        self.fields.populated.intersects(fields)
     }
 
     /// The populated fields in the order of their names, transport fields left out.
     pub fn populated(&self) -> impl Iterator<Item = (Field, Value<'a>)> + use<'a> {
         let (text, fields) = (self.text, self.fields);
-        bits(fields.populated & !TRANSPORT).map(move |field| (field, fields.value(text, field)))
+        fields.populated.without(TRANSPORT).iter().map(move |field| (field, fields.value(text, field)))
     }
 
     /// The populated fields that nobody has read yet.
     pub fn unread(&self) -> impl Iterator<Item = (Field, Value<'a>)> + use<'a> {
         let (text, fields) = (self.text, self.fields);
-        bits(fields.populated & !self.read.get()).map(move |field| (field, fields.value(text, field)))
+        fields.populated.without(self.read.get()).iter().map(move |field| (field, fields.value(text, field)))
     }
 
     /// The populated members that the dictionary does not know, sorted by name. Names without escapes.
@@ -299,17 +314,6 @@ impl<'a> Record<'a> {
             })
             .filter(|(_, value)| value.populated())
     }
-}
-
-fn bits(mut set: FieldSet) -> impl Iterator<Item = Field> {
-    std::iter::from_fn(move || {
-        if set == 0 {
-            return None;
-        }
-        let index = set.trailing_zeros();
-        set &= set - 1;
-        Some(FIELDS[index as usize])
-    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! One file a stream (or family): how it pages and what its position is.
 
-mod audit;
+mod feed;
+mod list;
 pub mod position;
 pub mod pull;
 pub mod read;
 mod siem_archive;
 mod siem_batch;
+mod siem_events;
 #[cfg(test)]
 pub mod testing;
+mod window;
 
 use crate::auth::Access;
+use crate::catalog::Stream;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
-use crate::config::{Config, HOUR};
-use crate::describe::Stream;
+use crate::config::{Config, HOUR, IncludeOriginal, Output, SECOND};
 use crate::effects::Effects;
 use crate::kind::Generation;
 use crate::normalize::{Form, Normalizer, Settings};
@@ -58,15 +61,23 @@ impl Reader {
             .hint(format!("Choose from: {}", known.join(", "))));
         };
         let normalizer = Normalizer::new(Settings {
-            form: Form::Ocsf,
-            generation,
-            tenant: config.tenant.clone(),
+            form: match config.output {
+                Output::Ocsf => Form::Ocsf,
+                Output::Ecs => Form::Ecs,
+                Output::Raw => Form::Raw,
+            },
             id_scope: config.id_scope.clone(),
             fields: config.fields.clone(),
+            labels: config.labels.iter().map(|label| label.name().to_owned()).collect(),
+            category: config.category.clone(),
+            include_original: config.include_original == IncludeOriginal::Body,
+            ..Settings::new(generation, &config.tenant)
         });
         let source: Box<dyn Source> = match stream {
             Stream::SiemBatch(kind) => Box::new(siem_batch::SiemBatch::open(stream, kind, start)?),
-            Stream::Audit => Box::new(audit::Audit::open(start)?),
+            Stream::List(kind) => Box::new(list::List::open(stream, kind, start)?),
+            Stream::Feed(feed) => Box::new(feed::Feed::open(stream, feed, start)?),
+            Stream::SiemEvents => Box::new(siem_events::SiemEvents::open(start)?),
             Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
         Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })
@@ -109,6 +120,20 @@ impl Reader {
     pub fn generation(&self) -> Generation {
         self.config.generation()
     }
+}
+
+/// Where the configuration says to begin, but never before what Mimecast keeps: what it asks for beyond that is a gap.
+fn configured(pull: &mut Pull<'_>, stream: Stream, oldest: Timestamp) -> Timestamp {
+    let start = pull.config.start_at.resolve(pull.now);
+    if start < oldest {
+        pull.gap(stream.name(), Some(start), Some(oldest), format!("`start_at` is older: {}", stream.reach()));
+    }
+    start.max(oldest)
+}
+
+/// Requests of lists have a resolution of one second.
+fn whole(time: Timestamp) -> Timestamp {
+    time - time % SECOND
 }
 
 /// Notes the time, if the note is older than an hour, which is near enough, or was made by a clock that has been set back.

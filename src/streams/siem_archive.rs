@@ -12,7 +12,7 @@ use super::pull::Pull;
 use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
-use super::{Source, hourly};
+use super::{Source, configured, hourly};
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
@@ -419,7 +419,7 @@ impl Source for SiemArchive {
             None => {}
             // There is no way to ask for a time: the oldest archive comes first, and what is too old is left out.
             Some(Start::Configured) => {
-                let start = pull.config.start_at.resolve(pull.now);
+                let start = configured(pull, Stream::SiemArchive, oldest);
                 state.since = (start > oldest).then_some(start);
             }
             Some(Start::After(_)) => {}

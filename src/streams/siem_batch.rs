@@ -10,8 +10,8 @@ mod file;
 
 use super::position::{self, FileMark, HASH_LIMIT, Hash, Id, check_token, last};
 use super::pull::Pull;
-use super::{Source, day, hourly};
-use crate::api::siem::{Ask, BATCH, page, query};
+use super::{Source, configured, day, hourly};
+use crate::api::siem::{Ask, endpoint, page, query};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
 use crate::config::DAY;
@@ -136,8 +136,8 @@ impl SiemBatch {
             None => Ask::Dates { from: &from, to: self.state.to.as_deref() },
         };
         let api2_type = self.kind.api2_type().unwrap_or_default();
-        let query = query(api2_type, pull.config.page_size, ask);
-        let call = Call { endpoint: &BATCH, content: Content::Query(&query) };
+        let query = query(api2_type, pull.config.page_size(self.stream), ask);
+        let call = Call { endpoint: endpoint(self.kind), content: Content::Query(&query) };
         let (text, at) = match pull.call_json(&call) {
             Ok(answer) => answer,
             Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
@@ -237,8 +237,8 @@ impl Source for SiemBatch {
         match self.start.take() {
             None => {}
             Some(Start::Configured) => {
-                let start = pull.config.start_at.resolve(pull.now);
-                state.from = Some(day(start.max(oldest)));
+                let start = configured(pull, self.stream, oldest);
+                state.from = Some(day(start));
                 state.since = (start > oldest).then_some(start);
             }
             Some(Start::After(_)) => {}

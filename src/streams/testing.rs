@@ -89,10 +89,10 @@ impl Body for Pieces {
     }
 }
 
-pub const V2: &str = r#"{"client_id":"made-up-id","client_secret":"made-up-secret","start_at":"2w"}"#;
+pub const V2: &str = r#"{"client_id":"made-up-id","client_secret":"made-up-secret","start_at":"7d"}"#;
 pub const SESSION: &[u8] = br#"{"token":"made-up-token"}"#;
 
-pub const V1: &str = r#"{"api":"1.0","region":"eu","app_id":"made-up-app","app_key":"made-up-app-key","access_key":"made-up-access","secret_key":"bWFkZS11cA==","start_at":"2w"}"#;
+pub const V1: &str = r#"{"api":"1.0","region":"eu","app_id":"made-up-app","app_key":"made-up-app-key","access_key":"made-up-access","secret_key":"bWFkZS11cA==","start_at":"7d"}"#;
 pub const SESSION_V1: &[u8] = br#"{"base_url":"https://eu-api.mimecast.com"}"#;
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

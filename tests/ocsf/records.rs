@@ -35,7 +35,9 @@ pub fn value(field: &str) -> Value {
         "analysis" => json!("{\"Status\":[\"VerdictBlock\"]}"),
         "spamProcessingDetail" | "SpamProcessingDetail" => json!(
             "{\"spf\":{\"allow\":true,\"info\":\"SPF_X\"},\"dkim\":{\"allow\":false,\"info\":\"DKIM_X\"},\
-             \"dmarc\":{\"allow\":true,\"info\":\"DMARC_X\"},\"rbl\":{\"allow\":true,\"info\":\"\"},\"greyEmail\":false}"
+             \"dmarc\":{\"allow\":true,\"info\":\"DMARC_X\"},\"rbl\":{\"allow\":true,\"info\":\"\"},\
+             \"managedSender\":{\"allow\":true,\"info\":\"MANAGED_X\"},\
+             \"permittedSender\":{\"allow\":true,\"info\":\"PERMITTED_X\"},\"greyEmail\":false}"
         ),
         "spamScore" | "SpamScore" => json!("17"),
         "emailSize" | "MsgSize" => json!("2116"),

@@ -1,12 +1,13 @@
 //! Whatever a field holds, the event is valid and nothing panics.
 
 use mimecast_source::{
+    chunk::Event,
     kind::{Generation, Kind},
     normalize::{Encoding, Origin},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{audit, event, events, judge, normalize, records, siem};
+use crate::{audit, event, events, judge, lists, normalize, records, siem};
 
 fn oddities() -> Vec<Value> {
     vec![
@@ -49,7 +50,9 @@ fn all(shared: &std::path::Path) -> Vec<(Generation, Origin<'static>, Map<String
     let api2 = records::api2(shared).into_iter().map(|(kind, record)| (Generation::V2, siem(Some(kind)), record));
     let api1 = records::api1().into_iter().map(|(kind, record)| (Generation::V1, siem(Some(kind)), record));
     let audits = records::audit().into_iter().step_by(3).map(|record| (Generation::V2, audit(), record));
-    api2.chain(api1).chain(audits).collect()
+    let lists =
+        lists::records().into_iter().map(|(generation, kind, record)| (generation, lists::origin(kind), record));
+    api2.chain(api1).chain(audits).chain(lists).collect()
 }
 
 #[test]
@@ -85,6 +88,107 @@ fn any_value_in_any_field() {
         }
     }
     println!("{judged} events judged");
+}
+
+/// Numbers by xorshift: the same ones in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+/// Records of any fields of any stream with any value, as every kind: each is an event, each event is valid, and what
+/// nobody knows stands in `unmapped`.
+#[test]
+fn made_up_records_of_any_fields() {
+    let Some(shared) = judge::shared() else { return };
+    let mut names: Vec<String> = records::dictionary(&shared).into_values().flatten().collect();
+    names.extend(lists::records().into_iter().flat_map(|(_, _, record)| record.into_iter().map(|(name, _)| name)));
+    names.sort();
+    names.dedup();
+    names.retain(|name| !["type", "eventType"].contains(&name.as_str()));
+    let mut values = oddities();
+    values.extend(names.iter().map(|name| records::value(name)));
+    values.extend(lists::records().into_iter().flat_map(|(_, _, record)| record.into_iter().map(|(_, value)| value)));
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    for kind in Kind::ALL {
+        let texts: Vec<Vec<u8>> = (0..60)
+            .map(|number| {
+                let mut record = Map::new();
+                for _ in 0..1 + random.below(25) {
+                    let name = names[random.below(names.len())].clone();
+                    record.insert(name, values[random.below(values.len())].clone());
+                }
+                record.insert("aKeyOfTheFuture".to_owned(), json!({"number": number}));
+                serde_json::to_vec(&record).expect("JSON")
+            })
+            .collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        for generation in [Generation::V1, Generation::V2] {
+            let chunk = normalize(generation, &lists::origin(kind), &texts);
+            assert_eq!(chunk.malformed, []);
+            for (number, (head, body)) in events(&chunk).into_iter().enumerate() {
+                let complaints = judge::complaints(&shared, &body);
+                assert!(complaints.is_empty(), "{}: {complaints:#?}", String::from_utf8_lossy(texts[number]));
+                assert_eq!(body["unmapped"]["aKeyOfTheFuture"]["number"], number);
+                assert_eq!(head.kind, kind as u32);
+            }
+        }
+    }
+}
+
+/// A number that comes as a text, and a text that comes as a number, is the same record and the same event.
+#[test]
+fn numbers_as_texts_and_the_reverse() {
+    let Some(shared) = judge::shared() else { return };
+    for (generation, origin, record) in all(&shared) {
+        let mut other = record.clone();
+        for value in other.values_mut() {
+            match &*value {
+                Value::Number(number) => *value = json!(number.to_string()),
+                Value::Bool(truth) => *value = json!(truth.to_string()),
+                Value::String(text) => {
+                    if let Ok(number) = text.parse::<u32>()
+                        && number.to_string() == *text
+                    {
+                        *value = json!(number);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let one = event(generation, &origin, &Value::Object(record));
+        let another = event(generation, &origin, &Value::Object(other));
+        assert_eq!(Event { end: 0, ..one.0 }, Event { end: 0, ..another.0 });
+        let mut bodies = [one.1, another.1];
+        // What is no attribute stands as it came.
+        for body in &mut bodies {
+            assert_eq!(judge::complaints(&shared, body), Vec::<String>::new());
+            body.as_object_mut().map(|body| body.remove("unmapped"));
+            body.as_object_mut().map(|body| body.remove("entity"));
+        }
+        assert_eq!(bodies[0], bodies[1]);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_in_every_kind() {
+    let Some(shared) = judge::shared() else { return };
+    for kind in Kind::ALL {
+        let mut text = b"{\"subject\":\"a\xffb\",\"to\":\"\xfe@example.com\",\"new\xfdkey\":\"x\"}".to_vec();
+        for _ in 0..2 {
+            let chunk = normalize(Generation::V2, &lists::origin(kind), &[&text]);
+            let (_, body) = events(&chunk).remove(0);
+            assert_eq!(judge::complaints(&shared, &body), Vec::<String>::new());
+            assert!(body.to_string().contains("a\u{fffd}b") && body["unmapped"]["new\u{fffd}key"] == "x", "{body:#}");
+            text = [&b" "[..], &text].concat();
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use mimecast_source::kind::{Generation, Kind};
 use serde_json::{Value, json};
 
-use crate::{audit, event, events, judge, normalize, records, siem};
+use crate::{audit, event, events, judge, lists, normalize, records, siem};
 
 fn assert_valid(shared: &std::path::Path, event: &Value) {
     let complaints = judge::complaints(shared, event);
@@ -25,6 +25,12 @@ fn every_made_up_record_is_valid() {
             assert_eq!(head.time, 1_740_816_902_000_000_000);
             assert_valid(&shared, &body);
         }
+    }
+    for (generation, kind, record) in lists::records() {
+        let (head, body) = event(generation, &lists::origin(kind), &Value::Object(record));
+        assert_eq!(head.kind, kind as u32, "{kind:?}");
+        assert_eq!(head.time / 1_000_000_000, 1_740_816_902, "{kind:?}");
+        assert_valid(&shared, &body);
     }
     for record in records::audit() {
         let (head, body) = event(Generation::V2, &audit(), &Value::Object(record));
@@ -53,15 +59,46 @@ fn every_field_of_either_generation_in_every_kind_is_valid() {
 #[test]
 fn every_public_sample_is_valid() {
     let Some(shared) = judge::shared() else { return };
-    let path = shared.join("samples/elastic-v2/siem_logs/test-siem-v2-logs.log");
-    let Ok(text) = std::fs::read(path) else { return println!("skipped: no samples") };
-    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    let chunk = normalize(Generation::V2, &siem(None), &lines);
-    assert_eq!(chunk.malformed, []);
-    for (_, body) in events(&chunk) {
-        assert_valid(&shared, &body);
+    for (kind, lines) in samples(&shared) {
+        let texts: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+        let origin = kind.map_or_else(|| siem(None), lists::origin);
+        let chunk = normalize(Generation::V2, &origin, &texts);
+        assert_eq!(chunk.malformed, []);
+        for (head, body) in events(&chunk) {
+            assert_valid(&shared, &body);
+            assert_ne!(head.kind, Kind::SiemOther as u32);
+            assert_ne!(head.time, 0);
+        }
+        println!("{} samples are valid", lines.len());
     }
-    println!("{} samples are valid", lines.len());
+}
+
+/// Other people's records by stream, one a line; the SIEM logs tell their kind themselves.
+pub fn samples(shared: &std::path::Path) -> Vec<(Option<Kind>, Vec<String>)> {
+    let folder = shared.join("samples/elastic-v2");
+    let streams = [
+        ("siem_logs", None),
+        ("cloud_integrated_logs", None),
+        ("dlp_logs", Some(Kind::Dlp)),
+        ("ttp_url_logs", Some(Kind::TtpUrl)),
+        ("archive_search_logs", Some(Kind::ArchiveSearch)),
+    ];
+    let read = |(stream, kind): (&str, Option<Kind>)| {
+        let files = std::fs::read_dir(folder.join(stream)).ok()?.flatten().map(|entry| entry.path());
+        let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        let texts = logs.map(|path| std::fs::read_to_string(path).expect("a sample is UTF-8"));
+        // Two of the lines are an answer without records.
+        let lines: Vec<String> = texts
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter(|line| !line.is_empty() && !line.starts_with("{\"meta\""))
+            .collect();
+        Some((kind, lines))
+    };
+    let found: Vec<_> = streams.into_iter().filter_map(read).collect();
+    if found.is_empty() {
+        println!("skipped: no samples");
+    }
+    found
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Check, exit};
 use crate::collect::Source as _;
 use crate::config::{self, Source};
-use crate::sandbox::{Budget, FaultClass, GuestError, Next, Session, Start};
+use crate::sandbox::{Budget, Fault, FaultClass, GuestError, Next, Session, Start};
 use crate::{Host, Options, Planned, SourceReason};
 
 /// Sources that are checked at the same time.
@@ -134,8 +134,18 @@ async fn check_stream(planned: &Planned, stream: &str, session: &Session) -> Lin
         Ok(chunk) if chunk.records > 0 => good(id, stream, "a record was read"),
         Ok(chunk) if chunk.next == Next::CaughtUp => good(id, stream, "reached; there is nothing new"),
         Ok(_) => good(id, stream, "reached; no record in the first answers"),
+        Err(GuestError::Fault(fault)) if fault.class == FaultClass::NotEntitled && !planned.config.names_streams() => {
+            unlicensed(id, stream, &fault)
+        }
         Err(error) => failed(id, stream, &error, planned.source.context.notes.transport_error()),
     }
+}
+
+/// A log that the account has no right to, and that nobody asked for by name: all are collected that there are.
+fn unlicensed(source: &str, stream: &str, fault: &Fault) -> Line {
+    let result = format!("not licensed, and passed over: {} ({})", fault.message, fault.code);
+    let next = fault.hint.clone().unwrap_or_else(|| "Nothing to do, unless you want this log".into());
+    Line { source: source.to_owned(), stream: stream.to_owned(), code: exit::OK, result, next }
 }
 
 fn good(source: &str, stream: &str, result: &str) -> Line {
@@ -182,7 +192,11 @@ fn table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
     let (source, stream) = (width(|line| &line.source, "SOURCE"), width(|line| &line.stream, "STREAM"));
     writeln!(out, "{:source$}  {:stream$}  RESULT", "SOURCE", "STREAM")?;
     for line in lines {
-        let sign = if line.code == exit::OK { "√" } else { "x" };
+        let sign = match (line.code, line.next.is_empty()) {
+            (exit::OK, true) => "√",
+            (exit::OK, false) => "-",
+            _ => "x",
+        };
         writeln!(out, "{:source$}  {:stream$}  {sign} {}", line.source, line.stream, line.result)?;
         if !line.next.is_empty() {
             writeln!(out, "{:source$}  {:stream$}    {}", "", "", line.next)?;
@@ -200,7 +214,6 @@ fn gravest(codes: impl Iterator<Item = u8>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::Fault;
 
     fn fault(class: FaultClass, hint: Option<&str>, status: Option<u16>) -> GuestError {
         let (code, message) = ("c".into(), "It failed".into());

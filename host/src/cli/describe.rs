@@ -86,7 +86,11 @@ fn value(component: &Component) -> Value {
         .iter()
         .map(|quota| json!({"name": quota.name, "requests": quota.requests, "window_ms": quota.window_ms}));
     let kinds = descriptor.kinds.iter().map(|kind| {
-        let labels: serde_json::Map<_, _> = kind.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+        // A product may know a kind under several names.
+        let mut labels: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+        for (product, label) in &kind.labels {
+            labels.entry(product.as_str()).or_default().push(label.as_str());
+        }
         json!({"name": kind.name, "labels": labels})
     });
     // What is no JSON is shown as it is.

@@ -44,6 +44,15 @@ pub struct Source {
     pub max_in_flight_bytes: usize,
 }
 
+impl Source {
+    /// Whether the operator has named the streams to collect, by the key that sources take for that. Otherwise all are
+    /// collected that the account has a right to, and one without it is no error.
+    pub fn names_streams(&self) -> bool {
+        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
+        settings.get("collect").is_some_and(|collect| !collect.is_null())
+    }
+}
+
 /// The vendor answers so many requests in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaLimit {

@@ -1,14 +1,15 @@
-//! Who an e-mail is from and for: addresses alone, in brackets, with display names, in lists.
+//! Who an e-mail is from and for: addresses alone, in brackets, with display names, in lists, and the lists' objects of
+//! an address and a name.
 
-use super::EventWriter;
+use super::event::EventWriter;
 use crate::record::{Field, Value, nested, scan::Shape, value::is_email};
 
 /// Whom an e-mail is for.
 #[derive(Debug)]
 pub struct Recipients<'a> {
     pub addresses: Vec<Value<'a>>,
-    /// Those with a display name, as a whole.
-    pub mailboxes: Vec<Value<'a>>,
+    /// Those with a display name.
+    pub mailboxes: Vec<Mailbox<'a>>,
     /// Whether these are all that the field names.
     complete: bool,
 }
@@ -25,8 +26,9 @@ impl<'a> Recipients<'a> {
         match mailbox(value) {
             Some(found) => {
                 self.addresses.push(found.address);
-                if found.named {
-                    self.mailboxes.push(value);
+                self.complete &= found.complete;
+                if found.is_named() {
+                    self.mailboxes.push(found);
                 }
             }
             None => self.complete = false,
@@ -41,42 +43,70 @@ impl<'a> EventWriter<'_, 'a> {
     }
 
     /// The sender of the envelope, in brackets or not. A display name, which has no attribute there, keeps the field
-    /// in `unmapped` as well.
+    /// in `unmapped` as well, unless the header has it too.
     pub fn envelope_sender(&self) -> Option<Value<'a>> {
         if let Some(address) = self.email_address(Field::SenderEnvelope) {
             return Some(address);
         }
-        let sender = mailbox(self.record.peek(Field::SenderEnvelope))?;
-        if !sender.named {
-            self.record.read(Field::SenderEnvelope);
+        let sender = mailbox(self.peek(Field::SenderEnvelope))?;
+        let name_stands = || {
+            let header = mailbox(self.peek(Field::SenderHeader));
+            let names = (sender.name, header.and_then(|header| header.name));
+            matches!(names, (Some(name), Some(other)) if name.bytes == other.bytes && name.shape == other.shape)
+        };
+        if sender.complete && (!sender.is_named() || name_stands()) {
+            self.record.read(self.role(Field::SenderEnvelope));
         }
         Some(sender.address)
     }
 
     /// The sender of the header, if there is an address in it. A mailbox (`Ann <ann@example.com>`) is written as such.
+    ///
+    /// The lists give an address together with the name that a reader of the message saw; without a header's, the
+    /// envelope's is that.
     pub fn header_sender(&mut self) -> Option<Value<'a>> {
         if let Some(address) = self.email_address(Field::SenderHeader) {
             return Some(address);
         }
-        let value = self.record.peek(Field::SenderHeader);
-        let sender = self.take(Field::SenderHeader, mailbox)?;
-        if sender.named {
-            self.json.scalar("from_mailbox", value);
+        let envelope = self.peek(Field::SenderEnvelope).shape == Shape::Nested;
+        let field =
+            if envelope && !self.has(Field::SenderHeader) { Field::SenderEnvelope } else { Field::SenderHeader };
+        let sender = mailbox(self.peek(field))?;
+        if sender.is_named() {
+            self.json.key("from_mailbox");
+            self.mailbox(&sender);
+        }
+        if sender.complete {
+            self.record.read(self.role(field));
         }
         Some(sender.address)
     }
 
-    /// The recipients: one string, or a list. What is no address keeps the whole field in `unmapped`, too.
+    /// A mailbox as a string, with a comma.
+    pub fn mailbox(&mut self, mailbox: &Mailbox<'_>) {
+        match mailbox.name {
+            Some(name) => {
+                self.json.scalar_value(name);
+                self.json.out.pop();
+                self.json.raw(" <");
+                // An address needs no escapes.
+                self.json.out.extend_from_slice(mailbox.address.bytes);
+                self.json.raw(">\"");
+            }
+            None => self.json.scalar_value(mailbox.whole),
+        }
+        self.json.comma();
+    }
+
+    /// The recipients: one string, one object, or a list. What is no address keeps the whole field in `unmapped`, too.
     pub fn recipients(&self) -> Recipients<'a> {
         let mut found = Recipients { addresses: Vec::new(), mailboxes: Vec::new(), complete: true };
-        let value = self.record.peek(Field::Recipients);
+        let value = self.peek(Field::Recipients);
         match value.shape {
             Shape::Null => return found,
+            Shape::Nested if nested::is_object(value.bytes) => found.add(value),
             Shape::Nested => {
-                found.complete = !nested::is_object(value.bytes);
-                if found.complete {
-                    nested::each(value.bytes, |_, recipient| found.add(recipient));
-                }
+                nested::each(value.bytes, |_, recipient| found.add(recipient));
             }
             _ if is_email(value.bytes) => found.addresses.push(value),
             _ => {
@@ -92,26 +122,72 @@ impl<'a> EventWriter<'_, 'a> {
             }
         }
         if found.complete {
-            self.record.read(Field::Recipients);
+            self.record.read(self.role(Field::Recipients));
         }
+        self.header_recipient(&mut found);
         found
+    }
+
+    /// A held message's `toHeader`: it adds the name by which the header knows a recipient.
+    fn header_recipient(&self, found: &mut Recipients<'a>) {
+        let Some(header) = mailbox(self.record.peek(Field::ToHeader)) else { return };
+        if !header.complete || !found.addresses.iter().any(|address| address.bytes == header.address.bytes) {
+            return;
+        }
+        self.record.read(Field::ToHeader);
+        let known = |mailbox: &Mailbox<'_>| mailbox.name.map(|name| name.bytes) == header.name.map(|name| name.bytes);
+        if header.is_named() && !found.mailboxes.iter().any(known) {
+            found.mailboxes.push(header);
+        }
     }
 }
 
-/// The address in `<ann@example.com>` or `Ann <ann@example.com>`.
+/// The address in `<ann@example.com>`, in `Ann <ann@example.com>`, in `{"emailAddress":…,"displayableName":…}`.
 #[derive(Debug)]
-struct Mailbox<'a> {
-    address: Value<'a>,
-    /// Whether a display name stands before it.
-    named: bool,
+pub struct Mailbox<'a> {
+    pub address: Value<'a>,
+    /// Of an object: its name.
+    pub name: Option<Value<'a>>,
+    /// Of a text: all of it, if a name stands before the address.
+    whole: Value<'a>,
+    /// Whether that is all that was said.
+    pub complete: bool,
 }
 
-fn mailbox(value: Value<'_>) -> Option<Mailbox<'_>> {
+impl Mailbox<'_> {
+    fn is_named(&self) -> bool {
+        self.name.is_some() || self.whole.populated()
+    }
+}
+
+pub fn mailbox(value: Value<'_>) -> Option<Mailbox<'_>> {
+    if value.shape == Shape::Nested {
+        return person(value.bytes);
+    }
     let text = value.text()?;
     let open = text.iter().rposition(|byte| *byte == b'<')?;
     let address = text[open + 1..].trim_ascii_end().strip_suffix(b">")?;
     let named = !text[..open].trim_ascii().is_empty();
-    is_email(address).then_some(Mailbox { address: Value { shape: Shape::Text, bytes: address }, named })
+    is_email(address).then_some(Mailbox {
+        address: Value { shape: Shape::Text, bytes: address },
+        name: None,
+        whole: if named { value } else { Value::default() },
+        complete: true,
+    })
+}
+
+/// The lists' object of an address and a name (section 6.7 of the API reference).
+fn person(object: &[u8]) -> Option<Mailbox<'_>> {
+    if !nested::is_object(object) {
+        return None;
+    }
+    let (mut address, mut name, mut complete) = (None, None, true);
+    nested::each(object, |key, value| match key {
+        b"emailAddress" if value.text().is_some_and(is_email) => address = Some(value),
+        b"displayableName" if value.text().is_some() => name = Some(value),
+        _ => complete &= !value.populated(),
+    });
+    Some(Mailbox { address: address?, name, whole: Value::default(), complete })
 }
 
 #[cfg(test)]
@@ -123,8 +199,14 @@ mod tests {
         let text = |bytes: &'static str| Value { shape: Shape::Text, bytes: bytes.as_bytes() };
         for (written, named) in [("Ann <ann@example.com>", true), (" <ann@example.com> ", false)] {
             let found = mailbox(text(written)).expect("a mailbox");
-            assert_eq!((found.address.bytes, found.named), (&b"ann@example.com"[..], named));
+            assert_eq!((found.address.bytes, found.is_named()), (&b"ann@example.com"[..], named));
         }
         assert!(mailbox(text("Ann <ann>")).is_none());
+        let object = |bytes: &'static str| mailbox(Value { shape: Shape::Nested, bytes: bytes.as_bytes() });
+        let found = object(r#"{"emailAddress":"ann@example.com","displayableName":"Ann"}"#).expect("a mailbox");
+        assert!(found.is_named() && found.complete);
+        let found = object(r#"{"emailAddress":"ann@example.com","displayableName":"","new":1}"#).expect("a mailbox");
+        assert!(!found.is_named() && !found.complete);
+        assert!(object(r#"{"emailAddress":"<>"}"#).is_none() && object(r#"["ann@example.com"]"#).is_none());
     }
 }

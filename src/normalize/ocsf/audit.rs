@@ -2,19 +2,22 @@
 //! and, for the rest, Entity Management (3004), by the type of the record.
 
 use super::{
-    Class, EventWriter, Head,
+    Class, ENTITY, Head,
     audit_text::{self, AuditText},
-    head, observable,
+    event::{EventWriter, observable},
+    head,
 };
-use crate::record::{
-    Field, Value,
-    scan::Shape,
-    value::{address, is_email},
+use crate::{
+    normalize::Assessment,
+    record::{
+        Field, Value,
+        scan::Shape,
+        value::{address, is_email},
+    },
 };
 
 const AUTHENTICATION: Class = identity_class(3002, "Authentication");
 const ACCOUNT: Class = identity_class(3001, "Account Change");
-const ENTITY: Class = identity_class(3004, "Entity Management");
 const ACCESS: Class = identity_class(3005, "User Access Management");
 const GROUP: Class = identity_class(3006, "Group Management");
 
@@ -23,7 +26,7 @@ const fn identity_class(uid: u32, name: &'static str) -> Class {
 }
 
 /// What a record is about, told by its type alone so that one type is always one class.
-fn class(audit_type: &str) -> &'static Class {
+pub fn class(audit_type: &str) -> &'static Class {
     let lower = audit_type.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if has(&["logon", "logged on", "login", "log on", "logged off", "logoff", "logout"]) {
@@ -40,7 +43,7 @@ fn class(audit_type: &str) -> &'static Class {
 }
 
 /// The activity and its caption; `None` is 99, with the type as its name.
-fn activity(class: &Class, audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
+pub fn activity(class: &Class, audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
     let of_type = audit_type.to_ascii_lowercase();
     let has = |list: &[&str]| {
         let is = |word: &str| list.iter().any(|known| word.eq_ignore_ascii_case(known));
@@ -75,15 +78,12 @@ fn as_text(text: &str) -> Value<'_> {
     Value { shape: Shape::Text, bytes: text.as_bytes() }
 }
 
-pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
+pub(super) fn write(event: &mut EventWriter<'_, '_>) -> Head {
     let audit_type = lossless(event.record.peek(Field::AuditType));
     let info = lossless(event.record.peek(Field::EventInfo));
     let text = AuditText::parse(&info);
     let class = class(&audit_type);
-    let lower = audit_type.to_ascii_lowercase();
-    let failed = ["fail", "denied", "unsuccessful", "invalid"].iter().any(|word| lower.contains(word))
-        || info.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("failed"));
-    let severity = if failed { 2 } else { 1 };
+    let Assessment { severity, succeeded, .. } = event.input.assessment;
 
     match activity(class, &audit_type, &info) {
         Some((id, caption)) => event.json.raw(&head((class, id, caption))),
@@ -163,10 +163,9 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     if let Some(reason) = text.reason {
         event.json.text("status_detail", reason.as_bytes());
     }
-    let succeeded = class.uid == AUTHENTICATION.uid && !lower.contains("challenge");
-    if failed || succeeded {
-        event.json.integer("status_id", if failed { 2 } else { 1 });
-        event.json.text("status", if failed { b"Failure" } else { b"Success" });
+    if let Some(succeeded) = succeeded {
+        event.json.integer("status_id", if succeeded { 1 } else { 2 });
+        event.json.literal("status", if succeeded { "Success" } else { "Failure" });
     }
     event.text("message", Field::EventInfo);
     Head { class: class.uid, severity, alert_key: None }
@@ -211,20 +210,6 @@ fn user(event: &mut EventWriter<'_, '_>, path: &'static str, other: Option<&str>
         event.observe(observable::USER_NAME, name_path, as_text(name));
     }
     event.json.close(user);
-}
-
-impl EventWriter<'_, '_> {
-    /// What `metadata` says of an audit record.
-    pub(super) fn audit_metadata(&mut self) {
-        self.text("event_code", Field::AuditType);
-        if let Some(category) = self.scalar(Field::Category) {
-            self.json.raw("\"labels\":[");
-            self.json.scalar_value(category);
-            self.json.raw("],");
-        }
-        self.json.text("log_name", b"audit");
-        self.text("original_event_uid", Field::Id);
-    }
 }
 
 #[cfg(test)]

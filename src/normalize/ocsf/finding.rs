@@ -1,13 +1,15 @@
 //! Detection Finding (2004): virus, attachment, link, impersonation, internal e-mail.
 
 use super::{
-    EventWriter, FINDING, Head, alert,
+    FINDING, Head,
+    event::EventWriter,
     metadata::feature,
     parts::{EmailPaths, FILE_FIELDS},
 };
 use crate::{
     kind::Kind,
-    record::{Field, nested, scan::Shape, set},
+    normalize::Assessment,
+    record::{Field, FieldSet, nested, scan::Shape, set},
 };
 
 const PATHS: EmailPaths = EmailPaths {
@@ -22,7 +24,7 @@ const PATHS: EmailPaths = EmailPaths {
 
 /// What belongs to the evidence and has no attribute of its own: kept in its `data`. Those that hold a number or a
 /// truth as text become one.
-const DATA: [Field; 20] = [
+const DATA: [Field; 28] = [
     Field::InternalUserName,
     Field::NewDomain,
     Field::ReplyMismatch,
@@ -44,23 +46,34 @@ const DATA: [Field; 20] = [
     // Where there is no link that it could be the category of.
     Field::UrlCategory,
     Field::SenderDomainInternal,
+    Field::Hits,
+    Field::Identifiers,
+    Field::ImpersonationResults,
+    Field::EmailPartsDescription,
+    Field::TagMap,
+    Field::AdvancedPhishingResult,
+    Field::HistoricalMail,
+    Field::AuthResults,
 ];
 
-const REASONS: [Field; 6] = [
+const REASONS: [Field; 10] = [
     Field::ScanResults,
     Field::BlockReason,
     Field::RejectionInfo,
     Field::HoldReason,
     Field::ReceiptErrors,
     Field::DeliveryErrors,
+    Field::ThreatType,
+    Field::ScanResult,
+    Field::Result,
+    Field::Details,
 ];
 
 pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     let kind = event.record.kind();
-    let malicious = event.record.peek(Field::TaggedMalicious).boolean() == Some(true);
-    let severity = if kind == Kind::ImpersonationProtect && !malicious { 2 } else { 4 };
-    let alert_key = alert::key(event);
-    event.head(severity);
+    let Assessment { severity, alert_key, .. } = event.input.assessment;
+    let mapper = event.mapper;
+    event.head_of(&mapper.detection, severity);
     event.action(true);
     write_evidence(event);
     write_finding(event, kind);
@@ -73,7 +86,7 @@ pub fn write(event: &mut EventWriter<'_, '_>) -> Head {
     event.text("status_code", Field::RejectionCode);
     event.status_detail(&REASONS);
     event.json.boolean("is_alert", true);
-    Head { class: FINDING.uid, severity, alert_key: Some(alert_key) }
+    Head { class: FINDING.uid, severity, alert_key }
 }
 
 fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {
@@ -87,11 +100,37 @@ fn write_finding(event: &mut EventWriter<'_, '_>, kind: Kind) {
     event.json.integer("created_time", time);
     event.json.literal("title", feature(kind));
     event.json.raw("\"types\":[\"");
-    event.json.raw(kind.api2_type().unwrap_or_default());
-    event.json.raw("\"],\"uid\":");
+    event.json.raw(kind.api2_type().unwrap_or(kind.name()));
+    event.json.raw("\",");
+    if kind == Kind::CloudEntities {
+        write_tags(event);
+    }
+    event.json.out.pop();
+    event.json.raw("],\"uid\":");
     event.json.digest(event.input.id);
     event.json.comma();
     event.json.close(mark);
+}
+
+/// The tags of Cloud Integrated, with commas behind them. What is none stays where it is.
+fn write_tags(event: &mut EventWriter<'_, '_>) {
+    let tags = event.record.peek(Field::Tags);
+    let mut all = true;
+    if tags.shape == Shape::Nested {
+        nested::each(tags.bytes, |_, tag| match tag.text() {
+            Some(_) => {
+                event.json.scalar_value(tag);
+                event.json.comma();
+            }
+            None => all &= !tag.populated(),
+        });
+    } else if tags.text().is_some() {
+        event.json.scalar_value(tags);
+        event.json.comma();
+    }
+    if all {
+        event.record.read(Field::Tags);
+    }
 }
 
 /// One evidence with all there is, or none.
@@ -103,7 +142,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
     write_data(event);
     event.json.close(data);
 
-    const EMAIL: u128 = set(&[
+    const EMAIL: FieldSet = set(&[
         Field::SenderHeader,
         Field::SenderEnvelope,
         Field::Recipients,
@@ -112,7 +151,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
         Field::EmailSize,
         Field::Attachments,
     ]);
-    if event.record.has_any(EMAIL) {
+    if event.record.has_any(EMAIL) || !event.roles.is_empty() {
         let recipients = event.recipients();
         let email = event.json.open("email");
         // There is one place for a sender. The envelope's has it where the header's is not known.

@@ -1,7 +1,11 @@
 //! Objects that several classes have: the e-mail, its endpoints, files and links.
 
-use super::{EventWriter, address::Recipients, observable};
+use super::{
+    address::Recipients,
+    event::{EventWriter, observable},
+};
 use crate::{
+    kind::Kind,
     normalize::writer::Writer,
     record::{
         Field, Value,
@@ -45,7 +49,11 @@ impl<'a> EventWriter<'_, 'a> {
         if !self.texts("to", &recipients.addresses) && sender.is_none() {
             self.json.raw("\"to\":[],");
         }
-        self.texts("to_mailboxes", &recipients.mailboxes);
+        let mailboxes = self.json.open_array("to_mailboxes");
+        for mailbox in &recipients.mailboxes {
+            self.mailbox(mailbox);
+        }
+        self.json.close_array(mailboxes);
         for recipient in &recipients.addresses {
             self.observe(observable::EMAIL_ADDRESS, paths.to, *recipient);
         }
@@ -101,6 +109,10 @@ impl<'a> EventWriter<'_, 'a> {
     fn attachment_names(&self) -> Vec<Value<'a>> {
         let value = self.record.peek(Field::Attachments);
         let mut names = Vec::new();
+        // There it says whether the message has any.
+        if self.record.kind() == Kind::HeldRelease {
+            return names;
+        }
         let mut clean = true;
         match value.shape {
             Shape::Nested => {
@@ -118,7 +130,8 @@ impl<'a> EventWriter<'_, 'a> {
                 }
             }
         }
-        if clean && !names.is_empty() {
+        // An empty list says nothing that could be lost.
+        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
             self.record.read(Field::Attachments);
         }
         names
@@ -145,8 +158,26 @@ impl<'a> EventWriter<'_, 'a> {
             self.json.close(element);
             self.observe(observable::HASH, hash_path, hash);
         }
+        self.file_hash(hash_path);
         self.json.close_array(hashes);
         self.json.raw("\"type\":\"Regular File\",\"type_id\":1,");
+    }
+
+    /// The hash of a kind that does not name the algorithm, if it is not the usual SHA-256: its length tells.
+    fn file_hash(&mut self, hash_path: &str) {
+        let own = self.record.peek(Field::FileHash);
+        let known = HASHES.iter().find(|(.., digits, _, _)| own.text().is_some_and(|hash| is_hex(hash, *digits)));
+        let Some((field, _, algorithm_id, algorithm)) = known else { return };
+        if *field == Field::Sha256 {
+            return;
+        }
+        self.record.read(Field::FileHash);
+        let element = self.json.open_element();
+        self.json.literal("algorithm", algorithm);
+        self.json.integer("algorithm_id", *algorithm_id);
+        self.json.scalar("value", own);
+        self.json.close(element);
+        self.observe(observable::HASH, hash_path, own);
     }
 
     /// The members of a `url` object, if the record has a link.
@@ -165,7 +196,7 @@ impl<'a> EventWriter<'_, 'a> {
     pub fn endpoint(&mut self, ip: &[Field], ip_path: &str, domain: Option<Field>, hostname: Option<Field>) {
         for field in ip {
             let Some((ip, port)) = self.take(*field, |value| address(value.text()?)) else { continue };
-            let raw = self.record.peek(*field);
+            let raw = self.peek(*field);
             let written;
             // As it was written, where it is nothing but the address.
             let bytes = match raw.text() {
@@ -222,6 +253,52 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
+    /// `email_auth`, from Cloud Integrated's list of results. What an element says besides its result is laid aside for
+    /// `unmapped`, with its type.
+    pub fn auth_results(&mut self) {
+        let results = self.record.peek(Field::AuthResults);
+        if results.shape != Shape::Nested || nested::is_object(results.bytes) {
+            return;
+        }
+        let (json, mut rest) = (&mut self.json, Writer { out: self.aside });
+        let mark = json.open("email_auth");
+        let kept = rest.open_array(Field::AuthResults.name());
+        let mut written = [false; CHECKS.len()];
+        nested::each(results.bytes, |_, element| {
+            let (mut check, mut result, mut more) = (None, None, false);
+            if element.shape == Shape::Nested && nested::is_object(element.bytes) {
+                nested::each(element.bytes, |key, value| match key {
+                    b"type" => {
+                        let is =
+                            |check: &&str| value.text().is_some_and(|text| text.eq_ignore_ascii_case(check.as_bytes()));
+                        check = CHECKS.iter().position(is).filter(|check| !written[*check]);
+                    }
+                    b"result" if value.text().is_some() => result = Some(value),
+                    _ => more |= value.populated(),
+                });
+            }
+            let (Some(check), Some(result)) = (check, result) else {
+                rest.value(element);
+                rest.comma();
+                return;
+            };
+            json.scalar(CHECKS[check], result);
+            written[check] = true;
+            if more {
+                let object = rest.open_element();
+                nested::each(element.bytes, |key, value| {
+                    if key != b"result" && value.populated() {
+                        rest.raw_member(key, value);
+                    }
+                });
+                rest.close(object);
+            }
+        });
+        rest.close_array(kept);
+        json.close(mark);
+        self.record.read(Field::AuthResults);
+    }
+
     /// `malware`, from the name of a virus.
     pub fn malware(&mut self) {
         if let Some(virus) = self.scalar(Field::VirusFound) {
@@ -231,16 +308,72 @@ impl<'a> EventWriter<'_, 'a> {
         }
     }
 
-    /// `policy`: what the record says was applied.
+    /// `policy`: what the record says was applied, and how.
     pub fn policy(&mut self) {
         let mark = self.json.open("policy");
+        if self.record.kind() == Kind::CloudEntities {
+            self.applied_policies();
+        }
         self.text("name", Field::PolicyDefinition);
-        self.text("type", Field::RejectionType);
+        // What rejected it: a receipt calls it `rejectionType`.
+        let rejection = self.record.kind() == Kind::Rejection && !self.has(Field::RejectionType);
+        self.text("type", if rejection { Field::Description } else { Field::RejectionType });
+        // OCSF asks for a name or a type.
+        if self.json.has_members() {
+            let group = self.json.open("group");
+            self.text("name", Field::HeldGroup);
+            self.json.close(group);
+            let data = self.json.open("data");
+            for field in policy_data(self.record.kind()) {
+                self.member(*field);
+            }
+            self.json.close(data);
+        }
         self.security_control |= self.json.close(mark);
+    }
+
+    /// `policiesApplied` of Cloud Integrated: all of them as they are, under the name of the first.
+    fn applied_policies(&mut self) {
+        let policies = self.record.peek(Field::PoliciesApplied);
+        let mut name = None;
+        if policies.shape == Shape::Nested {
+            nested::each(policies.bytes, |_, policy| {
+                if policy.shape == Shape::Nested && nested::is_object(policy.bytes) {
+                    nested::each(policy.bytes, |key, value| {
+                        if key == b"name" && name.is_none() && value.text().is_some() {
+                            name = Some(value);
+                        }
+                    });
+                }
+            });
+        }
+        let Some(name) = name.filter(|_| !self.has(Field::PolicyDefinition)) else { return };
+        self.json.key("data");
+        self.json.value(self.record.read(Field::PoliciesApplied));
+        self.json.comma();
+        self.json.scalar("name", name);
+    }
+
+    /// A field as a member of an object of its own, if it has a value.
+    pub fn member(&mut self, field: Field) {
+        if self.record.has(field) {
+            self.json.key(field.name());
+            self.json.value(self.record.read(field));
+            self.json.comma();
+        }
     }
 }
 
-fn without_brackets(value: Value<'_>) -> Value<'_> {
+/// What a kind says of how its policy was applied.
+const fn policy_data(kind: Kind) -> &'static [Field] {
+    match kind {
+        Kind::TtpUrl => &[Field::Actions, Field::AdminOverride, Field::UserOverride, Field::UserAwarenessAction],
+        Kind::HeldRelease | Kind::Rejection => &[Field::DetectionLevel],
+        _ => &[],
+    }
+}
+
+pub fn without_brackets(value: Value<'_>) -> Value<'_> {
     match value.bytes {
         [b'<', inner @ .., b'>'] if !inner.is_empty() => Value { bytes: inner, ..value },
         _ => value,
@@ -250,7 +383,7 @@ fn without_brackets(value: Value<'_>) -> Value<'_> {
 /// Takes `"a.pdf", "b.png"` apart; what is not quoted is one name. Says whether the names are all that there was.
 ///
 /// A name may hold quotes: it ends at a quote that a comma or the end follows.
-fn quoted_names<'t>(text: &'t [u8], mut each: impl FnMut(&'t [u8])) -> bool {
+pub fn quoted_names<'t>(text: &'t [u8], mut each: impl FnMut(&'t [u8])) -> bool {
     let mut rest = text.trim_ascii();
     if rest == b"\"\"" {
         return true;

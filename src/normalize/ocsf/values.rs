@@ -12,6 +12,7 @@ impl Verdict {
     pub const ISOLATED: i64 = 4;
     pub const REJECTED: i64 = 25;
     pub const ALLOWED: i64 = 1;
+    pub const NO_ACTION: i64 = 16;
 }
 
 /// What an action means, in any case. `None` is 99, with Mimecast's word beside it.
@@ -25,12 +26,13 @@ pub fn verdict(action: &[u8], finding: bool) -> Option<Verdict> {
     word.make_ascii_lowercase();
     let (action_id, disposition_id) = match &*word {
         b"acc" | b"allow" | b"continue" | b"delivered" | b"delivery_in_progress" => (1, Verdict::ALLOWED),
-        b"none" | b"do_nothing" => (if finding { 3 } else { 1 }, 16),
-        b"rej" | b"bnc" | b"reject" => (2, Verdict::REJECTED),
+        b"none" | b"do_nothing" => (if finding { 3 } else { 1 }, Verdict::NO_ACTION),
+        b"rej" | b"bnc" | b"reject" | b"rejected" | b"bounce" => (2, Verdict::REJECTED),
         b"block" | b"blocked" => (2, 2),
-        b"hld" | b"hold" => (2, Verdict::QUARANTINED),
+        b"hld" | b"hold" | b"held" | b"quarantine" | b"quarantined" => (2, Verdict::QUARANTINED),
         b"sdbx" => (3, Verdict::ISOLATED),
         b"warn" | b"notification" => (3, 19),
+        b"delete" | b"deleted" => (2, 5),
         b"tag" => (4, 18),
         b"released" => (1, 9),
         _ => return None,
@@ -53,6 +55,7 @@ pub fn disposition_caption(disposition_id: i64) -> &'static str {
         2 => "Blocked",
         3 => "Quarantined",
         4 => "Isolated",
+        5 => "Deleted",
         9 => "Restored",
         16 => "No Action",
         18 => "Tagged",
@@ -96,12 +99,13 @@ mod tests {
 
     #[test]
     fn every_word_of_the_table_in_any_case() {
-        let table: [(&[&str], (i64, i64)); 9] = [
+        let table: [(&[&str], (i64, i64)); 10] = [
             (&["Acc", "Allow", "allow", "continue", "DELIVERED", "DELIVERY_IN_PROGRESS"], (1, 1)),
             (&["none", "DO_NOTHING", "None"], (1, 16)),
-            (&["Rej", "Bnc", "reject"], (2, 25)),
+            (&["Rej", "Bnc", "reject", "rejected", "bounce"], (2, 25)),
+            (&["delete", "Deleted"], (2, 5)),
             (&["Block", "block", "BLOCKED"], (2, 2)),
-            (&["Hld", "hold", " Hold "], (2, 3)),
+            (&["Hld", "hold", " Hold ", "QUARANTINED", "quarantine"], (2, 3)),
             (&["Sdbx"], (3, 4)),
             (&["warn", "notification"], (3, 19)),
             (&["tag"], (4, 18)),

@@ -5,6 +5,7 @@ pub mod lines;
 pub mod ndjson;
 pub mod objects;
 pub mod records;
+pub mod stix;
 pub mod zip;
 
 use crate::effects::TransportError;
@@ -69,6 +70,22 @@ impl Pieces for BodyPieces {
             }
             None => Ok(false),
         }
+    }
+}
+
+/// A body whose first bytes were already read.
+pub struct Begun {
+    pub begin: Vec<u8>,
+    pub rest: BodyPieces,
+}
+
+impl Pieces for Begun {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        if self.begin.is_empty() {
+            return self.rest.fill(out);
+        }
+        out.append(&mut self.begin);
+        Ok(true)
     }
 }
 

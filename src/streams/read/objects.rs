@@ -1,6 +1,7 @@
 //! JSON objects, cut from bytes that arrive in any pieces.
 //!
-//! A file of API 1.0 is one object `{"type":"MTA","data":[{…},{…}]}` of any size, so its records are cut as it streams.
+//! A file of API 1.0 is one object `{"type":"MTA","data":[{…},{…}]}` of any size, so its records are cut as it streams; so are those of
+//! a STIX bundle, whose list is named `objects`.
 //! A bare array, NDJSON and objects glued together are read as well (quirk Q44). Nothing is parsed here.
 
 use super::{Cut, RECORD_LIMIT};
@@ -39,6 +40,8 @@ enum Inside {
 }
 
 pub struct Objects {
+    /// The name of the big object's list.
+    list: &'static [u8],
     buffer: Vec<u8>,
     /// Where the current record begins, or what is still to be looked at.
     start: usize,
@@ -64,8 +67,14 @@ enum Step {
 
 impl Objects {
     pub fn new(begin: Vec<u8>) -> Self {
+        Self { buffer: begin, ..Self::of_list(b"data") }
+    }
+
+    /// Of a big object whose list has another name.
+    pub fn of_list(list: &'static [u8]) -> Self {
         Self {
-            buffer: begin,
+            list,
+            buffer: Vec::new(),
             start: 0,
             at: 0,
             place: Place::Top,
@@ -180,7 +189,7 @@ impl Objects {
             }
             _ => {
                 let begin = self.text.take().unwrap_or(at);
-                let is_data = self.dropped == 0 && &self.buffer[begin..at] == b"data";
+                let is_data = self.dropped == 0 && &self.buffer[begin..at] == self.list;
                 self.wrapper = if self.wrapper == Wrapper::Key && is_data { Wrapper::Name } else { Wrapper::No };
             }
         }
@@ -334,6 +343,23 @@ mod tests {
             }
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
             assert_eq!(cut(&bytes), [A, B], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_another_name() {
+        let text = format!(r#"{{"type":"bundle","data":[1],"objects":[{A},{B}],"id":"x"}}"#);
+        for at in 0..=text.len() {
+            let mut objects = Objects::of_list(b"objects");
+            let mut seen = Vec::new();
+            for piece in [&text.as_bytes()[..at], &text.as_bytes()[at..]] {
+                objects.room().extend_from_slice(piece);
+                while let Some(cut) = objects.cut() {
+                    let Cut::Record(bytes) = cut else { panic!() };
+                    seen.push(String::from_utf8(bytes.to_vec()).unwrap());
+                }
+            }
+            assert_eq!(seen, [A, B], "{at}");
         }
     }
 

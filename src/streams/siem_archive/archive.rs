@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::super::position::{self, FileMark, Id};
 use super::super::read::records::Records;
 use super::super::read::zip::Zip;
-use super::super::read::{BodyPieces, Pieces, ReadError, inflate};
+use super::super::read::{Begun, BodyPieces, Pieces, ReadError, inflate};
 use crate::api::Answer;
 use crate::api::logs::file_name;
 use crate::chunk::Timestamp;
+use crate::effects::Nothing;
 use crate::kind::Kind;
 use crate::normalize::Occurrences;
 
@@ -59,8 +60,7 @@ impl Archive {
     pub(super) fn new(answer: &mut Answer, begin: Vec<u8>, next: Option<String>) -> Self {
         let zip = begin.starts_with(b"PK");
         let name = file_name(&answer.headers).unwrap_or_default();
-        let body = std::mem::replace(&mut answer.body, Box::new(Nothing));
-        let source = Box::new(Begun { begin, rest: BodyPieces(body) });
+        let source = Box::new(Begun { begin, rest: BodyPieces(answer.take_body()) });
         let content = if zip {
             Files::Zip(Box::new(Zip::new(source)))
         } else {
@@ -92,30 +92,6 @@ impl Member {
         {
             (mark.last, mark.count) = (last.map(Id), *count);
         }
-    }
-}
-
-/// A body whose first bytes were already read.
-struct Begun {
-    begin: Vec<u8>,
-    rest: BodyPieces,
-}
-
-impl Pieces for Begun {
-    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
-        if self.begin.is_empty() {
-            return self.rest.fill(out);
-        }
-        out.append(&mut self.begin);
-        Ok(true)
-    }
-}
-
-struct Nothing;
-
-impl crate::effects::Body for Nothing {
-    fn next(&mut self) -> Result<Option<Vec<u8>>, crate::effects::TransportError> {
-        Ok(None)
     }
 }
 

@@ -433,7 +433,7 @@ fn answers_without_end_wait_for_the_next_poll() {
 
 #[test]
 fn starts() {
-    let config = V1.replace("2w", "2026-03-08T11:05:00Z");
+    let config = V1.replace("7d", "2026-03-08T11:05:00Z");
     let read = drain(
         &mut Reader::open(&config, "siem", Start::Configured).unwrap(),
         &mut Fake::new(vendor),

@@ -364,7 +364,7 @@ fn a_refused_request_without_a_token_is_a_fault() {
 
 #[test]
 fn starts() {
-    let at = |start: &str| V2.replace("2w", start);
+    let at = |start: &str| V2.replace("7d", start);
     // Files have events of the last 100 seconds before noon: file n is 100 - n seconds old.
     let late = Reader::open(&at("2026-03-08T11:58:22Z"), STREAM, Start::Configured);
     let read = drain(&mut late.unwrap(), &mut Fake::new(vendor), SESSION, Budget::default());

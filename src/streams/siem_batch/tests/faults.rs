@@ -125,7 +125,7 @@ fn records_without_a_time_are_not_left_out() {
         Some(_) => ok(gzip(lines.as_bytes())),
         None => ok(listing(&[1], Some("C=="), true)),
     });
-    let config = V2.replace("2w", "36h");
+    let config = V2.replace("7d", "36h");
     let mut reader = Reader::open(&config, STREAM, Start::Configured).unwrap();
     let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
     assert_eq!(read.bodies, ["mark-1", "mark-2"], "the third one says itself that it is too old");

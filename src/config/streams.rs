@@ -1,0 +1,203 @@
+//! Which streams, and how each is read: `collect`, `siem_mode`, `intervals`, `overlaps`, `page_sizes`.
+
+use super::span::{self, DAY, MINUTE, SECOND};
+use super::value::{Values, shown};
+use super::{Config, StartAt, fault};
+use crate::catalog::{self, Stream};
+use crate::chunk::Fault;
+use crate::kind::Generation;
+
+/// How API 2.0 gives its SIEM logs of the Cloud Gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SiemMode {
+    /// Files of a type, kept for seven days: a stream for each type.
+    #[default]
+    Batch,
+    /// Events of all types in one cursor, kept for a day.
+    Stream,
+}
+
+/// What an operator has set for single streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// In nanoseconds.
+    intervals: Vec<(Stream, u64)>,
+    /// In nanoseconds.
+    overlaps: Vec<(Stream, u64)>,
+    page_sizes: Vec<(Stream, u32)>,
+}
+
+impl Config {
+    /// From the start of one poll to the start of the next, in nanoseconds.
+    pub fn interval(&self, stream: Stream) -> u64 {
+        find(&self.tuning.intervals, stream).unwrap_or(stream.interval())
+    }
+
+    /// How far behind the present the stream is read again, because records appear late; in nanoseconds.
+    pub fn overlap(&self, stream: Stream) -> u64 {
+        find(&self.tuning.overlaps, stream).or(stream.overlap()).unwrap_or(0)
+    }
+
+    /// Files or rows of a page; zero where the vendor decides.
+    pub fn page_size(&self, stream: Stream) -> u32 {
+        find(&self.tuning.page_sizes, stream).or(stream.page_sizes().map(|(size, _)| size)).unwrap_or(0)
+    }
+}
+
+fn find<T: Copy>(list: &[(Stream, T)], stream: Stream) -> Option<T> {
+    list.iter().find(|(of, _)| *of == stream).map(|(_, value)| *value)
+}
+
+fn api(generation: Generation) -> &'static str {
+    if generation == Generation::V1 { "1.0" } else { "2.0" }
+}
+
+pub(super) fn siem_mode(values: &Values, generation: Generation) -> Result<SiemMode, Fault> {
+    let Some(text) = values.text("siem_mode")? else {
+        return Ok(SiemMode::default());
+    };
+    if generation == Generation::V1 {
+        return Err(fault("wrong-generation", "`siem_mode` belongs to API 2.0, but `api` is \"1.0\"")
+            .hint("Remove `siem_mode`: API 1.0 has one way only, the stream `siem`"));
+    }
+    match text.trim() {
+        "batch" => Ok(SiemMode::Batch),
+        "stream" => Ok(SiemMode::Stream),
+        _ => Err(fault("bad-value", format!("`siem_mode` is \"{}\", which is no way to read SIEM logs", shown(&text)))
+            .hint("Set it to \"batch\", the default, or to \"stream\"")),
+    }
+}
+
+/// Streams that this mode leaves out.
+fn is_left_out(stream: Stream, mode: SiemMode) -> bool {
+    match mode {
+        SiemMode::Batch => stream == Stream::SiemEvents,
+        SiemMode::Stream => matches!(stream, Stream::SiemBatch(kind) if !kind.is_cloud()),
+    }
+}
+
+/// The streams that a key names, in this generation.
+fn named(key: &str, name: &str, generation: Generation) -> Result<Vec<Stream>, Fault> {
+    let found = catalog::named(name);
+    let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|stream| stream.is_of(generation));
+    if !ours.is_empty() {
+        return Ok(ours);
+    }
+    let name = shown(name);
+    let known: Vec<&str> = Stream::of(generation).into_iter().map(Stream::name).collect();
+    let hint = format!(
+        "Choose from: {}; or the groups siem, cloud, ttp, held, threat_intel, archive, as far as they are in this list",
+        known.join(", ")
+    );
+    let api = api(generation);
+    let Some(other) = others.first().and_then(|stream| stream.only()) else {
+        return Err(
+            fault("unknown-stream", format!("`{key}` names \"{name}\", which is no stream of API {api}")).hint(hint)
+        );
+    };
+    let other = self::api(other);
+    Err(fault(
+        "wrong-generation",
+        format!("`{key}` names \"{name}\", which only API {other} has, but `api` is \"{api}\""),
+    )
+    .hint(hint))
+}
+
+/// Names and groups of streams, to streams.
+pub(super) fn collect(values: &Values, generation: Generation, mode: SiemMode) -> Result<Vec<Stream>, Fault> {
+    let all = Stream::of(generation).into_iter().filter(|stream| !is_left_out(*stream, mode));
+    let Some(wanted) = values.list("collect")? else {
+        return Ok(all.collect());
+    };
+    let mut selected = Vec::new();
+    for name in &wanted {
+        let named = named("collect", name, generation)?;
+        if named.iter().all(|stream| is_left_out(*stream, mode)) {
+            let (is, other) = match mode {
+                SiemMode::Batch => ("batch", "stream"),
+                SiemMode::Stream => ("stream", "batch"),
+            };
+            let message = format!("`collect` names \"{}\", but `siem_mode` is \"{is}\"", shown(name));
+            return Err(fault("bad-value", message)
+                .hint(format!("Set `siem_mode` to \"{other}\", or name \"siem\" to get what the mode gives")));
+        }
+        selected.extend(named);
+    }
+    if selected.is_empty() {
+        return Err(fault("bad-value", "`collect` is empty, so nothing would be collected")
+            .hint("Name at least one stream, or remove `collect` to get all"));
+    }
+    Ok(all.filter(|stream| selected.contains(stream)).collect())
+}
+
+/// Shorter, a poll would not be over before the next one.
+const INTERVAL_LEAST: u64 = 10 * SECOND;
+const INTERVAL_MOST: u64 = DAY;
+const OVERLAP_LEAST: u64 = MINUTE;
+const OVERLAP_MOST: u64 = 7 * DAY;
+
+pub(super) fn tuning(values: &Values, generation: Generation) -> Result<Tuning, Fault> {
+    let intervals = map(values, "intervals", generation, |key, stream, value| {
+        let _ = stream;
+        duration(key, value, INTERVAL_LEAST, INTERVAL_MOST)
+    })?;
+    let overlaps = map(values, "overlaps", generation, |key, stream, value| {
+        let overlap = duration(key, value, OVERLAP_LEAST, OVERLAP_MOST)?;
+        match stream.overlap() {
+            Some(_) if overlap < stream.retention() => Ok(overlap),
+            Some(_) => Err(fault("bad-value", format!("`{key}` is no shorter than Mimecast keeps {}", stream.name()))
+                .hint(format!("Set less than {} h", stream.retention() / span::HOUR))),
+            None => Err(fault("bad-value", format!("`{key}` is set, but {} goes on by a token", stream.name()))
+                .hint(format!("Remove `{key}`: nothing is read twice there"))),
+        }
+    })?;
+    let page_sizes = map(values, "page_sizes", generation, |key, stream, value| match stream.page_sizes() {
+        Some((_, most)) => super::value::integer(key, value, 1, most),
+        None => {
+            Err(fault("bad-value", format!("`{key}` is set, but Mimecast decides how much {} answers", stream.name()))
+                .hint(format!("Remove `{key}`")))
+        }
+    })?;
+    Ok(Tuning { intervals, overlaps, page_sizes })
+}
+
+/// A map from names and groups to values; a stream's own name goes before its group's.
+fn map<T: Copy>(
+    values: &Values,
+    key: &str,
+    generation: Generation,
+    read: impl Fn(&str, Stream, &serde_json::Value) -> Result<T, Fault>,
+) -> Result<Vec<(Stream, T)>, Fault> {
+    let (mut exact, mut by_group) = (Vec::new(), Vec::new());
+    for (name, value) in values.map(key)? {
+        let full = format!("{key}.{}", shown(name));
+        let streams = named(key, name, generation)?;
+        let list = if let [_] = streams.as_slice() { &mut exact } else { &mut by_group };
+        for stream in streams {
+            list.push((stream, read(&full, stream, value)?));
+        }
+    }
+    exact.append(&mut by_group);
+    Ok(exact)
+}
+
+fn duration(key: &str, value: &serde_json::Value, least: u64, most: u64) -> Result<u64, Fault> {
+    let known = value.as_str().and_then(span::duration).filter(|span| (least..=most).contains(span));
+    known.ok_or_else(|| {
+        fault("bad-value", format!("`{key}` is not a duration within its limits")).hint(format!(
+            "Use seconds, minutes or hours such as \"30m\", from {}s to {}h",
+            least / SECOND,
+            most / span::HOUR
+        ))
+    })
+}
+
+pub(super) fn start_at(values: &Values) -> Result<StartAt, Fault> {
+    let Some(text) = values.text("start_at")? else {
+        return Ok(StartAt::Ago(7 * DAY));
+    };
+    span::duration(&text).map(StartAt::Ago).or_else(|| span::instant(&text).map(StartAt::At)).ok_or_else(|| {
+        fault("bad-start", format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
+            .hint("Use a duration such as \"7d\" or \"36h\", or a time such as \"2026-03-01T00:00:00Z\"")
+    })
+}

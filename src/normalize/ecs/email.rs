@@ -1,0 +1,171 @@
+//! `email`: who wrote what to whom, with which files.
+
+use super::{EventWriter, address};
+use crate::{
+    kind::Kind,
+    normalize::{ocsf::parts::quoted_names, ocsf::values::direction},
+    record::{Field, Value, nested, scan::Shape, time, value::is_hex},
+};
+
+const HASHES: [(Field, usize, &str); 3] =
+    [(Field::Md5, 32, "md5"), (Field::Sha1, 40, "sha1"), (Field::Sha256, 64, "sha256")];
+
+impl<'a> EventWriter<'_, 'a> {
+    pub fn email(&mut self, kind: Kind) {
+        let mark = self.json.open("email");
+        self.attachments(kind);
+        self.direction();
+        self.people("from", self.roles.senders);
+        if let Some(id) = self.scalar(Field::AggregateId) {
+            self.json.scalar("local_id", id);
+        }
+        self.text("message_id", Field::MessageId);
+        if kind == Kind::ArchiveView
+            && let Some(time) = self.take(Field::MessageDate, time::parse)
+        {
+            self.time("origination_timestamp", time);
+        }
+        self.text("subject", Field::Subject);
+        self.people("to", self.roles.recipients);
+        self.json.close(mark);
+    }
+
+    /// The addresses that the fields name, each once. A field that says more than addresses also stays as it is.
+    fn people(&mut self, key: &str, fields: &[Field]) {
+        let mark = self.json.open(key);
+        let list = self.json.open_array("address");
+        let mut written: [&[u8]; 4] = [&[]; 4];
+        let mut count = 0;
+        for field in fields {
+            let field = self.cast.role(*field);
+            if !self.record.has(field) {
+                continue;
+            }
+            let (json, related) = (&mut self.json, &mut self.related);
+            let whole = address::each(self.record.peek(field), |found| {
+                related.user.push(found);
+                if fields.len() > 1 && written[..count.min(4)].contains(&found.bytes) {
+                    return;
+                }
+                if let Some(place) = written.get_mut(count) {
+                    *place = found.bytes;
+                }
+                count += 1;
+                json.scalar_value(found);
+                json.comma();
+            });
+            if whole {
+                self.moved(field);
+            }
+        }
+        self.json.close_array(list);
+        self.json.close(mark);
+    }
+
+    /// From `direction`; where there is none, from a `route` that is a direction rather than a route's name.
+    fn direction(&mut self) {
+        let field = if self.record.has(Field::Direction) { Field::Direction } else { Field::Route };
+        let known = self.take(field, |value| {
+            let text = value.text()?;
+            direction(text).map(|(_, caption)| caption)
+        });
+        if let Some(caption) = known {
+            self.json.literal(
+                "direction",
+                match caption {
+                    "Inbound" => "inbound",
+                    "Outbound" => "outbound",
+                    "Internal" => "internal",
+                    _ => "unknown",
+                },
+            );
+        }
+    }
+
+    /// The names in a list of names, each a file of the message, and the record's own file.
+    fn attachments(&mut self, kind: Kind) {
+        let names = if kind == Kind::HeldRelease { Vec::new() } else { self.attachment_names() };
+        // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
+        let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
+        let single = names.len() == 1 && count == 1;
+        let size = if single { self.take(Field::TotalSizeAttachments, byte_count) } else { None };
+        let mark = self.json.open_array("attachments");
+        for name in names {
+            let element = self.json.open_element();
+            let file = self.json.open("file");
+            self.json.scalar("name", name);
+            if let Some(size) = size {
+                self.json.integer("size", size);
+            }
+            self.json.close(file);
+            self.json.close(element);
+        }
+        let element = self.json.open_element();
+        let file = self.json.open("file");
+        self.text("extension", Field::FileExtension);
+        self.hashes();
+        self.text("mime_type", if kind == Kind::TtpAttachment { Field::FileType } else { Field::FileMime });
+        self.text("name", Field::FileName);
+        if let Some(size) = self.take(Field::SizeAttachment, byte_count) {
+            self.json.integer("size", size);
+        }
+        self.json.close(file);
+        self.json.close(element);
+        self.json.close_array(mark);
+    }
+
+    fn hashes(&mut self) {
+        let mark = self.json.open("hash");
+        for (field, digits, name) in HASHES {
+            let hash = self.take(field, |value| value.text().filter(|hash| is_hex(hash, digits)).map(|_| value));
+            if let Some(hash) = hash {
+                self.json.scalar(name, hash);
+                self.related.hash.push(hash);
+            }
+        }
+        // TTP logs have one hash, and do not say which.
+        if let Some(value) = self.record.peek(Field::FileHash).text().map(|_| self.record.peek(Field::FileHash))
+            && let Some((field, _, name)) = HASHES.into_iter().find(|(_, digits, _)| is_hex(value.bytes, *digits))
+            && !self.record.has(field)
+        {
+            self.moved(Field::FileHash);
+            self.json.scalar(name, value);
+            self.related.hash.push(value);
+        }
+        self.json.close(mark);
+    }
+
+    /// What is not cleanly a list of names also stays as it is.
+    fn attachment_names(&self) -> Vec<Value<'a>> {
+        let value = self.record.peek(Field::Attachments);
+        let mut names = Vec::new();
+        let mut clean = true;
+        match value.shape {
+            Shape::Nested => {
+                clean = !nested::is_object(value.bytes);
+                if clean {
+                    nested::each(value.bytes, |_, name| match name.text() {
+                        Some(_) => names.push(name),
+                        None => clean &= !name.populated(),
+                    });
+                }
+            }
+            // How many there are is not what they are called.
+            Shape::True | Shape::False | Shape::Number => clean = false,
+            shape => {
+                if let Some(text) = value.text() {
+                    clean = quoted_names(text, |name| names.push(Value { shape, bytes: name }));
+                }
+            }
+        }
+        // An empty list says nothing that could be lost.
+        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
+            self.moved(Field::Attachments);
+        }
+        names
+    }
+}
+
+fn byte_count(value: Value<'_>) -> Option<i64> {
+    value.integer().filter(|size| *size >= 0)
+}

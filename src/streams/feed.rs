@@ -1,0 +1,375 @@
+//! Threat-intelligence feeds: STIX bundles of closed windows of time, page by page (section 6.10 of the API reference).
+//!
+//! A bundle is read as it streams, and its objects are joined in a bounded window. What was read of it is counted, so a reader that
+//! is opened in its middle fetches it again and passes over that many records.
+
+use super::Source;
+use super::position::{self, FileMark, Id, check_token};
+use super::pull::Pull;
+use super::read::objects::Objects;
+use super::read::stix::Joiner;
+use super::read::zip::{Entry, Zip};
+use super::read::{Begun, BodyPieces, Cut, Pieces, ReadError, inflate};
+use super::window::Windows;
+use crate::api::feed::{FEED, NEXT_TOKEN, body, is_bundle, means_nothing};
+use crate::api::{Answer, Call, Content};
+use crate::catalog::{Feed as Name, Stream};
+use crate::chunk::{Fault, FaultClass, Next, Start};
+use crate::config::DAY;
+use crate::kind::Kind;
+use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
+
+/// Each download writes an audit record (quirk Q67), so a backlog is asked for in few.
+const WINDOW: u64 = 7 * DAY;
+
+/// How often a window is read again from its start before a refused token is told.
+const RESTARTS: u32 = 1;
+
+/// A bundle that breaks off at the same record so often is a fault, or, if it is damaged, reported and passed.
+const TRIES: u32 = 3;
+
+pub struct Feed {
+    stream: Stream,
+    feed: Name,
+    windows: Windows,
+    open: Option<Open>,
+    restarts: u32,
+}
+
+/// The answer that is being read. It stays open between pulls.
+struct Open {
+    at: String,
+    /// The token of the page after it.
+    next: Option<String>,
+    content: Files,
+    objects: Objects,
+    joiner: Joiner,
+    /// Records so far, those that are skipped included.
+    index: u64,
+    occurrences: Occurrences,
+    error: Option<ReadError>,
+    /// The bundle in hand is at its end.
+    ended: bool,
+}
+
+enum Files {
+    Plain(Box<dyn Pieces>),
+    /// Nobody asked for it, but the vendor may compress all the same. And whether a member is being read.
+    Zip(Box<Zip>, bool),
+    /// Nothing is left.
+    Done,
+}
+
+enum Step {
+    On,
+    Stop(Next),
+    Fail(Fault),
+}
+
+fn objects() -> Objects {
+    Objects::of_list(b"objects")
+}
+
+impl Feed {
+    pub fn open(stream: Stream, feed: Name, start: Start) -> Result<Self, Fault> {
+        Ok(Self { stream, feed, windows: Windows::open(stream, WINDOW, start)?, open: None, restarts: 0 })
+    }
+
+    fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let Some(window) = self.windows.window() else {
+            return Ok(());
+        };
+        let mut again = true;
+        let (mut answer, begin) = loop {
+            let content = Content::Json(body(self.feed, window.begin, window.end, window.token.as_deref()));
+            let result = pull.call(&Call { endpoint: &FEED, content }).and_then(|mut answer| {
+                let begin = answer.begin(pull.config)?;
+                if is_bundle(&answer.headers, &begin) {
+                    return Ok(Some((answer, begin)));
+                }
+                // No file: JSON that says that something failed, or nothing.
+                answer.json_after(begin, pull.config, &FEED, pull.effects).map(|_| None)
+            });
+            match result {
+                Ok(Some(result)) => break result,
+                Err(failure) if failure.has("err_developer_key") && again => again = false,
+                Err(failure) if !means_nothing(&failure) => {
+                    if window.token.is_some() && failure.may_be_the_token() {
+                        // The same token would be refused for ever: from here on, or at the next pull, the window begins anew.
+                        window.restart();
+                        self.restarts += 1;
+                        if self.restarts <= RESTARTS {
+                            return Ok(());
+                        }
+                        self.restarts = 0;
+                    }
+                    return Err(failure.fault);
+                }
+                Ok(None) | Err(_) => {
+                    pull.moved = true;
+                    self.restarts = 0;
+                    self.windows.close();
+                    return Ok(());
+                }
+            }
+        };
+        let next = answer.headers.get(NEXT_TOKEN).map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
+        check_token(next.as_deref(), &answer.at)?;
+        let hash = position::hash(window.token.as_deref().unwrap_or_default().as_bytes());
+        let mark = window.file.get_or_insert_with(|| FileMark::new(hash));
+        let occurrences = Occurrences::Adjacent { last: mark.last.map(|id| id.0), count: mark.count };
+        self.open = Some(Open {
+            at: answer.at.clone(),
+            next,
+            content: content(&mut answer, begin),
+            objects: objects(),
+            joiner: Joiner::default(),
+            index: 0,
+            occurrences,
+            error: None,
+            ended: false,
+        });
+        Ok(())
+    }
+
+    fn read(&mut self, pull: &mut Pull<'_>) -> Step {
+        let origin = Origin {
+            source: Log::List,
+            stream: self.stream.name(),
+            kind: Some(Kind::ThreatIntel),
+            encoding: Encoding::Json,
+            fallback_time: self.windows.fallback_time(),
+        };
+        let (Some(open), Some(mark)) = (&mut self.open, self.windows.window().and_then(|window| window.file.as_mut()))
+        else {
+            return Step::On;
+        };
+        loop {
+            while let Some(record) = open.joiner.next_record() {
+                open.index += 1;
+                if open.index > mark.index {
+                    pull.record(&record, &origin, &mut open.occurrences);
+                    if pull.verbatim() {
+                        // It must not be parsed for its id either.
+                        open.occurrences = Occurrences::Adjacent { last: None, count: 0 };
+                    }
+                    mark.index = open.index;
+                } else if open.index == mark.index && has_changed(&record, mark, &origin, pull) {
+                    // What comes twice is dropped by the host.
+                    mark.rewind();
+                    self.open = None;
+                    return Step::On;
+                } else {
+                    pull.tick();
+                }
+                if pull.full() {
+                    return Step::Stop(Next::More);
+                }
+            }
+            match open.objects.cut() {
+                Some(Cut::Record(bytes)) => {
+                    open.joiner.push(bytes);
+                    continue;
+                }
+                Some(Cut::TooLong { head, size }) => {
+                    open.index += 1;
+                    if open.index > mark.index {
+                        pull.malformed("an object of more than 1 MiB", head, Some(size));
+                        mark.index = open.index;
+                    }
+                    continue;
+                }
+                None => {}
+            }
+            if open.ended {
+                open.ended = false;
+                open.joiner.finish();
+                open.objects = objects();
+                if let Files::Plain(_) = open.content {
+                    open.content = Files::Done;
+                }
+                continue;
+            }
+            if let Some(error) = open.error.take() {
+                return self.broken(pull, &error);
+            }
+            pull.check_clock();
+            if pull.full() {
+                return Step::Stop(Next::More);
+            }
+            match open.fill() {
+                Ok(Filled::More) => {}
+                Ok(Filled::End) if open.objects.is_cut_off() => open.error = Some(ReadError::Truncated),
+                Ok(Filled::End) => {
+                    open.objects.finish();
+                    open.ended = true;
+                }
+                Ok(Filled::Unreadable(reason)) => {
+                    open.index += 1;
+                    if open.index > mark.index {
+                        pull.malformed(reason, &[], None);
+                        mark.index = open.index;
+                    }
+                }
+                Ok(Filled::Done) => {
+                    self.turn(pull);
+                    return Step::On;
+                }
+                Err(error) => open.error = Some(error),
+            }
+        }
+    }
+
+    /// The page is done: on to the next one, or the window is done.
+    fn turn(&mut self, pull: &mut Pull<'_>) {
+        let (Some(open), Some(window)) = (self.open.take(), self.windows.window()) else {
+            return;
+        };
+        pull.moved = true;
+        // A token that is absent or the one that was sent is the end (quirk Q68).
+        match open.next.filter(|token| window.token.as_ref() != Some(token)) {
+            Some(token) => window.turn(Some(token)),
+            None => {
+                self.restarts = 0;
+                self.windows.close();
+            }
+        }
+    }
+
+    /// The bundle broke off. What was good of it is read; the rest is fetched again, and at last, if its data are damaged,
+    /// reported and passed.
+    fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError) -> Step {
+        let (Some(mut open), Some(mark)) =
+            (self.open.take(), self.windows.window().and_then(|window| window.file.as_mut()))
+        else {
+            return Step::On;
+        };
+        if mark.index > mark.broken {
+            mark.tries = 0;
+        }
+        mark.broken = mark.index;
+        mark.tries = mark.tries.saturating_add(1);
+        let transport = matches!(error, ReadError::Transport(_));
+        if mark.tries <= TRIES {
+            let wait = 500 << mark.tries;
+            return Step::Stop(if transport { Next::Pause(wait) } else { Next::More });
+        }
+        if transport {
+            let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
+            return Step::Fail(Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
+                "The bundle is fetched again and nothing is passed; check the proxy and the network if it stays",
+            ));
+        }
+        let reason = format!(
+            "{}: {error} after {} records, {} times; the rest of the bundle is passed",
+            open.at, mark.index, mark.tries
+        );
+        pull.malformed(reason, open.objects.room(), None);
+        // What waits for its partners was good.
+        open.joiner.finish();
+        open.objects = objects();
+        open.content = Files::Done;
+        self.open = Some(open);
+        Step::On
+    }
+}
+
+enum Filled {
+    More,
+    /// The bundle in hand is at its end.
+    End,
+    /// A member that cannot be read, and why.
+    Unreadable(String),
+    /// The answer is at its end.
+    Done,
+}
+
+impl Open {
+    fn fill(&mut self) -> Result<Filled, ReadError> {
+        let more = match &mut self.content {
+            Files::Plain(pieces) => pieces.fill(self.objects.room())?,
+            Files::Done => return Ok(Filled::Done),
+            Files::Zip(zip, reading) if *reading => {
+                *reading = zip.fill(self.objects.room())?;
+                *reading
+            }
+            Files::Zip(zip, reading) => match zip.next_entry()? {
+                None => return Ok(Filled::Done),
+                Some(Entry::Member(_)) => {
+                    *reading = true;
+                    true
+                }
+                Some(Entry::Unreadable(_, reason)) => {
+                    return Ok(Filled::Unreadable(format!("a member of an archive of a feed: {reason}")));
+                }
+            },
+        };
+        Ok(if more { Filled::More } else { Filled::End })
+    }
+}
+
+fn content(answer: &mut Answer, begin: Vec<u8>) -> Files {
+    let zip = begin.starts_with(b"PK");
+    let source = Box::new(Begun { begin, rest: BodyPieces(answer.take_body()) });
+    if zip { Files::Zip(Box::new(Zip::new(source)), false) } else { Files::Plain(inflate::decode(source)) }
+}
+
+/// Another record stands where the last one stood that was read: the bundle is not the same any more.
+fn has_changed(record: &[u8], mark: &FileMark, origin: &Origin<'_>, pull: &mut Pull<'_>) -> bool {
+    let Some(last) = mark.last else {
+        return false;
+    };
+    let mut occurrences = Occurrences::Adjacent { last: None, count: 0 };
+    pull.replay(record, origin, &mut occurrences).is_some_and(|id| id != last.0)
+}
+
+impl Source for Feed {
+    fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        self.windows.begin(pull)
+    }
+
+    fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
+        loop {
+            if !self.windows.ready(pull) {
+                return Ok(Next::CaughtUp);
+            }
+            if self.open.is_some() {
+                let step = self.read(pull);
+                self.note();
+                match step {
+                    Step::On => {}
+                    Step::Stop(next) => return Ok(next),
+                    Step::Fail(fault) => return Err(fault),
+                }
+            } else {
+                if let Err(next) = pull.may_request() {
+                    return Ok(next);
+                }
+                self.ask(pull)?;
+            }
+            if pull.full() {
+                return Ok(Next::More);
+            }
+        }
+    }
+
+    fn position(&self) -> Vec<u8> {
+        self.windows.position()
+    }
+}
+
+impl Feed {
+    /// Writes into the position what the next record's number depends on.
+    fn note(&mut self) {
+        let mark = self.windows.window().and_then(|window| window.file.as_mut());
+        if let (Some(open), Some(mark)) = (&self.open, mark)
+            && let Occurrences::Adjacent { last, count } = &open.occurrences
+            && open.index >= mark.index
+        {
+            (mark.last, mark.count) = (last.map(Id), *count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

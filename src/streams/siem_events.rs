@@ -1,0 +1,317 @@
+//! SIEM logs of API 2.0 as one stream of events of all types, of the last 24 hours (sections 5.2 and 9.4 of the API reference).
+//!
+//! The cursor is kept across polls and days; a date is sent only without one. Pages overlap: what comes twice has the same id, and
+//! the host drops it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::position::{self, Id, check_token};
+use super::pull::Pull;
+use super::{Source, configured, hourly};
+use crate::api::events::{Ask, EVENTS, Page, page, query};
+use crate::api::{Call, Content};
+use crate::catalog::{EVENTS_RETENTION, Stream};
+use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::config::{DAY, HOUR, MINUTE};
+use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
+
+const STREAM: Stream = Stream::SiemEvents;
+
+/// A start at the very limit would be older than it when the request arrives.
+const SLACK: u64 = 10 * MINUTE;
+
+/// Empty pages in a row before the source waits for the next interval (Q13).
+const EMPTY_PAGES: u32 = 100;
+
+/// A refused cursor is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses every
+/// cursor would be asked without end.
+const REFUSALS: u32 = 1;
+
+/// A cursor that has brought nothing for so long may have stalled (Q56): the stream begins anew by date, a little before its silence.
+/// A cursor is never judged by its text, for offsets of zero are legal.
+const SILENCE: u64 = HOUR;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    /// The page's cursor; none on the first page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Where a listing without a cursor begins, and where it ends, if it does.
+    from: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Timestamp>,
+    /// Only records of `[since, until)` are wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Events of the page that are done, and the id of the last one: if another one stands there, the page has changed.
+    #[serde(skip_serializing_if = "is_zero")]
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Id>,
+    /// Events of the page that were handed over unparsed: they must not be parsed for their ids either.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unparsed: Vec<usize>,
+    /// The newest event's time: where to go on if the cursor is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<Timestamp>,
+    /// When the vendor last answered, within an hour: tells how much it has let go since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polled: Option<Timestamp>,
+    /// When everything that the vendor had was read, within an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caught_up: Option<Timestamp>,
+    /// Since when this cursor and those before it have brought nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<Timestamp>,
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+impl State {
+    /// To the start of a page.
+    fn turn(&mut self, token: Option<String>) {
+        self.token = token;
+        self.rewind();
+    }
+
+    fn rewind(&mut self) {
+        (self.index, self.id) = (0, None);
+        self.unparsed.clear();
+    }
+}
+
+pub struct SiemEvents {
+    state: State,
+    start: Option<Start>,
+    /// The page in hand, what occurred on it so far, and its next event.
+    page: Option<(Page, Occurrences, usize)>,
+    empty_pages: u32,
+    /// Cursors in a row that were refused.
+    refusals: u32,
+    finished: bool,
+}
+
+/// The oldest start that is surely answered.
+fn oldest(now: Timestamp) -> Timestamp {
+    now.saturating_sub(EVENTS_RETENTION - SLACK)
+}
+
+impl SiemEvents {
+    pub fn open(start: Start) -> Result<Self, Fault> {
+        let state = match &start {
+            Start::After(position) => position::read(STREAM.name(), position)?,
+            _ => State::default(),
+        };
+        Ok(Self { state, start: Some(start), page: None, empty_pages: 0, refusals: 0, finished: false })
+    }
+
+    fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let stalled = self.state.silent.filter(|since| self.state.token.is_some() && pull.now > since + SILENCE);
+        if let Some(since) = stalled {
+            self.state.turn(None);
+            self.state.from = since.saturating_sub(pull.config.overlap(STREAM));
+            self.state.silent = Some(pull.now);
+        }
+        let from = self.state.from.max(oldest(pull.now)).min(pull.now);
+        let query = match &self.state.token {
+            Some(token) => query(pull.config.page_size(STREAM), Ask::Token(token)),
+            None => query(pull.config.page_size(STREAM), Ask::Dates { from, to: self.state.to }),
+        };
+        let (text, at) = match pull.call_json(&Call { endpoint: &EVENTS, content: Content::Query(&query) }) {
+            Ok(answer) => answer,
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+                self.refusals += 1;
+                return self.token_refused(pull);
+            }
+            Err(failure) => return Err(failure.fault),
+        };
+        let Some(page) = page(text) else {
+            let message = format!("{at} answered something that is no page of events");
+            return Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+                .status(200)
+                .hint("It is tried again; if it stays, report it with this message"));
+        };
+        check_token(page.next.as_deref(), &at)?;
+        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
+        let kept = pull.now.saturating_sub(EVENTS_RETENTION);
+        if let Some(polled) = self.state.polled.filter(|polled| *polled < kept) {
+            let reason = "the stream was not read for longer than the 24 hours that Mimecast serves it";
+            pull.gap(STREAM.name(), Some(polled), Some(kept), reason);
+        }
+        hourly(&mut self.state.polled, pull.now);
+        let mut occurrences = Occurrences::Answer(BTreeMap::new());
+        let begin = self.resume_at(&page, &mut occurrences, pull);
+        self.page = Some((page, occurrences, begin));
+        Ok(())
+    }
+
+    /// Where to go on in a page that was fetched anew: behind the events that are done, or at its start if it has changed.
+    fn resume_at(&mut self, page: &Page, occurrences: &mut Occurrences, pull: &mut Pull<'_>) -> usize {
+        let mut id = None;
+        for (at, row) in page.rows.iter().enumerate().take(self.state.index) {
+            let parsed = !self.state.unparsed.contains(&at);
+            id = if parsed { pull.replay(row, &origin(), occurrences).map(Id) } else { None };
+        }
+        if self.state.index <= page.rows.len() && id == self.state.id {
+            return self.state.index;
+        }
+        *occurrences = Occurrences::Answer(BTreeMap::new());
+        self.state.rewind();
+        0
+    }
+
+    /// The vendor no longer takes the cursor. Within its 24 hours the own time mark mends that.
+    fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let kept = pull.now.saturating_sub(EVENTS_RETENTION);
+        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
+        if mark.max(self.state.caught_up).is_some_and(|read| read < kept) {
+            let message = "Mimecast refuses the cursor of siem/events, and what was read last is older than the 24 hours \
+                           that it serves";
+            return Err(Fault::new(FaultClass::PositionLost, "token-refused", message)
+                .status(400)
+                .hint("The stream goes on as `on_position_lost` says"));
+        }
+        self.state.from = mark.map_or(0, |mark| mark.saturating_sub(pull.config.overlap(STREAM)));
+        self.state.turn(None);
+        Ok(())
+    }
+
+    /// Hands out events of the page in hand. `true` if all are done.
+    fn rows(&mut self, pull: &mut Pull<'_>) -> bool {
+        let Some((page, occurrences, at)) = &mut self.page else {
+            return true;
+        };
+        while let Some(row) = page.rows.get(*at) {
+            if pull.full() {
+                return false;
+            }
+            if pull.verbatim() {
+                self.state.unparsed.push(*at);
+            }
+            self.state.id = pull.record(row, &origin(), occurrences).map(Id);
+            *at += 1;
+            self.state.index = *at;
+        }
+        true
+    }
+
+    /// Takes the page's cursor. `true` if there is nothing more for now.
+    fn turn_page(&mut self, pull: &mut Pull<'_>) -> bool {
+        let Some((page, ..)) = self.page.take() else {
+            return false;
+        };
+        if page.caught_up {
+            self.refusals = 0;
+            hourly(&mut self.state.caught_up, pull.now);
+        }
+        if page.rows.is_empty() {
+            self.state.silent = self.state.silent.filter(|since| *since <= pull.now).or(Some(pull.now));
+            self.empty_pages += 1;
+        } else {
+            self.state.silent = None;
+            self.empty_pages = 0;
+        }
+        // A cursor that is missing or repeated: keep the last good one (Q14, Q63c).
+        let Some(token) = page.next.filter(|token| self.state.token.as_ref() != Some(token)) else {
+            return true;
+        };
+        self.state.turn(Some(token));
+        pull.moved = true;
+        if self.empty_pages >= EMPTY_PAGES {
+            self.empty_pages = 0;
+            return true;
+        }
+        page.caught_up
+    }
+}
+
+fn origin() -> Origin<'static> {
+    Origin { source: Log::Siem, stream: STREAM.name(), kind: None, encoding: Encoding::Json, fallback_time: None }
+}
+
+impl Source for SiemEvents {
+    fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let (name, first) = (STREAM.name(), oldest(pull.now));
+        self.finished = false;
+        let lost_mark = |position: &[u8]| {
+            let state: Option<State> = position::read(name, position).ok();
+            state.and_then(|state| state.mark.or(state.since))
+        };
+        let state = &mut self.state;
+        match self.start.take() {
+            None | Some(Start::After(_)) => {}
+            Some(Start::Configured) => {
+                let start = configured(pull, STREAM, first);
+                state.from = start;
+                state.since = (start > first).then_some(start);
+            }
+            Some(Start::Oldest(lost)) => {
+                state.from = first;
+                if let Some(position) = lost {
+                    let mark = lost_mark(&position);
+                    if mark.is_none_or(|mark| mark < first) {
+                        let reason = format!("the position was lost, and {}", STREAM.reach());
+                        pull.gap(name, mark, Some(first), reason);
+                    }
+                }
+            }
+            Some(Start::Now(lost)) => {
+                (state.from, state.since) = (pull.now, Some(pull.now));
+                if let Some(position) = lost {
+                    let reason = "the position was lost, and the stream goes on at the present";
+                    pull.gap(name, lost_mark(&position), Some(pull.now), reason);
+                }
+            }
+            Some(Start::Span(begin, end)) => {
+                state.from = begin.max(first);
+                // Events appear after they happened: a day of slack.
+                state.to = Some(end.saturating_add(DAY)).filter(|to| *to < pull.now);
+                (state.since, state.until) = (Some(begin), Some(end));
+                if begin < first {
+                    pull.gap(name, Some(begin), Some(first.min(end)), STREAM.reach());
+                }
+            }
+        }
+        (pull.since, pull.until) = (state.since, state.until);
+        Ok(())
+    }
+
+    fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
+        let result = self.run(pull);
+        self.state.mark = self.state.mark.max(pull.newest);
+        result
+    }
+
+    fn position(&self) -> Vec<u8> {
+        position::write(STREAM.name(), &self.state)
+    }
+}
+
+impl SiemEvents {
+    fn run(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
+        while !self.finished {
+            if self.page.is_some() {
+                if !self.rows(pull) {
+                    return Ok(Next::More);
+                }
+                self.finished = self.turn_page(pull);
+            } else {
+                if let Err(next) = pull.may_request() {
+                    return Ok(next);
+                }
+                self.ask(pull)?;
+            }
+        }
+        Ok(Next::CaughtUp)
+    }
+}
+
+#[cfg(test)]
+mod tests;

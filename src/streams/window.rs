@@ -1,0 +1,221 @@
+//! Closed windows of time, one after another, up to a little before the present.
+//!
+//! Pages of a window are offsets, so a window must not grow while it is paged: it ends a little before the present. Records appear
+//! late, so the next poll begins a while before the last one's end; what comes twice has the same id, and the host drops it.
+
+use serde::{Deserialize, Serialize};
+
+use super::position::{self, FileMark, Id};
+use super::pull::Pull;
+use super::{configured, whole};
+use crate::catalog::{LAG, Stream};
+use crate::chunk::{Fault, FaultClass, Start, Timestamp};
+use crate::config::{HOUR, SECOND};
+
+/// The position of a stream that is read in windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Where the next window begins.
+    next: Timestamp,
+    /// Where the next poll begins, if late records may still come before `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume: Option<Timestamp>,
+    /// Only records of `[since, until)` are wanted: set for a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// The window that is being read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<Window>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub begin: Timestamp,
+    pub end: Timestamp,
+    /// Where the poll after this one begins.
+    resume: Timestamp,
+    /// It reaches the present, or the replay's end: behind it there is nothing for now.
+    last: bool,
+    /// The page that is being read. Bound to this window, and gone with it (Q16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Rows of the page that are done, and the id of the last one: if another row stands there, the page has shifted.
+    #[serde(default)]
+    pub index: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Id>,
+    /// Rows of the page that were handed over unparsed: they must not be parsed for their ids either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unparsed: Vec<usize>,
+    /// How many rows all pages have, as the page before said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// How far the page's file was read, where pages are files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileMark>,
+}
+
+impl Window {
+    /// From the start of its first page.
+    pub fn restart(&mut self) {
+        self.turn(None);
+        self.total = None;
+    }
+
+    /// To the start of a page.
+    pub fn turn(&mut self, token: Option<String>) {
+        self.token = token;
+        self.file = None;
+        self.rewind();
+    }
+
+    /// To the start of the same page.
+    pub fn rewind(&mut self) {
+        (self.index, self.id) = (0, None);
+        self.unparsed.clear();
+    }
+}
+
+pub struct Windows {
+    stream: Stream,
+    /// A window is no longer than this, or than what a poll reads again.
+    longest: u64,
+    state: State,
+    start: Option<Start>,
+    /// Nothing more until the next pull that begins with a new window.
+    finished: bool,
+}
+
+impl Windows {
+    /// # Errors
+    /// Those of [`position::read`].
+    pub fn open(stream: Stream, longest: u64, start: Start) -> Result<Self, Fault> {
+        let state = match &start {
+            Start::After(position) => position::read(stream.name(), position)?,
+            _ => State::default(),
+        };
+        Ok(Self { stream, longest, state, start: Some(start), finished: false })
+    }
+
+    /// Settles where to begin. Called before every pull.
+    pub fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
+        let (stream, name) = (self.stream, self.stream.name());
+        let oldest = pull.now.saturating_sub(stream.retention());
+        self.finished = false;
+        let lost_next = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.next);
+        match self.start.take() {
+            None => {}
+            Some(Start::Configured) => self.state.next = whole(configured(pull, stream, oldest)),
+            Some(start @ Start::After(_)) if self.too_old(oldest) => {
+                self.start = Some(start);
+                let message = format!("{name} was read last too long ago: {}", stream.reach());
+                return Err(Fault::new(FaultClass::PositionLost, "too-old", message)
+                    .hint("The stream goes on as `on_position_lost` says"));
+            }
+            Some(Start::After(_)) => {}
+            Some(Start::Oldest(lost)) => {
+                self.state.next = whole(oldest);
+                if let Some(position) = lost {
+                    let mark = lost_next(&position);
+                    if mark.is_none_or(|mark| mark < oldest) {
+                        let reason = format!("the position was lost, and {}", stream.reach());
+                        pull.gap(name, mark, Some(oldest), reason);
+                    }
+                }
+            }
+            Some(Start::Now(lost)) => {
+                self.state.next = whole(pull.now);
+                if let Some(position) = lost {
+                    let reason = "the position was lost, and the stream goes on at the present";
+                    pull.gap(name, lost_next(&position), Some(pull.now), reason);
+                }
+            }
+            Some(Start::Span(begin, end)) => {
+                self.state.next = whole(begin.max(oldest));
+                (self.state.since, self.state.until) = (Some(begin), Some(end));
+                if begin < oldest {
+                    pull.gap(name, Some(begin), Some(oldest.min(end)), stream.reach());
+                }
+            }
+        }
+        (pull.since, pull.until) = (self.state.since, self.state.until);
+        Ok(())
+    }
+
+    /// What comes next is no longer served. An hour of slack: a backlog that is read from its oldest end must not trip
+    /// over it.
+    fn too_old(&self, oldest: Timestamp) -> bool {
+        let next = self.state.next.max(self.state.window.as_ref().map_or(0, |window| window.begin));
+        self.state.until.is_none() && next + HOUR < oldest
+    }
+
+    pub fn window(&mut self) -> Option<&mut Window> {
+        self.state.window.as_mut()
+    }
+
+    /// There is a window to read: the one in hand, or the next one. `false` if the present is too near.
+    pub fn ready(&mut self, pull: &Pull<'_>) -> bool {
+        !self.finished && (self.state.window.is_some() || self.next(pull))
+    }
+
+    fn next(&mut self, pull: &Pull<'_>) -> bool {
+        let now = whole(pull.now);
+        let overlap = pull.config.overlap(self.stream);
+        let state = &mut self.state;
+        if state.next > now {
+            // The clock was ahead and has been set back: what it seemed to have read has not yet happened.
+            state.next = now.saturating_sub(overlap);
+            state.resume = None;
+        }
+        let present = now.saturating_sub(LAG);
+        let limit = state.until.map_or(present, |until| present.min(until.div_ceil(SECOND) * SECOND));
+        let begin = state.next.max(now.saturating_sub(self.stream.retention()));
+        if begin >= limit {
+            return false;
+        }
+        let end = limit.min(begin + self.longest.max(overlap + HOUR));
+        // Within the overlap of the present, late records may still come: there the next poll begins.
+        let settled = end.min(now.saturating_sub(overlap).max(begin));
+        state.window = Some(Window {
+            begin,
+            end,
+            resume: state.resume.unwrap_or(settled),
+            last: end == limit,
+            token: None,
+            index: 0,
+            id: None,
+            unparsed: Vec::new(),
+            total: None,
+            file: None,
+        });
+        true
+    }
+
+    /// The window in hand is done.
+    pub fn close(&mut self) {
+        let Some(window) = self.state.window.take() else {
+            return;
+        };
+        self.finished = window.last;
+        if window.last {
+            (self.state.next, self.state.resume) = (window.resume, None);
+        } else {
+            self.state.next = window.end;
+            self.state.resume = Some(window.resume).filter(|resume| *resume < window.end);
+        }
+    }
+
+    /// The time of a record without one: the window's end (quirk Q65), but never outside of what is wanted.
+    pub fn fallback_time(&self) -> Option<Timestamp> {
+        let end = self.state.window.as_ref()?.end;
+        let end = self.state.until.map_or(end, |until| end.min(until.saturating_sub(1)));
+        Some(self.state.since.map_or(end, |since| end.max(since)))
+    }
+
+    pub fn position(&self) -> Vec<u8> {
+        position::write(self.stream.name(), &self.state)
+    }
+}
