@@ -102,8 +102,11 @@ impl Host {
                 r#""api":"1.0","app_id":"{app_id}","app_key":"{app_key}","access_key":"{access_key}","secret_key":"{secret_key}""#
             ),
         };
+        // API 1.0 decides itself how much an archive holds.
+        let siem = if credentials.contains("client_id") { r#","siem":10"# } else { "" };
+        let page_sizes = format!(r#""audit":20{siem}"#);
         let config = format!(
-            r#"{{{credentials},"base_url":"https://api.simulator.test","tenant":"one","page_sizes":{{"audit":20,"siem":10}}}}"#
+            r#"{{{credentials},"base_url":"https://api.simulator.test","tenant":"one","page_sizes":{{{page_sizes}}}}}"#
         );
         let mut settings =
             Settings { tenants: vec![tenant], records_per_file: 60, quota_factor: 30, ..Settings::default() };

@@ -234,14 +234,19 @@ fn check_says_what_each_refusal_means_and_stores_nothing() {
         let said = site.call(&site.good(), "check");
         assert_eq!(said.code, Some(0), "{said:?}");
         assert!(said.stdout.contains("the credentials are accepted"), "{said:?}");
-        let streams = if site.tenant.generation() == sim::Generation::V2 { 11 } else { 2 };
+        let streams = if site.tenant.generation() == sim::Generation::V2 { 26 } else { 12 };
         assert_eq!(said.stdout.matches('√').count(), 1 + streams, "{said:?}");
         assert!(!site.state().exists() && !site.folder.path().join("events").exists(), "something was stored");
     }
     let status = |at, status| Fault::Status { at, status };
     type Case = (fn() -> Site, Fault, i32, &'static [&'static str]);
     let faults: [Case; 8] = [
-        (Site::v2, Fault::Forbidden { at: SiemBatch, kind: Some(Kind::Av) }, 77, &["siem/av", "403", "product"]),
+        (
+            Site::v2,
+            Fault::Forbidden { at: SiemBatch, kind: Some(Kind::Av) },
+            0,
+            &["siem/av", "not licensed", "product"],
+        ),
         (Site::v2, Fault::TooManyRequests { at: Audit, reset: Reset::RetryAfter(7) }, 75, &["audit", "429"]),
         (Site::v2, status(Audit, 503), 75, &["audit", "503", "tried again"]),
         (Site::v2, status(SiemBatch, 400), 75, &["siem/receipt", "400"]),
@@ -258,6 +263,13 @@ fn check_says_what_each_refusal_means_and_stores_nothing() {
         assert!(said.stdout.contains("√"), "{fault:?}: the others are fine: {said:?}");
         assert!(words.iter().all(|word| said.stdout.contains(word)), "{fault:?}: {said:?}");
     }
+    // What was asked for by name and is refused is an error.
+    let site = Site::v2();
+    site.inject(Fault::Forbidden { at: SiemBatch, kind: Some(Kind::Av) });
+    let named = site.good().replace("[sources.acme]", "[sources.acme]\ncollect = [\"siem/av\", \"audit\"]");
+    let said = site.call(&named, "check");
+    assert_eq!(said.code, Some(77), "{said:?}");
+    assert!(["siem/av", "403", "product"].iter().all(|word| said.stdout.contains(word)), "{said:?}");
 }
 
 #[test]

@@ -65,9 +65,9 @@ struct State {
     /// When everything that the vendor had was read, within an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     caught_up: Option<Timestamp>,
-    /// Since when this cursor and those before it have brought nothing.
+    /// When events last came, or when the stream was last begun by date.
     #[serde(skip_serializing_if = "Option::is_none")]
-    silent: Option<Timestamp>,
+    heard: Option<Timestamp>,
 }
 
 fn is_zero(value: &usize) -> bool {
@@ -113,12 +113,6 @@ impl SiemEvents {
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let stalled = self.state.silent.filter(|since| self.state.token.is_some() && pull.now > since + SILENCE);
-        if let Some(since) = stalled {
-            self.state.turn(None);
-            self.state.from = since.saturating_sub(pull.config.overlap(STREAM));
-            self.state.silent = Some(pull.now);
-        }
         let from = self.state.from.max(oldest(pull.now)).min(pull.now);
         let query = match &self.state.token {
             Some(token) => query(pull.config.page_size(STREAM), Ask::Token(token)),
@@ -212,10 +206,16 @@ impl SiemEvents {
             hourly(&mut self.state.caught_up, pull.now);
         }
         if page.rows.is_empty() {
-            self.state.silent = self.state.silent.filter(|since| *since <= pull.now).or(Some(pull.now));
             self.empty_pages += 1;
+            let heard = *self.state.heard.get_or_insert(pull.now);
+            if self.state.token.is_some() && pull.now > heard + SILENCE {
+                self.state.turn(None);
+                self.state.from = heard.saturating_sub(pull.config.overlap(STREAM));
+                self.state.heard = Some(pull.now);
+                return false;
+            }
         } else {
-            self.state.silent = None;
+            self.state.heard = Some(pull.now);
             self.empty_pages = 0;
         }
         // A cursor that is missing or repeated: keep the last good one (Q14, Q63c).

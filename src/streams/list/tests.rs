@@ -346,3 +346,6 @@ fn the_first_generation_signs_the_same_call() {
     assert_eq!(header("x-mc-date"), "Sun, 08 Mar 2026 12:00:00 UTC");
     assert_eq!(header("x-mc-req-id"), "01010101-0101-4101-8101-010101010101");
 }
+
+#[path = "kinds.rs"]
+mod kinds;
