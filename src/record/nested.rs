@@ -35,6 +35,11 @@ impl<'a> Tree<'a> {
         Some(Self { text, nodes, object: is_object(text.trim_ascii_start()) })
     }
 
+    /// As it was written.
+    pub fn text(self) -> &'a [u8] {
+        self.text
+    }
+
     pub fn is_object(self) -> bool {
         self.object
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{judge, normalized, origin, settings};
 
 fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/golden"))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/ecs/golden"))
 }
 
 /// The records of `golden/records/<generation>/<kind>.json`, made up for these tests.

@@ -6,7 +6,7 @@ use mimecast_source::{
 };
 use serde_json::{Value, json};
 
-use crate::{ecs, golden, list, normalized, settings, siem};
+use crate::{ecs, golden, normalized, origin, settings, siem};
 
 fn v2(record: Value) -> Value {
     ecs(Generation::V2, &siem(None), &record)
@@ -123,7 +123,7 @@ fn audit_records_are_classified_by_what_was_done() {
     ] {
         let record = json!({"auditType": audit_type, "eventInfo": info, "user": "ann@example.com", "id": "x1",
             "eventTime": "2025-03-01T00:07:12+0000", "category": "logs"});
-        let event = ecs(Generation::V2, &list(Kind::Audit), &record);
+        let event = ecs(Generation::V2, &origin(Kind::Audit), &record);
         let own = &event["event"];
         assert_eq!((&own["category"], &own["type"]), (&json!([category]), &types), "{audit_type}");
         assert_eq!(own["outcome"], outcome, "{audit_type}");
@@ -172,7 +172,7 @@ fn alerts_are_alerts_and_each_kind_has_its_data_set() {
     for (kind, what, dataset) in expected {
         let (generation, _, record) =
             golden::records().into_iter().rfind(|(_, own, _)| *own == kind).expect("a record of each kind");
-        let event = ecs(generation, &crate::origin(kind), &record);
+        let event = ecs(generation, &origin(kind), &record);
         assert_eq!(event["event"]["kind"], what, "{kind:?}");
         assert_eq!(event["event"]["dataset"], format!("mimecast.{dataset}"));
         assert_eq!(event["data_stream"]["dataset"], event["event"]["dataset"]);
@@ -186,9 +186,9 @@ fn an_indicator_is_read_out_of_its_pattern() {
         "modified": "2025-03-02T08:00:00.000Z", "labels": ["malicious-activity"],
         "valid_from": "2025-03-01T08:00:00Z", "pattern": format!("[file:hashes.'SHA-256' = '{hash}']"),
         "malware": {"name": hash, "labels": ["virus"]}});
-    let mut origin = list(Kind::ThreatIntel);
-    origin.stream = "threat_intel/grid";
-    let event = ecs(Generation::V2, &origin, &record);
+    let mut feed = origin(Kind::ThreatIntel);
+    feed.stream = "threat_intel/grid";
+    let event = ecs(Generation::V2, &feed, &record);
     let indicator = &event["threat"]["indicator"];
     assert_eq!(indicator["type"], "file");
     assert_eq!(indicator["file"]["hash"]["sha256"], hash);

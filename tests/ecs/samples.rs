@@ -3,7 +3,7 @@
 use mimecast_source::{kind::Kind, normalize::Origin};
 use serde_json::Value;
 
-use crate::{dictionary::shared, list, siem};
+use crate::{dictionary::shared, origin, siem};
 
 /// A folder of samples.
 pub struct Sample {
@@ -16,12 +16,12 @@ pub fn folders() -> [Sample; 5] {
     [
         Sample { folder: "siem_logs", file: "test-siem-v2-logs.log", origin: siem(None) },
         Sample { folder: "cloud_integrated_logs", file: "test-cloud-integrated-logs.log", origin: siem(None) },
-        Sample { folder: "dlp_logs", file: "test-dlp-logs.log", origin: list(Kind::Dlp) },
-        Sample { folder: "ttp_url_logs", file: "test-ttp-url-logs.log", origin: list(Kind::TtpUrl) },
+        Sample { folder: "dlp_logs", file: "test-dlp-logs.log", origin: origin(Kind::Dlp) },
+        Sample { folder: "ttp_url_logs", file: "test-ttp-url-logs.log", origin: origin(Kind::TtpUrl) },
         Sample {
             folder: "archive_search_logs",
             file: "test-archive-search-logs.log",
-            origin: list(Kind::ArchiveSearch),
+            origin: origin(Kind::ArchiveSearch),
         },
     ]
 }

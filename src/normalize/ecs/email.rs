@@ -158,7 +158,8 @@ impl<'a> EventWriter<'_, 'a> {
                 }
             }
         }
-        if clean && !names.is_empty() {
+        // An empty list says nothing that could be lost.
+        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
             self.moved(Field::Attachments);
         }
         names

@@ -33,7 +33,6 @@ pub struct Mapper {
     generation: Generation,
     kinds: Vec<Constant>,
     related: Related,
-    buffer: Vec<u8>,
 }
 
 /// What is the same for all events of one kind.
@@ -96,7 +95,6 @@ impl Mapper {
             generation: settings.generation,
             kinds: Kind::ALL.iter().map(|kind| Constant::new(*kind, settings)).collect(),
             related: Related::default(),
-            buffer: Vec::new(),
         }
     }
 
@@ -104,7 +102,6 @@ impl Mapper {
     pub fn write(&mut self, input: &Input<'_, '_>, out: &mut Vec<u8>) {
         self.related.clear();
         let mut related = std::mem::take(&mut self.related);
-        let mut buffer = std::mem::take(&mut self.buffer);
         let kind = input.record.kind();
         let constant = &self.kinds[kind as usize];
         let mut event = EventWriter {
@@ -116,11 +113,9 @@ impl Mapper {
             cast: Cast::new(input.record),
             json: Writer { out },
             related: &mut related,
-            buffer: &mut buffer,
         };
         event.write(kind);
         self.related = related;
-        self.buffer = buffer;
     }
 }
 
@@ -135,8 +130,6 @@ struct EventWriter<'w, 'a> {
     cast: Cast<'w, 'a>,
     json: Writer<'w>,
     related: &'w mut Related,
-    /// For JSON that has to be unwrapped.
-    buffer: &'w mut Vec<u8>,
 }
 
 impl<'a> EventWriter<'_, 'a> {

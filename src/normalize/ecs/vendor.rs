@@ -4,7 +4,7 @@ use super::EventWriter;
 use crate::{
     kind::Kind,
     normalize::writer::Writer,
-    record::{Field, Value, nested, scan::Shape, value},
+    record::{Field, Value, value},
 };
 
 /// Members of `mimecast` that are Elastic's, not the record's.
@@ -51,11 +51,8 @@ impl EventWriter<'_, '_> {
     fn vendor_value(&mut self, kind: Kind, field: Field, value: Value<'_>) {
         match field {
             // One type for what comes as an object, as its text, and as the text of its text.
-            Field::SpamProcessingDetail if kind != Kind::HeldRelease => match nested::unwrap(value, self.buffer) {
-                Some(detail) => {
-                    let text = Value { shape: Shape::Text, bytes: detail };
-                    self.json.scalar_value(text);
-                }
+            Field::SpamProcessingDetail if kind != Kind::HeldRelease => match self.record.spam_detail() {
+                Some(detail) => self.json.string(detail.text()),
                 None => self.json.value(value),
             },
             Field::SenderDomainInternal | Field::TaggedExternal | Field::TaggedMalicious => match value.boolean() {
