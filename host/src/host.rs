@@ -153,11 +153,16 @@ impl Host {
     pub async fn collect(self, config: &Config) -> Result<Running, StartError> {
         let host = self;
         let planned = host.plan_all(config).await?;
-        let disk = Disk::open(&config.data_dir, config.sources.keys().map(String::as_str))?;
+        let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
         let mut attached = Vec::new();
         for sink in config.sinks.values() {
             let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
-            attached.push(Attached { id: sink.id.clone(), inputs: sink.inputs.clone(), sink: built });
+            attached.push(Attached {
+                id: sink.id.clone(),
+                inputs: sink.inputs.clone(),
+                acknowledgements: sink.acknowledgements,
+                sink: built,
+            });
         }
         let sources = planned
             .into_iter()
@@ -234,7 +239,7 @@ impl Running {
     ) -> Self {
         let Outside { clock, random, .. } = outside;
         let (lines, committer) = committer(Arc::clone(&storage), random.fork());
-        let (pipeline, tasks) = Pipeline::new(lines, sinks, &random);
+        let (pipeline, tasks) = Pipeline::new(lines, sinks, clock, &random);
         let mut delivery = JoinSet::new();
         delivery.spawn(committer.run());
         for task in tasks {

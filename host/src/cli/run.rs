@@ -70,7 +70,10 @@ pub(super) fn code(error: &StartError) -> u8 {
             StateError::NotWritable { .. } => exit::CANNOT_CREATE,
             StateError::InUse { .. } => exit::TEMPORARY,
             StateError::Newer { .. } => exit::CONFIGURATION,
-            StateError::Damaged { .. } | StateError::Full { .. } | StateError::Io { .. } => exit::IO,
+            StateError::Damaged { .. }
+            | StateError::Full { .. }
+            | StateError::DeadLettersFull { .. }
+            | StateError::Io { .. } => exit::IO,
         },
     }
 }

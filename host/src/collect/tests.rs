@@ -1,7 +1,6 @@
 //! The worker under paused time, with a vendor that is a script, and sinks and state that can fail.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::outside::{Clock, Outside, Random};
 use crate::sandbox::{
     Budget, Chunk, Fault, FaultClass, GuestError, LogStream, Malformed, Network, Next, Quota, Session, Start, Transport,
 };
-use crate::sinks::{Sink, SinkError, SinkFuture};
+use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
 use crate::state::{Commit, Counts, DeadLetter, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
 
@@ -205,7 +204,7 @@ impl Storage for World {
         Ok(())
     }
 
-    fn keep(&self, _: &str, letters: &[DeadLetter]) -> io::Result<()> {
+    fn keep(&self, _: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.letters.lock().unwrap().extend_from_slice(letters);
         Ok(())
     }
@@ -214,7 +213,7 @@ impl Storage for World {
 struct Memorizing(Arc<World>);
 
 impl Sink for Memorizing {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> SinkFuture<'a> {
+    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async {
             sleep(Duration::from_millis(50)).await;
             if fails(&self.0.sink_fails) {
@@ -222,7 +221,7 @@ impl Sink for Memorizing {
             }
             let ids = batches.iter().flat_map(|batch| batch.events.iter().map(|event| event.id));
             self.0.delivered.lock().unwrap().extend(ids);
-            Ok(())
+            Ok(Vec::new())
         })
     }
 
@@ -291,6 +290,7 @@ impl Case {
         let sink = Attached {
             id: "memory".into(),
             inputs: vec!["*".into()],
+            acknowledgements: true,
             sink: Box::new(Memorizing(Arc::clone(&self.world))),
         };
         Running::new(vec![ready], vec![sink], Arc::clone(&self.world) as _, 256 << 20, outside, MINUTE)
@@ -307,7 +307,7 @@ impl Case {
         assert_eq!(number(stream.position.as_ref().unwrap()), counts.records, "each record once");
         assert_eq!(counts.records, counts.events + counts.malformed + counts.merged);
         assert_eq!((counts.repeated, counts.events), (repeated, repeated + counts.accepted));
-        assert_eq!((counts.accepted, counts.delivered["memory"]), (delivered.len() as u64, counts.accepted));
+        assert_eq!((counts.accepted, counts.sinks["memory"].delivered), (delivered.len() as u64, counts.accepted));
         counts
     }
 }

@@ -24,6 +24,9 @@ pub enum StateError {
     #[error("no space is left for {}. Make room on its disk; the positions stand still until then", path.display())]
     Full { path: PathBuf },
 
+    #[error("the dead letters in {} have reached their limit ({bytes} of {limit} bytes); the positions of streams that have more stand still. See `tributary dead-letters list`, then make room with `tributary dead-letters drop` or move a file away; or raise max_dead_letter_bytes", path.display())]
+    DeadLettersFull { path: PathBuf, bytes: u64, limit: u64 },
+
     #[error("{}: {reason}. Check the disk and the folder; the positions stand still until the store can be used", path.display())]
     Io { path: PathBuf, reason: String },
 }
