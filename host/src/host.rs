@@ -23,7 +23,7 @@ use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
 };
 use crate::sinks::{self, SinkError};
-use crate::state::{StateError, StreamKey};
+use crate::state::{KEPT, Retired, StateError, StreamKey};
 
 /// How the host is run, beside its configuration.
 #[derive(Clone)]
@@ -154,6 +154,8 @@ impl Host {
         let host = self;
         let planned = host.plan_all(config).await?;
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
+        let now = host.options.outside.clock.millis();
+        tell_retired(&disk.store.retire(|source| config.sources.contains_key(source), now)?, now);
         let mut attached = Vec::new();
         for sink in config.sinks.values() {
             let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
@@ -188,6 +190,21 @@ impl Host {
             }
         }
         if errors.is_empty() { Ok(planned) } else { Err(StartError::Sources(errors)) }
+    }
+}
+
+/// Says what becomes of the state of sources that are no longer configured.
+fn tell_retired(retired: &[Retired], now_ms: u64) {
+    for Retired { source, since_ms, dropped } in retired {
+        if *dropped {
+            tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
+            continue;
+        }
+        let left = KEPT.saturating_sub(Duration::from_millis(now_ms.saturating_sub(*since_ms)));
+        let days = left.as_secs().div_ceil(86_400);
+        if days > 0 {
+            tracing::info!(%source, days_left = days, "no longer configured: its state is kept, and goes on if it is added again; `tributary state move` gives it another name");
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, Found, Refused, Taken};
 pub use error::StateError;
 pub use folder::{DataDir, is_writable};
 pub use ledger::{Counts, Gap, Ledger, SinkCounts};
-pub use store::Store;
+pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
 /// Names one stream of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,7 @@
 //! The store: positions, ledgers, gaps and seen ids in one file.
 
+mod care;
+mod exchange;
 mod schema;
 
 use std::collections::HashMap;
@@ -8,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, Table};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use tracing::{info, warn};
 
+pub use self::care::{Forget, KEPT, Retired, Summary};
+pub use self::exchange::ImportError;
 use self::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LAST_COMMIT, LEDGERS, META, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes,
     last_commit, parse_ids, parse_ledger, prepare, rehearse,
@@ -76,6 +80,46 @@ impl Store {
         store.next_commit = AtomicU64::new(next_commit);
         store.database = RwLock::new(Some(database));
         Ok(store)
+    }
+
+    /// Opens the store in `data_dir`, which must be there: nothing is made.
+    pub fn open_existing(data_dir: &Path) -> Result<Store, StateError> {
+        let path = data_dir.join(STATE_FILE);
+        if !path.exists() {
+            return Err(StateError::Missing { path });
+        }
+        Store::open(data_dir)
+    }
+
+    /// Judges the store in `data_dir` without changing it.
+    pub fn check(data_dir: &Path) -> Result<(), StateError> {
+        let path = data_dir.join(STATE_FILE);
+        if !path.exists() {
+            return Err(StateError::Missing { path });
+        }
+        let _folder = DataDir::open(data_dir)?;
+        match rehearse(&path)? {
+            Contents { format, .. } if format > FORMAT => Err(StateError::Newer { path, found: format, known: FORMAT }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the damaged store in `data_dir` another name, with `mark` in it, and returns it: the next start makes a new
+    /// one. `None` if it is not damaged; then it stays.
+    pub fn set_aside(data_dir: &Path, mark: &str) -> Result<Option<PathBuf>, StateError> {
+        match Store::check(data_dir) {
+            Ok(()) => return Ok(None),
+            Err(StateError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let _folder = DataDir::open(data_dir)?;
+        let (from, to) = (data_dir.join(STATE_FILE), data_dir.join(format!("{STATE_FILE}.damaged-{mark}")));
+        if to.exists() {
+            return Err(StateError::io(&to, &std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let renamed = fs::rename(&from, &to).and_then(|()| File::open(data_dir)?.sync_all());
+        renamed.map_err(|error| StateError::io(&to, &error))?;
+        Ok(Some(to))
     }
 
     /// Makes the file under another name first: an empty or half-made one is never taken for a new store.
@@ -264,12 +308,7 @@ impl Store {
                 let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
                 ledgers.insert(row, bytes.as_slice())?;
 
-                let last = gaps.range((row, 0)..=(row, u64::MAX))?.next_back().transpose()?;
-                let next = last.map_or(0, |(key, _)| key.value().1 + 1);
-                for (number, gap) in (next..).zip(&commit.gaps) {
-                    let bytes = serde_json::to_vec(gap).map_err(|error| corrupted(error.to_string()))?;
-                    gaps.insert((row, number), bytes.as_slice())?;
-                }
+                add_gaps(&mut gaps, row, &commit.gaps)?;
                 if let Some(sinks) = &commit.partly {
                     remove_stream(&mut partly, row)?;
                     for (sink, ids) in sinks.iter().filter(|(_, ids)| !ids.is_empty()) {
@@ -280,12 +319,28 @@ impl Store {
                 let (before, _) = clocks.get(row)?.map_or((0, 0), |value| value.value());
                 let now = before + self.step(&commit);
                 clocks.insert(row, (now, commit.at_ms))?;
-                let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+                let number = self.next_run();
                 changes.push(writer.add(row, now, commit.seen, commit.seen_for, number)?);
             }
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Changes something in one transaction, or nothing. For what an operator does: a host commits.
+    fn change(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), StateError> {
+        let guard = self.database()?;
+        let Some(database) = guard.as_ref() else { return Err(self.closed()) };
+        let result = database.begin_write().map_err(redb::Error::from).and_then(|transaction| {
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        });
+        drop(guard);
+        result.map_err(|error| self.fault(error))
+    }
+
+    fn next_run(&self) -> u64 {
+        self.next_run.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What a commit adds to its stream's own time.
@@ -334,6 +389,21 @@ impl Store {
     fn filters(&self) -> MutexGuard<'_, Filters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds gaps to the stream of `row`.
+fn add_gaps(
+    table: &mut Table<'_, (&'static str, u64), &'static [u8]>,
+    row: &str,
+    gaps: &[Gap],
+) -> Result<(), redb::Error> {
+    let last = table.range((row, 0)..=(row, u64::MAX))?.next_back().transpose()?;
+    let next = last.map_or(0, |(key, _)| key.value().1 + 1);
+    for (number, gap) in (next..).zip(gaps) {
+        let bytes = serde_json::to_vec(gap).map_err(|error| corrupted(error.to_string()))?;
+        table.insert((row, number), bytes.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Removes what sinks have in part of the stream of `row`.
