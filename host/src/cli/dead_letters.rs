@@ -14,7 +14,7 @@ use self::select::Select;
 use super::exit;
 use super::place::{Place, table, time, told};
 use super::run::refused;
-use crate::state::{DeadLetter, DeadLetters, Found};
+use crate::state::{DeadLetter, DeadLetters, Found, ReadError};
 
 #[derive(Debug, Args)]
 pub struct DeadLettersVerb {
@@ -128,26 +128,36 @@ fn with(config: &Path, place: &Place, act: impl FnOnce(&DeadLetters) -> io::Resu
     }
 }
 
-/// Reads what `select` takes; tells what is damaged, and how many such places there are. An error of reading is told, and
-/// gives its exit code.
-fn read(letters: &DeadLetters, select: &Select, mut take: impl FnMut(DeadLetter) -> io::Result<()>) -> io::Result<u64> {
+/// Reads what `select` takes; tells what is damaged, and gives how many such places there are. An error of reading is told,
+/// and gives its exit code.
+fn read(
+    letters: &DeadLetters,
+    select: &Select,
+    mut take: impl FnMut(DeadLetter) -> io::Result<()>,
+) -> io::Result<Result<u64, u8>> {
     let mut damaged = 0;
-    letters.read(select.source.as_deref(), |found| match found {
+    let read = letters.read(select.source.as_deref(), |found| match found {
         Found::Letter(letter) if select.takes(&letter) => take(letter),
         Found::Letter(_) => Ok(()),
         Found::Damaged { file, offset, bytes } => {
             damaged += 1;
             let file = file.display();
-            eprintln!("tributary: {file}: {bytes} bytes at {offset} are no dead letter: changed, or torn by a crash. The others are shown; look at the bytes, and see `tributary state check`");
+            eprintln!(
+                "tributary: {file}: {bytes} bytes at {offset} are no dead letter: changed, or torn by a crash. The others are shown; look at the bytes, and see `tributary state check`"
+            );
             Ok(())
         }
-    })?;
-    Ok(damaged)
+    });
+    match read {
+        Ok(()) => Ok(Ok(damaged)),
+        Err(ReadError::State(error)) => Ok(Err(told(&error))),
+        Err(ReadError::Visit(error)) => Err(error),
+    }
 }
 
 fn list(letters: &DeadLetters, arguments: &List, out: &mut impl Write) -> io::Result<u8> {
     let mut rows = Vec::new();
-    let damaged = read(letters, &arguments.select, |letter| {
+    let read = read(letters, &arguments.select, |letter| {
         if arguments.json {
             serde_json::to_writer(&mut *out, &value(&letter, false))?;
             return out.write_all(b"\n");
@@ -157,6 +167,10 @@ fn list(letters: &DeadLetters, arguments: &List, out: &mut impl Write) -> io::Re
         rows.push([letter.id, time(letter.at_ms), letter.source, letter.stream, sink, size, letter.reason]);
         Ok(())
     })?;
+    let damaged = match read {
+        Ok(damaged) => damaged,
+        Err(code) => return Ok(code),
+    };
     if !arguments.json {
         table(out, ["ID", "TIME", "SOURCE", "STREAM", "REFUSED BY", "BYTES", "REASON"], 5..6, &rows)?;
     }
@@ -182,10 +196,13 @@ fn value(letter: &DeadLetter, bytes: bool) -> Value {
 fn show(letters: &DeadLetters, arguments: &Show, out: &mut impl Write) -> io::Result<u8> {
     let select = Select { ids: vec![arguments.id.clone()], ..Select::default() };
     let mut found = Vec::new();
-    read(letters, &select, |letter| {
+    let read = read(letters, &select, |letter| {
         found.push(letter);
         Ok(())
     })?;
+    if let Err(code) = read {
+        return Ok(code);
+    }
     let [letter] = found.as_slice() else {
         let text = match found.len() {
             0 => format!("there is no dead letter {}. See `tributary dead-letters list`", arguments.id),

@@ -11,7 +11,7 @@ use super::exit;
 use super::place::{Place, table, time, told};
 use super::run::refused;
 use crate::outside::Clock;
-use crate::state::{DeadLetters, Forget, Found, ImportError, StateError, Store, Summary};
+use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
 
 #[derive(Debug, Args)]
 pub struct State {
@@ -205,7 +205,7 @@ fn check(config: &Path, arguments: &CheckState, out: &mut impl Write) -> io::Res
         Err(error) => return Ok(told(&error)),
     }
     let (mut letters, mut damaged) = (0, 0);
-    DeadLetters::new(&folder, u64::MAX).read(None, |found| {
+    let read = DeadLetters::new(&folder, u64::MAX).read(None, |found| {
         match found {
             Found::Letter(_) => letters += 1,
             Found::Damaged { file, offset, bytes } => {
@@ -214,7 +214,12 @@ fn check(config: &Path, arguments: &CheckState, out: &mut impl Write) -> io::Res
             }
         }
         Ok(())
-    })?;
+    });
+    match read {
+        Ok(()) => {}
+        Err(ReadError::State(error)) => return Ok(told(&error)),
+        Err(ReadError::Visit(error)) => return Err(error),
+    }
     if damaged > 0 {
         writeln!(
             out,

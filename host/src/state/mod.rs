@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-pub use dead_letters::{DeadLetter, DeadLetters, Found, Refused, Taken};
+pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
 pub use folder::{DataDir, is_writable};
 pub use ledger::{Counts, Gap, Ledger, SinkCounts};

@@ -51,7 +51,7 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     let letters = DeadLetters::new(&config.data_dir, u64::MAX);
     let mut tally = Tally::default();
     let mut by_sink: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
-    read(&letters, &select, |letter| {
+    let read = read(&letters, &select, |letter| {
         match &letter.refused {
             None => tally.malformed += 1,
             Some(_) if letter.is_cut() => tally.cut += 1,
@@ -62,6 +62,9 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
         }
         Ok(())
     })?;
+    if let Err(code) = read {
+        return Ok(code);
+    }
     let mut code = exit::OK;
     for (sink, dead) in by_sink {
         let built = sinks::build(&config.sinks[&sink]);

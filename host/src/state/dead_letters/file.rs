@@ -41,6 +41,16 @@ pub enum Found {
     },
 }
 
+/// Why letters cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Whoever looks at them has failed.
+    #[error(transparent)]
+    Visit(io::Error),
+}
+
 /// What was taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -132,11 +142,22 @@ impl DeadLetters {
     ///
     /// # Errors
     /// Those of reading, and of `visit`.
-    pub fn read(&self, source: Option<&str>, mut visit: impl FnMut(Found) -> io::Result<()>) -> io::Result<()> {
-        for path in self.files(source)? {
-            let end = read_file(&path, &mut |found, _| visit(found))?;
-            if let Some(found) = end {
-                visit(found)?;
+    pub fn read(&self, source: Option<&str>, mut visit: impl FnMut(Found) -> io::Result<()>) -> Result<(), ReadError> {
+        let wrong = |path: &Path, error: &io::Error| ReadError::State(StateError::io(path, error));
+        for path in self.files(source).map_err(|error| wrong(&self.folder, &error))? {
+            let mut refused = None;
+            let mut show = |found, _: &[u8]| visit(found).map_err(|error| refused.insert(error).kind().into());
+            let read = read_file(&path, 0, &mut show).and_then(|torn| match torn {
+                // A host may have been in the middle of it; under the lock nobody is.
+                Some(Found::Damaged { offset, .. }) if let Ok(_lock) = self.lock() => {
+                    read_file(&path, offset, &mut show)
+                }
+                torn => Ok(torn),
+            });
+            match (refused, read) {
+                (Some(error), _) => return Err(ReadError::Visit(error)),
+                (None, Err(error)) => return Err(wrong(&path, &error)),
+                (None, Ok(torn)) => torn.map_or(Ok(()), &mut visit).map_err(ReadError::Visit)?,
             }
         }
         Ok(())
@@ -187,7 +208,7 @@ impl DeadLetters {
         let draft = path.with_extension("ndjson.new");
         let mut file = io::BufWriter::new(folder::private().truncate(true).create(true).open(&draft)?);
         let (mut letters, mut left) = (0, false);
-        let torn = read_file(path, &mut |found, bytes| {
+        let torn = read_file(path, 0, &mut |found, bytes| {
             match found {
                 Found::Letter(letter) => match change(letter) {
                     Some(letter) => {
@@ -268,10 +289,15 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Shows what is in a file, with the bytes that are no letter. What follows the last line feed is given back: a host may be writing it.
-fn read_file(path: &Path, visit: &mut dyn FnMut(Found, &[u8]) -> io::Result<()>) -> io::Result<Option<Found>> {
-    let mut reader = BufReader::new(File::open(path)?);
-    let (mut offset, mut bytes) = (0u64, Vec::new());
+/// Shows what is in a file from `offset` on, with the bytes that are no letter. What follows the last line feed is given back: a host may be writing it.
+fn read_file(
+    path: &Path,
+    mut offset: u64,
+    visit: &mut dyn FnMut(Found, &[u8]) -> io::Result<()>,
+) -> io::Result<Option<Found>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let (mut reader, mut bytes) = (BufReader::new(file), Vec::new());
     loop {
         bytes.clear();
         let read = reader.read_until(b'\n', &mut bytes)? as u64;

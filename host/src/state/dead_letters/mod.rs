@@ -10,7 +10,7 @@ mod line;
 
 use sha2::{Digest as _, Sha256};
 
-pub use file::{DeadLetters, Found, Taken};
+pub use file::{DeadLetters, Found, ReadError, Taken};
 
 /// Bytes that are kept whole: what a source hands over of a malformed record at the most.
 pub const WHOLE: usize = 1 << 20;

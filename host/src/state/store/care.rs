@@ -91,13 +91,16 @@ impl Store {
         let limit = KEPT.as_millis() as u64;
         let mut found = Vec::new();
         for source in gone {
-            let since = known.iter().find(|(name, _)| name == source).map(|(_, since)| *since);
-            let since_ms = since.unwrap_or(now_ms);
-            let has = || {
-                self.streams_of(source)
-                    .map(|keys| keys.iter().any(|key| self.stream(key).is_ok_and(|state| state.position.is_some())))
-            };
-            let dropped = now_ms.saturating_sub(since_ms) >= limit && has()?;
+            let first = known.iter().find(|(name, _)| name == source).map_or(now_ms, |(_, since)| *since);
+            let (mut stored_ms, mut has_position) = (0, false);
+            for key in self.streams_of(source)? {
+                let state = self.stream(&key)?;
+                stored_ms = stored_ms.max(state.ledger.updated_ms);
+                has_position |= state.position.is_some();
+            }
+            // A clock that stood far back when it was first noticed must not make the days pass at once.
+            let since_ms = first.max(stored_ms);
+            let dropped = now_ms.saturating_sub(since_ms) >= limit && has_position;
             found.push(Retired { source: source.clone(), since_ms, dropped });
         }
         for retired in found.iter().filter(|retired| retired.dropped) {

@@ -155,6 +155,13 @@ fn what_is_not_configured_is_kept_for_thirty_days() {
     assert_eq!(store.stream(&key).unwrap().ledger.counts.records, 20, "the ledger is for ever");
     assert!(!store.retire(only, at(62)).unwrap()[0].dropped, "once");
     assert!(store.stream(&StreamKey::new("acme2", "audit")).unwrap().position.is_some());
+    // Noticed under a clock that stood at the epoch.
+    let late = Commit { at_ms: at(70), ..commit("acme", "audit", vec![]) };
+    store.commit(vec![late]).unwrap();
+    store.retire(|_| true, at(70)).unwrap();
+    store.retire(only, 5).unwrap();
+    assert!(!store.retire(only, at(99)).unwrap()[0].dropped && has());
+    assert!(store.retire(only, at(100)).unwrap()[0].dropped);
 }
 
 #[test]
