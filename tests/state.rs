@@ -345,10 +345,8 @@ fn a_damaged_store_is_judged_set_aside_and_never_overwritten() {
     site.says("state check", 66, &[]);
 }
 
-/// The real thing: a vendor with unreadable lines, and a host that keeps them, stops, and balances.
-#[test]
-fn what_a_run_leaves_balances_and_shows_its_dead_letters() {
-    let site = Site::new();
+/// A vendor of which two lines cannot be read, and a configuration with `sinks` beside the files, written to a file.
+fn vendor(site: &Site, sinks: &str) -> (sim::Server, PathBuf, String) {
     let clock = sim::Clock::real();
     let tenant = sim::Tenant::v2("acme", 600);
     let settings = sim::Settings {
@@ -362,9 +360,47 @@ fn what_a_run_leaves_balances_and_shows_its_dead_letters() {
     server.simulator().inject("acme", Fault::BadLine { at: Endpoint::Storage }, When::First(2)).unwrap();
     let file = site.folder.path().join("tributary.toml");
     let quota = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
-    let probe = "[sinks.probe]\ntype = \"stdout\"\ninputs = [\"*\"]\nacknowledgements = false\n";
-    let text = configuration(site.folder.path(), &server.api_url, &[tenant], quota, probe);
+    let text = configuration(site.folder.path(), &server.api_url, &[tenant], quota, sinks);
     fs::write(&file, &text).unwrap();
+    (server, file, text)
+}
+
+#[test]
+fn full_dead_letters_hold_their_source_until_an_operator_makes_room_beside_the_host() {
+    let site = Site::new();
+    let (server, file, text) = vendor(&site, "");
+    fs::write(&file, format!("max_dead_letter_bytes = 1048576\n{text}")).unwrap();
+    fs::create_dir(site.state()).unwrap();
+    let letters = site.letters();
+    let old = DeadLetter { source: "old".into(), ..malformed("old", &[b'x'; 1 << 20]) };
+    letters.append("old", &[old]).unwrap();
+    let process = Process::run(BINARY, &file);
+    let planted = || server.simulator().malformed("acme") as u64;
+    let events = site.folder.path().join("events");
+    assert!(until(MINUTE, || planted() > 0 && Delivered::read(&events, "acme").total() > 10));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!letters.path("acme").exists());
+    site.says("dead-letters drop --source old", 0, &["1 dead letters are dropped"]);
+    assert!(until(MINUTE, || letters.path("acme").exists()), "it does not go on by itself");
+    process.signal("TERM");
+    let (status, log) = process.wait(MINUTE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    for words in
+        ["tributary dead-letters drop", "the dead letters can be kept again", "everything that was read is delivered"]
+    {
+        assert!(log.contains(words), "no {words:?} in {log}");
+    }
+    assert_eq!(site.json("audit --json")["balanced"], true);
+    let listed = site.says("dead-letters list --json", 0, &[]);
+    assert_eq!(listed.stdout.lines().count() as u64, planted());
+}
+
+/// The real thing: a vendor with unreadable lines, and a host that keeps them, stops, and balances.
+#[test]
+fn what_a_run_leaves_balances_and_shows_its_dead_letters() {
+    let site = Site::new();
+    let probe = "[sinks.probe]\ntype = \"stdout\"\ninputs = [\"*\"]\nacknowledgements = false\n";
+    let (server, file, text) = vendor(&site, probe);
     let process = Process::run(BINARY, &file);
     let letters = site.letters();
     let events = site.folder.path().join("events");

@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn each_number_that_is_off_is_found() {
         assert_eq!(balanced().imbalances(), [""; 0]);
-        let changes: [(&str, fn(&mut Counts)); 9] = [
+        type Change = fn(&mut Counts);
+        let changes: [(&str, Change); 9] = [
             ("records", |counts| counts.records += 1),
             ("records", |counts| counts.malformed += 1),
             ("records", |counts| counts.merged -= 1),

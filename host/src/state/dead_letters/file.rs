@@ -31,6 +31,7 @@ pub struct DeadLetters {
 
 /// What is found in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // One at a time, and nearly always the large one.
 pub enum Found {
     Letter(DeadLetter),
     /// So many bytes at this place are no letter: they were changed after they had been written, or a crash tore them.

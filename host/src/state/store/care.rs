@@ -1,11 +1,16 @@
 //! What an operator does to a store while no host runs: look, forget, rename.
 
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redb::ReadableTable;
 
-use super::schema::{CLOCKS, GAPS, LEDGERS, PARTLY, POSITIONS, RETIRED, corrupted, parse_ledger};
+use super::schema::{
+    CLOCKS, Contents, FORMAT, GAPS, LEDGERS, PARTLY, POSITIONS, RETIRED, corrupted, parse_ledger, rehearse,
+};
 use super::{Store, remove_stream};
+use crate::state::folder::{DataDir, STATE_FILE};
 use crate::state::seen::{self, BLOCKS, RUNS};
 use crate::state::{Ledger, StateError, StreamKey};
 
@@ -46,6 +51,46 @@ pub enum Forget {
 }
 
 impl Store {
+    /// Opens the store in `data_dir`, which must be there: nothing is made.
+    pub fn open_existing(data_dir: &Path) -> Result<Store, StateError> {
+        let path = data_dir.join(STATE_FILE);
+        if !path.exists() {
+            return Err(StateError::Missing { path });
+        }
+        Store::open(data_dir)
+    }
+
+    /// Judges the store in `data_dir` without changing it.
+    pub fn check(data_dir: &Path) -> Result<(), StateError> {
+        let path = data_dir.join(STATE_FILE);
+        if !path.exists() {
+            return Err(StateError::Missing { path });
+        }
+        let _folder = DataDir::open(data_dir)?;
+        match rehearse(&path)? {
+            Contents { format, .. } if format > FORMAT => Err(StateError::Newer { path, found: format, known: FORMAT }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the damaged store in `data_dir` another name, with `mark` in it, and returns it: the next start makes a new
+    /// one. `None` if it is not damaged; then it stays.
+    pub fn set_aside(data_dir: &Path, mark: &str) -> Result<Option<PathBuf>, StateError> {
+        match Store::check(data_dir) {
+            Ok(()) => return Ok(None),
+            Err(StateError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let _folder = DataDir::open(data_dir)?;
+        let (from, to) = (data_dir.join(STATE_FILE), data_dir.join(format!("{STATE_FILE}.damaged-{mark}")));
+        if to.exists() {
+            return Err(StateError::io(&to, &std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let renamed = fs::rename(&from, &to).and_then(|()| File::open(data_dir)?.sync_all());
+        renamed.map_err(|error| StateError::io(&to, &error))?;
+        Ok(Some(to))
+    }
+
     /// All streams.
     pub fn summaries(&self) -> Result<Vec<Summary>, StateError> {
         let mut summaries = Vec::new();
