@@ -208,7 +208,12 @@ impl Committer {
                 () = sleep_until(due) => self.store(false).await,
             }
         }
-        self.store(true).await;
+        // Letters that cannot be kept hold the end too, until whoever waits for it has waited long enough.
+        loop {
+            self.store(true).await;
+            let Some(again) = self.holds.values().map(|hold| hold.again).min() else { return };
+            sleep_until(again).await;
+        }
     }
 
     /// When to look again without a message.

@@ -219,6 +219,20 @@ async fn letters_that_cannot_be_kept_hold_their_source_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_waits_for_letters_that_cannot_be_kept() {
+    let case = Case::new();
+    *case.journal.full.lock().unwrap() = Some("acme");
+    let mut line = case.line("a");
+    case.announce_with(&mut line, 1, 1, "", true).await;
+    drop((line, case.lines));
+    sleep(Duration::from_secs(600)).await;
+    assert!(!case.task.is_finished(), "it would say that everything is stored");
+    *case.journal.full.lock().unwrap() = None;
+    case.task.await.unwrap();
+    assert_eq!(case.journal.lines(), ["acme: 1 dead", "a at Some([1]) +1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_sink_refuses_is_kept_first_and_counted() {
     let case = Case::new();
     let mut line = case.line("a");
