@@ -20,8 +20,8 @@ pub fn is_detection(cast: &Cast<'_, '_>) -> bool {
     }
 }
 
-/// Severity of a detection: what is known to be malicious is high, what was stopped without that is medium, and what
-/// could not be judged is low.
+/// Severity of a detection: what is known to be malicious is high, what was found dangerous or stopped without that is
+/// medium, and what could not be judged is low.
 pub fn severity(cast: &Cast<'_, '_>) -> u8 {
     let malicious = || cast.record.peek(Field::TaggedMalicious).boolean() == Some(true);
     match cast.record.kind() {
@@ -37,7 +37,7 @@ pub fn severity(cast: &Cast<'_, '_>) -> u8 {
             let stopped = decision(cast, true).0.is_some_and(|verdict| verdict.action_id == 2);
             match () {
                 () if is_one_of(judged, &["malicious"]) => 4,
-                () if stopped => 3,
+                () if stopped || is_one_of(judged, &["unsafe", "suspicious"]) => 3,
                 () => 2,
             }
         }
