@@ -26,6 +26,10 @@ impl EventWriter<'_, '_> {
             None => self.action(kind),
         }
         self.code(kind);
+        // Table 3.2: Elastic's content for the SIEM logs looks for the record's time here, too.
+        if self.input.original_time.is_some() && self.constant.created {
+            self.time("created", self.input.time);
+        }
         self.json.raw("\"dataset\":\"");
         self.json.raw(&self.constant.dataset);
         if kind == Kind::ThreatIntel {
@@ -47,6 +51,8 @@ impl EventWriter<'_, '_> {
             "kind",
             match kind {
                 Kind::ThreatIntel => "enrichment",
+                // Elastic means spam to be an alert, and fails to notice it (3.5, 12).
+                Kind::Spam => "alert",
                 _ if self.input.assessment.alert_key.is_some() => "alert",
                 _ => "event",
             },

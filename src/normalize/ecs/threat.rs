@@ -49,7 +49,7 @@ impl EventWriter<'_, '_> {
         if let Some(Comparison { object, path, value }) = found {
             self.compared(object, path, Value { bytes: value, ..pattern });
         }
-        let first_seen = [Field::ValidFrom, Field::Created].into_iter().find_map(|field| self.date(field));
+        let first_seen = [Field::Created, Field::ValidFrom].into_iter().find_map(|field| self.date(field));
         if let Some(time) = first_seen {
             self.time("first_seen", time);
         }
