@@ -73,9 +73,13 @@ fn what_was_done() {
         (Kind::Rejection, json!({}), 2, 25),
         (Kind::HeldRelease, json!({"status": "released"}), 1, 9),
         (Kind::HeldRelease, json!({"status": "rejected"}), 2, 25),
-        // The definition's action, not the reader's answer, nor the list of actions.
+        // The definition's action, not the reader's answer; the list of actions only where it stopped the message.
         (Kind::TtpUrl, json!({"action": "block", "actions": "Allow", "userAwarenessAction": "Continue"}), 2, 2),
         (Kind::TtpUrl, json!({"actions": "Hold, None"}), 2, 3),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "Block", "scanResult": "malicious"}), 2, 2),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "Hold, None"}), 2, 3),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "None"}), 3, 19),
+        (Kind::TtpUrl, json!({"action": "allow", "actions": "Browser Isolation"}), 1, 1),
         (Kind::TtpAttachment, json!({"actionTriggered": "none, none"}), 3, 16),
         (Kind::TtpAttachment, json!({"actionTriggered": "user release, none"}), 99, 99),
         (Kind::TtpImpersonation, json!({"action": "none"}), 3, 16),
