@@ -192,6 +192,11 @@ fn what_elastic_says_of_siem_records_is_said() {
         (&json!("Hold, None"), &json!("Hold, None"))
     );
     assert_eq!(click["event"]["created"], Value::Null);
+    for (action, actions, told) in [("warn", "Block", "Block"), ("warn", "None", "warn"), ("block", "Allow", "block")] {
+        let click = json!({"action": action, "actions": actions, "userAwarenessAction": "NA"});
+        let click = ecs(Generation::V2, &origin(Kind::TtpUrl), &click);
+        assert_eq!((&click["event"]["action"], &click["mimecast"]["action"]), (&json!(told), &json!(action)));
+    }
 }
 
 #[test]

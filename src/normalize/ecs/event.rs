@@ -3,6 +3,7 @@
 use super::EventWriter;
 use crate::{
     kind::Kind,
+    normalize::ocsf::verdict::deciding,
     record::{Field, Value},
 };
 
@@ -104,6 +105,13 @@ impl EventWriter<'_, '_> {
                 let action = joined(action, b"_", |byte| matches!(byte, b' ' | b','), false);
                 if !action.is_empty() {
                     self.json.text("action", &action);
+                }
+            }
+            // What became of the message: both fields also stay under `mimecast`.
+            Kind::TtpUrl => {
+                let field = deciding(&self.cast, true);
+                if let Some(action) = self.scalar(self.cast.role(field)) {
+                    self.json.scalar("action", action);
                 }
             }
             Kind::Held => self.json.literal("action", "hold"),

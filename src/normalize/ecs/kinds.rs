@@ -73,12 +73,7 @@ const SIEM: Roles = Roles {
 
 const DLP: Roles = Roles { actions: &[Field::Action], ..MAIL };
 
-const TTP_URL: Roles = Roles {
-    actions: &[Field::Action, Field::Actions],
-    users: &[Field::UserEmailAddress],
-    kept: &[Field::Action, Field::Actions],
-    ..MAIL
-};
+const TTP_URL: Roles = Roles { users: &[Field::UserEmailAddress], kept: &[Field::Action, Field::Actions], ..MAIL };
 
 const TTP_ATTACHMENT: Roles = MAIL;
 
