@@ -259,3 +259,26 @@ fn an_indicator_is_read_out_of_its_pattern() {
     assert_eq!(event["mimecast"]["malware"]["labels"], json!(["virus"]));
     assert!(event["tags"].as_array().is_some_and(|tags| tags.contains(&json!("malicious-activity"))));
 }
+
+#[test]
+fn a_pattern_of_several_comparisons_is_found_by_each() {
+    let (md5, sha256, other) = ("1".repeat(32), "2".repeat(64), "3".repeat(64));
+    let indicator = |pattern: String| {
+        let record =
+            json!({"type": "indicator", "id": "indicator--1", "created": "2025-03-01T08:00:00Z", "pattern": pattern});
+        crate::agreement::agree(Generation::V2, &origin(Kind::ThreatIntel), &record);
+        ecs(Generation::V2, &origin(Kind::ThreatIntel), &record)
+    };
+    let event = indicator(format!(
+        "[file:hashes.'SHA-256' = '{sha256}' OR file:hashes.MD5 = '{md5}' OR file:hashes.'SHA-256' = '{other}']"
+    ));
+    assert_eq!(event["threat"]["indicator"]["file"]["hash"], json!({"md5": md5, "sha256": sha256}));
+    assert_eq!(event["threat"]["indicator"]["type"], "file");
+    assert_eq!(event["related"]["hash"], json!([sha256, md5, other]));
+    let event = indicator("[ipv4-addr:value = '192.0.2.1' OR ipv6-addr:value = '2001:db8::1']".to_owned());
+    assert_eq!(
+        (&event["threat"]["indicator"]["ip"], &event["threat"]["indicator"]["type"]),
+        (&json!("192.0.2.1"), &json!("ipv4-addr"))
+    );
+    assert_eq!(event["related"]["ip"], json!(["192.0.2.1", "2001:db8::1"]));
+}
