@@ -3,6 +3,7 @@
 use super::{
     address::Recipients,
     event::{EventWriter, observable},
+    verdict::deciding,
 };
 use crate::{
     kind::Kind,
@@ -324,6 +325,10 @@ impl<'a> EventWriter<'_, 'a> {
             self.text("name", Field::HeldGroup);
             self.json.close(group);
             let data = self.json.open("data");
+            // What the definition says of a link, where something else became of the message.
+            if deciding(&self.cast(), true) != Field::Action {
+                self.member(Field::Action);
+            }
             for field in policy_data(self.record.kind()) {
                 self.member(*field);
             }
