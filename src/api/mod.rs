@@ -11,7 +11,7 @@ pub mod siem;
 pub mod url;
 
 use crate::auth::Access;
-use crate::chunk::{Fault, FaultClass};
+use crate::chunk::{Fault, FaultClass, Timestamp};
 use crate::config::{Config, Secret};
 use crate::effects::{Body, Effects, Method, Nothing, Request, TransportError};
 use error::{Answered, Failure};
@@ -33,6 +33,12 @@ pub struct Headers(pub Vec<(String, Vec<u8>)>);
 impl Headers {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+
+    /// When the answer was made, by the vendor's clock.
+    pub fn date(&self) -> Option<Timestamp> {
+        let date = chrono::DateTime::parse_from_rfc2822(self.get("date")?).ok()?;
+        u64::try_from(date.timestamp_nanos_opt()?).ok()
     }
 }
 
@@ -70,6 +76,8 @@ pub struct Left {
     pub quota: Option<u32>,
     /// The vendor asks for this pause, in milliseconds, before the next call.
     pub pause_ms: Option<u32>,
+    /// The vendor's clock, by its `Date`.
+    pub date: Option<Timestamp>,
 }
 
 /// Makes a call with the session's rights.
@@ -110,7 +118,7 @@ pub fn send(
     let headers = Headers(response.headers);
     let now = effects.now();
     let (quota, pause_ms) = rate::left(&headers, now);
-    *left = Left { quota, pause_ms };
+    *left = Left { quota, pause_ms, date: headers.date() };
     if response.status == 200 {
         return Ok(Answer { headers, body: response.body, at, authorization });
     }
@@ -141,10 +149,10 @@ impl Answer {
         std::mem::replace(&mut self.body, Box::new(Nothing))
     }
 
-    /// The first bytes of the body: at least four, unless there are fewer.
-    pub fn begin(&mut self, config: &Config) -> Result<Vec<u8>, Failure> {
+    /// The first bytes of the body: at least so many, unless there are fewer.
+    pub fn begin(&mut self, config: &Config, least: usize) -> Result<Vec<u8>, Failure> {
         let mut begin = Vec::new();
-        while begin.len() < 4 {
+        while begin.len() < least {
             match self.body.next().map_err(|error| unreachable(&error, &self.at, config))? {
                 Some(piece) => begin.extend_from_slice(&piece),
                 None => break,
@@ -197,12 +205,26 @@ impl Answer {
                 let body = format!("{{\"fail\":{}}}", fail.get());
                 let redact = |text: &str| redact_all(text, config, &self.authorization.0);
                 let failure = error::judge(200, body.as_bytes(), &answered, &redact);
-                // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error.
-                if failure.codes.is_empty() { Ok(text) } else { Err(failure) }
+                // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error; anything else is one, in whatever form.
+                if failure.codes.is_empty() && says_nothing(fail.get()) { Ok(text) } else { Err(failure) }
             }
             Some(_) => Ok(text),
         }
     }
+}
+
+/// Whether there is no word and no number in a JSON text.
+fn says_nothing(json: &str) -> bool {
+    fn nothing(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Null => true,
+            serde_json::Value::String(text) => text.is_empty(),
+            serde_json::Value::Array(values) => values.iter().all(nothing),
+            serde_json::Value::Object(members) => members.values().all(nothing),
+            serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+        }
+    }
+    serde_json::from_str(json).is_ok_and(|value| nothing(&value))
 }
 
 #[derive(serde::Deserialize)]
