@@ -55,6 +55,9 @@ pub struct Answer {
 /// An answer in JSON is never larger than this.
 pub const ANSWER_LIMIT: usize = 16 << 20;
 
+/// An answer that is longer than this gets all the room that there is.
+const FEW: usize = 1 << 20;
+
 /// Refusals are read this far.
 const REFUSAL_LIMIT: usize = 64 << 10;
 
@@ -241,8 +244,10 @@ fn read_up_to(body: &mut dyn Body, text: &mut Vec<u8>, limit: usize) -> Result<(
         };
         let piece = &piece[..piece.len().min(limit - text.len())];
         if text.capacity() - text.len() < piece.len() {
-            // It doubles, but never beyond the limit: twice that is all the memory that a guest has.
-            text.reserve_exact(text.len().min(limit - text.len()).max(piece.len()));
+            // In few steps, and never beyond the limit, twice which is all the memory that a guest has: each step leaves the one before
+            // it behind, so that doubling would come to the limit twice over.
+            let more = if text.len() < FEW { 7 * text.len() } else { limit };
+            text.reserve_exact(more.min(limit - text.len()).max(piece.len()));
         }
         text.extend_from_slice(piece);
     }

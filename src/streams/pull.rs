@@ -127,6 +127,11 @@ impl<'a> Pull<'a> {
         if self.chunk.bodies.capacity() == 0 {
             self.reserve();
         }
+        // A body may be twice as long as its record. Left to itself, the room would double for the last one.
+        let long = 2 * bytes.len();
+        if self.chunk.bodies.capacity() - self.chunk.bodies.len() < long {
+            self.chunk.bodies.reserve_exact(long);
+        }
         let (events, malformed) = (self.chunk.events.len(), self.chunk.malformed.len());
         self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
         self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
