@@ -8,31 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::ANSWER_LIMIT;
-
 /// More rows than that are refused, so that what is kept of each stays small beside the text. A page is asked for with 500
 /// at the most, and an answer of 16 MiB with so many would have less than 170 bytes for each: no list has such rows.
 pub const ROWS_LIMIT: usize = 100_000;
-
-/// Text of an answer, with U+FFFD for what is no UTF-8: one wrong byte in one row must not hold up a stream for ever. `None`
-/// if it outgrows what an answer may have.
-pub fn readable(text: Vec<u8>) -> Option<Vec<u8>> {
-    let text = match String::from_utf8(text) {
-        Ok(text) => return Some(text.into_bytes()),
-        Err(wrong) => wrong.into_bytes(),
-    };
-    let mut mended = Vec::with_capacity(text.len());
-    for chunk in text.utf8_chunks() {
-        mended.extend_from_slice(chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
-            mended.extend_from_slice("\u{fffd}".as_bytes());
-        }
-        if mended.len() > ANSWER_LIMIT {
-            return None;
-        }
-    }
-    Some(mended)
-}
 
 /// Rows of an answer, in its order.
 #[derive(PartialEq, Eq)]
