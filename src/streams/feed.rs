@@ -54,6 +54,8 @@ struct Open {
     error: Option<ReadError>,
     /// The bundle in hand is at its end.
     ended: bool,
+    /// Why the rest of the bundle is passed, and the first of it.
+    passed: Option<(String, Vec<u8>)>,
 }
 
 enum Files {
@@ -152,6 +154,7 @@ impl Feed {
             occurrences,
             error: None,
             ended: false,
+            passed: None,
         });
         Ok(())
     }
@@ -215,7 +218,7 @@ impl Feed {
                 continue;
             }
             if let Some(error) = open.error.take() {
-                return self.broken(pull, &error);
+                return self.broken(&error);
             }
             pull.check_clock();
             if pull.full() {
@@ -236,6 +239,10 @@ impl Feed {
                     }
                 }
                 Ok(Filled::Done) => {
+                    // In one step with the turn, or a reader that is opened between the two would tell it again.
+                    if let Some((reason, rest)) = open.passed.take() {
+                        pull.malformed(reason, &rest, None);
+                    }
                     return match self.turn(pull) {
                         Ok(()) => Step::On,
                         Err(fault) => Step::Fail(fault),
@@ -276,7 +283,7 @@ impl Feed {
 
     /// The bundle broke off. What was good of it is read; the rest is fetched again, and at last, if its data are damaged,
     /// reported and passed.
-    fn broken(&mut self, pull: &mut Pull<'_>, error: &ReadError) -> Step {
+    fn broken(&mut self, error: &ReadError) -> Step {
         let (Some(mut open), Some(mark)) =
             (self.open.take(), self.windows.window().and_then(|window| window.file.as_mut()))
         else {
@@ -302,7 +309,7 @@ impl Feed {
             "{}: {error} after {} records, {} times; the rest of the bundle is passed",
             open.at, mark.index, mark.tries
         );
-        pull.malformed(reason, open.objects.room(), None);
+        open.passed = Some((reason, std::mem::take(open.objects.room())));
         // What waits for its partners was good.
         open.joiner.finish();
         open.objects = objects();
@@ -371,6 +378,9 @@ impl Source for Feed {
             if !self.windows.ready(pull) {
                 return Ok(Next::CaughtUp);
             }
+            if pull.full() {
+                return Ok(Next::More);
+            }
             if self.open.is_some() {
                 let step = self.read(pull);
                 self.note();
@@ -384,9 +394,6 @@ impl Source for Feed {
                     return Ok(next);
                 }
                 self.ask(pull)?;
-            }
-            if pull.full() {
-                return Ok(Next::More);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::config::DAY;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::Occurrences;
-use absent::{Listing, Missing, STRAYS_LIMIT};
+use absent::{ASIDE_LIMIT, Listing, Missing, STRAYS_LIMIT};
 use file::{Open, Outcome};
 
 /// A refused token is mended so often until the stream has caught up again; then it is a fault, or a vendor that refuses
@@ -294,6 +294,8 @@ impl Source for SiemBatch {
         let room = room - state.done.len();
         state.before = last(&self.state.before, room.min(HASH_LIMIT)).to_vec();
         state.strays.truncate(STRAYS_LIMIT);
+        // There are no more, unless another hand wrote the position that was read.
+        state.aside.truncate(ASIDE_LIMIT);
         if let (Some(mark), Some(open)) = (&mut state.file, &self.open)
             && let Occurrences::Adjacent { last, count } = &open.occurrences
             && open.index >= mark.index

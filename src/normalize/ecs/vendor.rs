@@ -23,8 +23,9 @@ impl EventWriter<'_, '_> {
             self.vendor_value(kind, field, value);
             self.json.comma();
         }
+        let mut renamed = Vec::new();
         for (name, value) in self.record.extras() {
-            self.extra_key(name);
+            self.extra_key(name, &mut renamed);
             self.json.value(value);
             self.json.comma();
         }
@@ -67,14 +68,45 @@ impl EventWriter<'_, '_> {
     }
 
     /// A key that is neither one of Elastic's own nor one that Elasticsearch refuses a whole document for: it takes a
-    /// dot for the border of an object.
-    fn extra_key(&mut self, name: &[u8]) {
+    /// dot for the border of an object. `renamed` are those that were written under another name than their own: one name
+    /// must not stand twice.
+    fn extra_key(&mut self, name: &[u8], renamed: &mut Vec<Vec<u8>>) {
         let refused = name.split(|byte| *byte == b'.').any(|part| part.trim_ascii().is_empty());
         if !refused && !OWN.contains(&name) {
             return self.json.any_key(name);
         }
         let mut safe = b"_".to_vec();
         safe.extend(name.iter().map(|byte| if *byte == b'.' { b'_' } else { *byte }));
+        while renamed.contains(&safe) || self.record.extras().any(|(other, _)| other == safe) {
+            safe.insert(0, b'_');
+        }
         Writer { out: self.json.out }.any_key(&safe);
+        renamed.push(safe);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chunk::Chunk;
+    use crate::kind::{Generation, Kind};
+    use crate::normalize::{Encoding, Form, Normalizer, Occurrences, Origin, Settings, Source};
+
+    #[test]
+    fn a_name_that_is_changed_meets_no_other() {
+        let settings = Settings { form: Form::Ecs, ..Settings::new(Generation::V2, "acme") };
+        let origin = Origin {
+            source: Source::List,
+            stream: "audit",
+            kind: Some(Kind::Audit),
+            encoding: Encoding::Json,
+            fallback_time: None,
+        };
+        let record = br#"{"2FA":1,"_2FA":2,"__2FA":3,"new":4,"..a":5,"._a":6}"#;
+        let (mut chunk, mut occurrences) = (Chunk::default(), Occurrences::Adjacent { last: None, count: 0 });
+        Normalizer::new(settings).push(record, &origin, &mut occurrences, &mut chunk);
+        let body: serde_json::Value = serde_json::from_slice(&chunk.bodies).expect("JSON");
+        let found: Vec<_> =
+            ["___2FA", "_2FA", "__2FA", "new", "___a", "____a"].map(|name| &body["mimecast"][name]).into();
+        assert_eq!(found, [1, 2, 3, 4, 5, 6]);
     }
 }

@@ -302,6 +302,15 @@ fn a_bundle_that_breaks_off_is_fetched_again() {
 }
 
 #[test]
+fn damage_is_passed_once_though_every_pull_has_a_new_reader() {
+    let mut damaged = zip(&[("a.stix", &bundle(0..5))]);
+    // The checksum in the member's header.
+    damaged[14] ^= 0xff;
+    let read = drain_afresh(V2, STREAM, &mut Fake::new(|_: &Request| file(damaged.clone(), None)), SESSION, one());
+    assert_eq!((read.bodies.len(), read.malformed.len()), (5, 1), "{:?}", read.malformed);
+}
+
+#[test]
 fn a_bundle_that_has_changed_is_read_from_its_start() {
     let budget = Budget { events: 5, ..Budget::default() };
     let first = |_: &Request| file(bundle(0..10), None);

@@ -351,3 +351,24 @@ fn the_first_generation_signs_the_same_call() {
 mod edges;
 #[path = "kinds.rs"]
 mod kinds;
+
+#[test]
+fn bytes_that_are_no_utf8_do_not_hold_up_a_list() {
+    let answered = |page: &[u8]| {
+        let pages = RefCell::new(vec![page.to_vec()]);
+        let script = |_: &Request| ok(pages.borrow_mut().pop().unwrap_or_else(|| br#"{"data":[]}"#.to_vec()));
+        let mut reader = Reader::open(V2, "audit", Start::Configured).unwrap();
+        drain(&mut reader, &mut Fake::new(script), SESSION, Budget::default())
+    };
+    for page in [
+        &b"{\"data\":[{\"id\":\"mark-1\"},{\"id\":\"mark-2\",\"new\":\"\xe4\"},{\"rows\":[{\"id\":\"mark-3\",\"\xff\":1}]}]}"[..],
+        b"{\"m\xe4ta\":1,\"data\":[{\"id\":\"mark-1\"},{\"id\":\"mark-2\"},{\"id\":\"mark-3\"}]}",
+    ] {
+        let read = answered(page);
+        assert_eq!((read.bodies, read.faults.len()), (vec!["mark-1".into(), "mark-2".into(), "mark-3".into()], 0));
+    }
+    // One byte becomes three, and the text must not outgrow what an answer may have.
+    let long = |bytes: usize| [b"{\"data\":[{\"id\":\"mark-1\"}],\"x\":\"", &vec![0xff; bytes][..], b"\"}"].concat();
+    assert_eq!(answered(&long(5 << 20)).bodies, ["mark-1"]);
+    assert_eq!(answered(&long(6 << 20)).faults[0].code, "answer-too-large");
+}

@@ -105,8 +105,11 @@ impl Zip {
                 }
                 signature if [*CENTRAL, *END, *END_64].contains(&signature) => {
                     self.directory()?;
-                    self.ended = true;
-                    return self.next_entry();
+                    // Damaged data may look like a directory. Behind one there is another part of the archive, or nothing.
+                    if !self.need(4)? || self.signature().starts_with(b"PK") {
+                        self.ended = true;
+                        return self.next_entry();
+                    }
                 }
                 _ => {
                     self.lost = true;

@@ -106,5 +106,6 @@ pub(super) fn stamp(name: &str) -> Option<Timestamp> {
     let digits = stem.rsplit('_').next().filter(|part| part.len() >= 14 && part.bytes().all(|b| b.is_ascii_digit()))?;
     let time = chrono::NaiveDateTime::parse_from_str(&digits[..14], "%Y%m%d%H%M%S").ok()?.and_utc();
     let milliseconds = digits.get(14..17).and_then(|ms| ms.parse::<u64>().ok()).unwrap_or(0);
-    Some(u64::try_from(time.timestamp()).ok()? * 1_000_000_000 + milliseconds * 1_000_000)
+    // Years after 2554 are no time of ours.
+    u64::try_from(time.timestamp()).ok()?.checked_mul(1_000_000_000)?.checked_add(milliseconds * 1_000_000)
 }

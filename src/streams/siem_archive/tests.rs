@@ -468,7 +468,8 @@ fn positions_stay_small_and_version_1_is_understood() {
 fn stamps() {
     assert_eq!(stamp("receipt_20260308120000250.json"), Some(NOW + 250 * 1_000_000));
     assert_eq!(stamp("logs/ttp_url_20260308120000.siem"), Some(NOW));
-    for name in ["", "receipt.json", "receipt_2026.json", "receipt_99999999999999999.json"] {
+    for name in ["", "receipt.json", "receipt_2026.json", "receipt_99999999999999999.json", "av_99991231235959999.json"]
+    {
         assert_eq!(stamp(name), None, "{name}");
     }
 }

@@ -257,6 +257,18 @@ fn a_member_that_is_lost_behind_damage_is_told_by_the_directory() {
 }
 
 #[test]
+fn what_looks_like_a_directory_does_not_end_the_archive() {
+    let mut bytes = archive(&[("a", b"first", JAVA), ("b", b"second", JAVA)]);
+    let second = memchr::memmem::find(&bytes[1..], LOCAL).unwrap() + 1;
+    bytes.splice(second..second, [&CENTRAL[..], &[0; 42], b"damaged"].concat());
+    for piece in [1, 16, 4_096] {
+        let (seen, error) = read(&bytes, piece);
+        assert_eq!((seen[0].as_str(), seen[2].as_str(), error), ("a=first", "b=second", None), "{seen:?}");
+        assert!(seen[1].starts_with("! "), "{seen:?}");
+    }
+}
+
+#[test]
 fn an_archive_cut_at_every_byte_is_told() {
     let whole = archive(&[("a", b"first", JAVA), ("b", b"second", How::Deflate)]);
     let directory = memchr::memmem::find(&whole, CENTRAL).unwrap();

@@ -285,7 +285,7 @@ fn a_position_stays_small_whatever_is_open_and_absent() {
             done: hashes(10_000)[..done].to_vec(),
             before: hashes(20_000),
             strays: hashes(30_000),
-            aside: (0..ASIDE_LIMIT as u64).map(mark).collect(),
+            aside: (0..2 * ASIDE_LIMIT as u64).map(mark).collect(),
             missing: serde_json::from_str::<Missing>(&format!(r#"{{"since":{NOW},"files":1000}}"#)).ok(),
             file: Some(mark(5)),
             mark: Some(NOW),

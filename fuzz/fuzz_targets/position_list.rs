@@ -1,0 +1,4 @@
+//! The position of `audit`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|position: &[u8]| mimecast_source_fuzz::positions::check("audit", position));

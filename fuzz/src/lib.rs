@@ -1,0 +1,52 @@
+//! What the fuzz targets share: an outside that answers what it is told to, a judge of chunks, and a reading of JSON that keeps
+//! names that come twice.
+#![forbid(unsafe_code)]
+
+pub mod chunks;
+pub mod drain;
+pub mod forms;
+pub mod json;
+pub mod outside;
+pub mod positions;
+
+use mimecast_source::streams::read::{Pieces, ReadError};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// Runs something and tells how many bytes it had allocated at most, beyond those before it.
+pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let result = run();
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+}
+
+/// Bytes in pieces of one size.
+pub struct Sliced {
+    bytes: Vec<u8>,
+    at: usize,
+    piece: usize,
+}
+
+impl Sliced {
+    pub fn new(bytes: &[u8], piece: usize) -> Box<Self> {
+        Box::new(Self { bytes: bytes.to_vec(), at: 0, piece: piece.max(1) })
+    }
+}
+
+impl Pieces for Sliced {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        let end = self.bytes.len().min(self.at + self.piece);
+        out.extend_from_slice(&self.bytes[self.at..end]);
+        let more = end > self.at;
+        self.at = end;
+        Ok(more)
+    }
+}
+
+/// The sizes of pieces in which the same bytes must be read to the same end.
+pub fn piece_sizes(length: usize) -> [usize; 4] {
+    [length.max(1), 1, 7, length / 2 + 1]
+}
