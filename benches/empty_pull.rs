@@ -71,7 +71,10 @@ fn main() {
 async fn position(component: &Component, context: &Context) -> Vec<u8> {
     let mut guest = component.instantiate(context).await.expect("an instance is made");
     let mut position = Vec::new();
-    support::drain(&mut guest, Start::Configured, support::budget(), |chunk| position = chunk.position).await;
+    support::drain(&mut guest, support::CONFIGURATION, Start::Configured, support::budget(), |chunk| {
+        position = chunk.position
+    })
+    .await;
     position
 }
 

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let (time, guest) = timed(|| {
         runtime.block_on(async {
             let mut guest = component.instantiate(&context).await.expect("an instance is made");
-            support::drain(&mut guest, Start::Configured, support::budget(), |chunk| {
+            support::drain(&mut guest, support::CONFIGURATION, Start::Configured, support::budget(), |chunk| {
                 events += chunk.events.len() as u64;
                 bytes += chunk.bodies.len() as u64;
                 largest = largest.max(resident("VmRSS:"));

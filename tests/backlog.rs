@@ -23,7 +23,7 @@ fn assert_sound(running: &Running) {
         assert_eq!(status.fault, None, "{name}");
         assert_eq!(counts.records, counts.events + counts.malformed + counts.merged, "{name}: {counts:?}");
         assert_eq!(counts.events, counts.repeated + counts.accepted, "{name}: {counts:?}");
-        assert_eq!(counts.delivered.get("files").copied().unwrap_or(0), counts.accepted, "{name}: {counts:?}");
+        assert_eq!(counts.sinks.get("files").map_or(0, |sink| sink.delivered), counts.accepted, "{name}: {counts:?}");
     }
 }
 

@@ -52,9 +52,11 @@ async fn killed_hosts_lose_nothing() {
 /// Waits until something is between pull and store; gives up after a while. Returns how many events that are.
 async fn until_in_flight(running: &Running) -> u64 {
     let in_flight = || running.status().iter().map(|status| status.read.accepted - status.stored.accepted).sum();
-    for _ in 0..300 {
-        // Blocking work goes on meanwhile, and time stands still.
-        for _ in 0..20 {
+    // Two slow answers take no longer than this.
+    for _ in 0..130 {
+        // Time stands still while blocking work goes on. To sleep now would be to wake when it is done.
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < Duration::from_millis(8) {
             tokio::task::yield_now().await;
             if in_flight() > 0 {
                 return in_flight();

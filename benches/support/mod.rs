@@ -29,6 +29,11 @@ pub const SESSION: &[u8] = br#"{"token":"made-up"}"#;
 pub const CONFIGURATION: &str = r#"{"client_id":"made-up","client_secret":"made-up","tenant":"acme","start_at":"2w",
     "base_url":"http://127.0.0.1:1","insecure_http":true}"#;
 
+/// The same in another form.
+pub fn configuration(output: &str) -> String {
+    CONFIGURATION.replacen('{', &format!("{{\"output\":\"{output}\","), 1)
+}
+
 /// A listing without files.
 pub const EMPTY_LISTING: &[u8] = br#"{"value":[],"@nextPage":"bmV4dA==","isCaughtUp":true}"#;
 /// A listing of one file, the last for now.
@@ -154,8 +159,8 @@ pub fn context(network: Canned, clock: Clock) -> Context {
 }
 
 /// Pulls until the stream is caught up, and hands each chunk to a sink.
-pub async fn drain(guest: &mut Guest, start: Start, budget: Budget, mut sink: impl FnMut(Chunk)) {
-    guest.open(CONFIGURATION, STREAM, start).await.expect("the stream opens");
+pub async fn drain(guest: &mut Guest, configuration: &str, start: Start, budget: Budget, mut sink: impl FnMut(Chunk)) {
+    guest.open(configuration, STREAM, start).await.expect("the stream opens");
     loop {
         let chunk = guest.pull(SESSION, budget).await.expect("the canned answers are good");
         let next = chunk.next;

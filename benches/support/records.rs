@@ -10,7 +10,7 @@ use mimecast_source::chunk::Timestamp;
 use mimecast_source::effects::{self, Effects};
 use mimecast_source::kind::Kind;
 
-use super::{API, CONFIGURATION, LISTING, STORAGE};
+use super::{API, LISTING, STORAGE};
 
 /// The same records in several wrappings.
 pub struct Records {
@@ -154,10 +154,10 @@ impl effects::Body for Body {
 }
 
 /// The native core's reading of everything, chunk by chunk.
-pub fn drain(native: &mut Native, mut sink: impl FnMut(mimecast_source::chunk::Chunk)) {
+pub fn drain(native: &mut Native, configuration: &str, mut sink: impl FnMut(mimecast_source::chunk::Chunk)) {
     let start = mimecast_source::chunk::Start::Configured;
     let budget = mimecast_source::chunk::Budget::default();
-    let mut reader = mimecast_source::Reader::open(CONFIGURATION, super::STREAM, start).expect("the stream opens");
+    let mut reader = mimecast_source::Reader::open(configuration, super::STREAM, start).expect("the stream opens");
     loop {
         let chunk = reader.pull(native, super::SESSION, &budget).expect("the canned answers are good");
         let next = chunk.next;

@@ -23,7 +23,7 @@ use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
 };
 use crate::sinks::{self, SinkError};
-use crate::state::{StateError, StreamKey};
+use crate::state::{KEPT, Retired, StateError, StreamKey};
 
 /// How the host is run, beside its configuration.
 #[derive(Clone)]
@@ -153,11 +153,18 @@ impl Host {
     pub async fn collect(self, config: &Config) -> Result<Running, StartError> {
         let host = self;
         let planned = host.plan_all(config).await?;
-        let disk = Disk::open(&config.data_dir, config.sources.keys().map(String::as_str))?;
+        let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
+        let now = host.options.outside.clock.millis();
+        tell_retired(&disk.store.retire(|source| config.sources.contains_key(source), now)?, now);
         let mut attached = Vec::new();
         for sink in config.sinks.values() {
             let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
-            attached.push(Attached { id: sink.id.clone(), inputs: sink.inputs.clone(), sink: built });
+            attached.push(Attached {
+                id: sink.id.clone(),
+                inputs: sink.inputs.clone(),
+                acknowledgements: sink.acknowledgements,
+                sink: built,
+            });
         }
         let sources = planned
             .into_iter()
@@ -183,6 +190,21 @@ impl Host {
             }
         }
         if errors.is_empty() { Ok(planned) } else { Err(StartError::Sources(errors)) }
+    }
+}
+
+/// Says what becomes of the state of sources that are no longer configured.
+fn tell_retired(retired: &[Retired], now_ms: u64) {
+    for Retired { source, since_ms, dropped } in retired {
+        if *dropped {
+            tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
+            continue;
+        }
+        let left = KEPT.saturating_sub(Duration::from_millis(now_ms.saturating_sub(*since_ms)));
+        let days = left.as_secs().div_ceil(86_400);
+        if days > 0 {
+            tracing::info!(%source, days_left = days, "no longer configured: its state is kept, and goes on if it is added again; `tributary state move` gives it another name");
+        }
     }
 }
 
@@ -234,7 +256,7 @@ impl Running {
     ) -> Self {
         let Outside { clock, random, .. } = outside;
         let (lines, committer) = committer(Arc::clone(&storage), random.fork());
-        let (pipeline, tasks) = Pipeline::new(lines, sinks, &random);
+        let (pipeline, tasks) = Pipeline::new(lines, sinks, clock, &random);
         let mut delivery = JoinSet::new();
         delivery.spawn(committer.run());
         for task in tasks {

@@ -21,7 +21,7 @@ pub struct Issued {
     pub count: u32,
     /// How many different records carry the mark: 1, or 2 for rows that differ in one field only.
     pub distinct: u32,
-    /// When it happened.
+    /// When it happened; the first of its rows, where they lie seconds apart.
     pub time_ms: Millis,
     /// When a client can see it first.
     pub visible_from_ms: Millis,
@@ -38,6 +38,7 @@ fn list_truth(rows: Vec<Row>) -> Vec<Issued> {
     for row in rows {
         if let Some((entry, variant)) = places.get(&row.mark).and_then(|place| issued.get_mut(*place)) {
             entry.count += 1;
+            entry.time_ms = entry.time_ms.min(row.time_ms);
             entry.distinct += u32::from(row.variant != *variant);
             continue;
         }

@@ -32,6 +32,12 @@ impl Failure {
     pub fn may_be_the_token(&self) -> bool {
         self.fault.status == Some(400) || self.has("err_audit_siem_invalid_token")
     }
+
+    /// The same where the token costs little to leave. Errors of fields come with status 200, too (section 8.2, shape b), and which of
+    /// them a token that has run out gets is not public.
+    pub fn may_be_the_page(&self) -> bool {
+        self.may_be_the_token() || (self.fault.class == FaultClass::Protocol && self.fault.code == "fail")
+    }
 }
 
 impl From<Fault> for Failure {
@@ -190,8 +196,7 @@ fn unauthorized(
 
 /// How far this machine's clock is ahead of the vendor's, by the answer's `Date`.
 fn skew_seconds(answered: &Answered<'_>) -> Option<i64> {
-    let date = chrono::DateTime::parse_from_rfc2822(answered.headers.get("date")?).ok()?;
-    Some((answered.now / 1_000_000_000) as i64 - date.timestamp())
+    Some((answered.now / 1_000_000_000) as i64 - (answered.headers.date()? / 1_000_000_000) as i64)
 }
 
 fn entitlement(answered: &Answered<'_>) -> String {

@@ -1,10 +1,13 @@
 //! `POST /api/ttp/threat-intel/get-feed`: a STIX bundle as a file, the same in both generations (section 6.10 of the API reference).
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::error::Failure;
 use super::list::time;
-use super::logs::is_file;
+use super::logs::{has_rows, is_file};
 use super::{Endpoint, Headers};
 use crate::catalog::Feed;
 use crate::chunk::Timestamp;
@@ -35,6 +38,40 @@ pub fn body(feed: Feed, begin: Timestamp, end: Timestamp, token: Option<&str>) -
 /// Whether an answer is a bundle, and not JSON that says what failed.
 pub fn is_bundle(headers: &Headers, begin: &[u8]) -> bool {
     is_file(headers, begin) || begin.starts_with(&[0x1f, 0x8b]) || begin.windows(7).any(|part| part == b"\"bundle")
+}
+
+/// What an answer is that looked like no file and held no error.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Json {
+    /// An envelope without anything in it.
+    Nothing,
+    /// Its members may stand in any order, and what leads them may be long.
+    Bundle,
+    Other,
+}
+
+impl Json {
+    pub fn of(text: &[u8]) -> Json {
+        #[derive(Deserialize)]
+        struct Raw<'a> {
+            #[serde(rename = "type", default)]
+            kind: Option<IgnoredAny>,
+            #[serde(default)]
+            objects: Option<IgnoredAny>,
+            #[serde(borrow, default)]
+            data: Option<&'a RawValue>,
+        }
+        let Ok(raw) = serde_json::from_slice::<Raw<'_>>(text) else {
+            return Json::Other;
+        };
+        if raw.objects.is_some() || raw.kind.is_some() {
+            Json::Bundle
+        } else if raw.data.is_some_and(has_rows) {
+            Json::Other
+        } else {
+            Json::Nothing
+        }
+    }
 }
 
 /// A refusal that says that there is nothing (quirk Q69).

@@ -19,6 +19,8 @@ pub struct List {
     /// Rows come newest first unless it is asked otherwise, where it can be (section 6.1). Oldest first, a row that appears late
     /// moves fewer others (quirk Q15).
     oldest_first: bool,
+    /// Rows have an id (section 6.1).
+    own_id: bool,
     /// Of all users, not of the service user alone (section 6.7).
     admin: bool,
     /// Filters that say "all", which clients send though it is the default (sections 6.4 and 6.5).
@@ -31,13 +33,21 @@ const fn list(path: &'static str, product: &'static str, permission: &'static st
         begin: "start",
         end: "end",
         oldest_first: false,
+        own_id: true,
         admin: false,
         all: &[],
     }
 }
 
 const fn logs(path: &'static str, permission: &'static str, all: &'static [&'static str]) -> List {
-    List { begin: "from", end: "to", oldest_first: true, all, ..list(path, "Security Events", permission) }
+    List {
+        begin: "from",
+        end: "to",
+        oldest_first: true,
+        own_id: false,
+        all,
+        ..list(path, "Security Events", permission)
+    }
 }
 
 const AUDIT_EVENTS: &str = "Audit Events";
@@ -57,12 +67,18 @@ static TTP_URL: List = logs("/api/ttp/url/get-logs", "Monitoring | URL Protectio
 static TTP_ATTACHMENT: List =
     logs("/api/ttp/attachment/get-logs", "Monitoring | Attachment Protection | Read", &["route", "result"]);
 // Without `taggedMalicious`, which would hide rows (quirk Q71).
-static TTP_IMPERSONATION: List =
-    logs("/api/ttp/impersonation/get-logs", "Monitoring | Impersonation Protection | Read", &[]);
-static ARCHIVE_SEARCH: List =
-    list("/api/archive/get-archive-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read");
-static ARCHIVE_USER_SEARCH: List = list("/api/archive/get-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read");
-static ARCHIVE_VIEW: List = list("/api/archive/get-view-logs", AUDIT_EVENTS, "Archive | View Logs | Read");
+static TTP_IMPERSONATION: List = List {
+    own_id: true,
+    ..logs("/api/ttp/impersonation/get-logs", "Monitoring | Impersonation Protection | Read", &[])
+};
+static ARCHIVE_SEARCH: List = List {
+    own_id: false,
+    ..list("/api/archive/get-archive-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read")
+};
+static ARCHIVE_USER_SEARCH: List =
+    List { own_id: false, ..list("/api/archive/get-search-logs", AUDIT_EVENTS, "Archive | Search Logs | Read") };
+static ARCHIVE_VIEW: List =
+    List { own_id: false, ..list("/api/archive/get-view-logs", AUDIT_EVENTS, "Archive | View Logs | Read") };
 
 /// The list that rows of a kind are in; `None` for kinds that come another way.
 pub fn of(kind: Kind) -> Option<&'static List> {
@@ -83,6 +99,12 @@ pub fn of(kind: Kind) -> Option<&'static List> {
 }
 
 impl List {
+    /// Whether identical rows are told apart beyond the end of a page. They must have no id, or they were one row that has moved; and
+    /// they must come oldest first, so that what has settled stays where it is.
+    pub fn counts_across_pages(&self) -> bool {
+        self.oldest_first && !self.own_id
+    }
+
     /// A request's body. The same `data` goes with every token of a window: the token carries the query (section 3.2).
     pub fn body(&self, begin: Timestamp, end: Timestamp, page_size: u32, token: Option<&str>) -> String {
         let mut pagination = json!({ "pageSize": page_size });
@@ -155,13 +177,10 @@ pub fn page(text: Vec<u8>) -> Option<Page> {
     };
     let mut rows = Values(Vec::new());
     for row in answer.data.map_or_else(Vec::new, |rows| rows.0) {
-        match serde_json::from_str::<Lists<'_>>(row.get()) {
-            Ok(Lists(lists)) if !lists.is_empty() => {
-                for list in lists {
-                    rows.0.append(&mut serde_json::from_str::<Values<'_>>(list.get()).ok()?.0);
-                }
-            }
-            _ => rows.0.push(row),
+        let lists = serde_json::from_str::<Lists<'_>>(row.get()).ok();
+        match lists.map(Lists::rows).transpose().ok()?.flatten() {
+            Some(mut inner) => rows.0.append(&mut inner),
+            None => rows.0.push(row),
         }
         if rows.0.len() > ROWS_LIMIT {
             return None;
@@ -200,7 +219,17 @@ mod tests {
         // A name that nobody knows, a count beside it, two lists, a list in a row of its own.
         let wrapped = r#""data":[{"resultCount":2,"x":[{"id":"1"}],"y":[{"id":"2"}]},{"x":[{"id":"3"}]}],"#;
         assert_eq!(rows(page(wrapped)).unwrap().len(), 3);
-        for own in [r#"{"id":"1","to":[{"a":1}]}"#, r#"{"eventTime":"1","to":[{"a":1}]}"#, r#"{"to":{"a":1}}"#, "17"] {
+        for own in [
+            r#"{"id":"1","to":[{"a":1}]}"#,
+            r#"{"eventTime":"1","to":[{"a":1}]}"#,
+            r#"{"to":{"a":1}}"#,
+            "17",
+            // Without an id and a time it is a row all the same, and not a wrapper around its own lists.
+            r#"{"url":"https://example.net/","emailPartsDescription":["Body"]}"#,
+            r#"{"definition":"d","identifiers":[]}"#,
+            r#"{"subject":"s","to":[{"a":1}]}"#,
+            r#"{"rows":[17]}"#,
+        ] {
             assert_eq!(rows(page(&format!(r#""data":[{own}],"#))), Some(vec![own.into()]));
         }
         assert_eq!(rows(page(r#""data":5,"#)), None);

@@ -72,7 +72,7 @@ pub fn empty(text: &[u8]) -> Empty {
 }
 
 /// Whether an array has anything in it.
-fn has_rows(data: &RawValue) -> bool {
+pub fn has_rows(data: &RawValue) -> bool {
     data.get().strip_prefix('[').is_some_and(|rows| !rows.trim_start().starts_with(']'))
 }
 

@@ -11,7 +11,7 @@ pub mod siem;
 pub mod url;
 
 use crate::auth::Access;
-use crate::chunk::{Fault, FaultClass};
+use crate::chunk::{Fault, FaultClass, Timestamp};
 use crate::config::{Config, Secret};
 use crate::effects::{Body, Effects, Method, Nothing, Request, TransportError};
 use error::{Answered, Failure};
@@ -34,6 +34,12 @@ impl Headers {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
+
+    /// When the answer was made, by the vendor's clock.
+    pub fn date(&self) -> Option<Timestamp> {
+        let date = chrono::DateTime::parse_from_rfc2822(self.get("date")?).ok()?;
+        u64::try_from(date.timestamp_nanos_opt()?).ok()
+    }
 }
 
 /// A success: status 200, the body yet to be read.
@@ -48,6 +54,9 @@ pub struct Answer {
 
 /// An answer in JSON is never larger than this.
 pub const ANSWER_LIMIT: usize = 16 << 20;
+
+/// An answer that is longer than this gets all the room that there is.
+const FEW: usize = 1 << 20;
 
 /// Refusals are read this far.
 const REFUSAL_LIMIT: usize = 64 << 10;
@@ -70,6 +79,8 @@ pub struct Left {
     pub quota: Option<u32>,
     /// The vendor asks for this pause, in milliseconds, before the next call.
     pub pause_ms: Option<u32>,
+    /// The vendor's clock, by its `Date`.
+    pub date: Option<Timestamp>,
 }
 
 /// Makes a call with the session's rights.
@@ -110,7 +121,7 @@ pub fn send(
     let headers = Headers(response.headers);
     let now = effects.now();
     let (quota, pause_ms) = rate::left(&headers, now);
-    *left = Left { quota, pause_ms };
+    *left = Left { quota, pause_ms, date: headers.date() };
     if response.status == 200 {
         return Ok(Answer { headers, body: response.body, at, authorization });
     }
@@ -141,10 +152,10 @@ impl Answer {
         std::mem::replace(&mut self.body, Box::new(Nothing))
     }
 
-    /// The first bytes of the body: at least four, unless there are fewer.
-    pub fn begin(&mut self, config: &Config) -> Result<Vec<u8>, Failure> {
+    /// The first bytes of the body: at least so many, unless there are fewer.
+    pub fn begin(&mut self, config: &Config, least: usize) -> Result<Vec<u8>, Failure> {
         let mut begin = Vec::new();
-        while begin.len() < 4 {
+        while begin.len() < least {
             match self.body.next().map_err(|error| unreachable(&error, &self.at, config))? {
                 Some(piece) => begin.extend_from_slice(&piece),
                 None => break,
@@ -198,8 +209,8 @@ impl Answer {
                 let body = format!("{{\"fail\":{}}}", fail.get());
                 let redact = |text: &str| redact_all(text, config, &self.authorization.0);
                 let failure = error::judge(200, body.as_bytes(), &answered, &redact);
-                // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error.
-                if failure.codes.is_empty() { Ok(text) } else { Err(failure) }
+                // An array of nothing that says anything, such as `[ ]` or `[{}]`, is no error; anything else is one, in whatever form.
+                if failure.codes.is_empty() && says_nothing(fail.get()) { Ok(text) } else { Err(failure) }
             }
             Some(_) => Ok(text),
         }
@@ -219,6 +230,20 @@ fn readable(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
+/// Whether there is no word and no number in a JSON text.
+fn says_nothing(json: &str) -> bool {
+    fn nothing(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Null => true,
+            serde_json::Value::String(text) => text.is_empty(),
+            serde_json::Value::Array(values) => values.iter().all(nothing),
+            serde_json::Value::Object(members) => members.values().all(nothing),
+            serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+        }
+    }
+    serde_json::from_str(json).is_ok_and(|value| nothing(&value))
+}
+
 #[derive(serde::Deserialize)]
 struct FailOnly<'a> {
     #[serde(borrow, default)]
@@ -233,8 +258,10 @@ fn read_up_to(body: &mut dyn Body, text: &mut Vec<u8>, limit: usize) -> Result<(
         };
         let piece = &piece[..piece.len().min(limit - text.len())];
         if text.capacity() - text.len() < piece.len() {
-            // It doubles, but never beyond the limit: twice that is all the memory that a guest has.
-            text.reserve_exact(text.len().min(limit - text.len()).max(piece.len()));
+            // In few steps, and never beyond the limit, twice which is all the memory that a guest has: each step leaves the one before
+            // it behind, so that doubling would come to the limit twice over.
+            let more = if text.len() < FEW { 7 * text.len() } else { limit };
+            text.reserve_exact(more.min(limit - text.len()).max(piece.len()));
         }
         text.extend_from_slice(piece);
     }

@@ -92,14 +92,52 @@ impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
     }
 }
 
-/// What only rows have, of whatever list: an id, or one of the names of their time (section 6.1).
-const OF_ROWS: [&str; 8] = ["id", "eventTime", "date", "dateReceived", "released", "created", "createTime", "viewed"];
+/// What only rows have, of whatever list: an id, one of the names of their time (section 6.1), or what a message has.
+const OF_ROWS: [&str; 11] = [
+    "id",
+    "eventTime",
+    "date",
+    "dateReceived",
+    "released",
+    "created",
+    "createTime",
+    "viewed",
+    "messageId",
+    "subject",
+    "senderAddress",
+];
 
 /// A wrapper has one list, and perhaps one more for whatever.
 const LISTS_LIMIT: usize = 8;
 
-/// The lists in an object that is no row itself, such as `{"dlpLogs":[…],"resultCount":1}`.
-pub struct Lists<'a>(pub Vec<&'a RawValue>);
+/// The lists in an object that may be no row itself, such as `{"dlpLogs":[…],"resultCount":1}`.
+pub struct Lists<'a> {
+    lists: Vec<&'a RawValue>,
+    /// There are texts or objects beside them.
+    more: bool,
+}
+
+impl<'a> Lists<'a> {
+    /// The rows of all lists; none if the object is a row: it has no list, or one without any object in it, or nothing but empty
+    /// lists beside something that must not be lost.
+    ///
+    /// # Errors
+    /// There are too many rows.
+    pub fn rows(self) -> Result<Option<Vec<&'a RawValue>>, serde_json::Error> {
+        if self.lists.is_empty() {
+            return Ok(None);
+        }
+        let mut rows = Vec::new();
+        for list in self.lists {
+            let mut own: Vec<&'a RawValue> = serde_json::from_str::<Values<'a>>(list.get())?.0;
+            if !own.is_empty() && !own.iter().any(|value| value.get().starts_with('{')) {
+                return Ok(None);
+            }
+            rows.append(&mut own);
+        }
+        Ok(Some(rows).filter(|rows| !(rows.is_empty() && self.more)))
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Lists<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -112,7 +150,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lists<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Lists<'a>, A::Error> {
-                let mut lists = Vec::new();
+                let (mut lists, mut more) = (Vec::new(), false);
                 while let Some((name, value)) = object.next_entry::<Cow<'de, str>, &'a RawValue>()? {
                     let is_list = value.get().starts_with('[');
                     // An object of a million members must not be kept.
@@ -122,8 +160,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Lists<'a> {
                     if is_list {
                         lists.push(value);
                     }
+                    more |= value.get().starts_with(['"', '{']);
                 }
-                Ok(Lists(lists))
+                Ok(Lists { lists, more })
             }
         }
         deserializer.deserialize_map(Object(PhantomData))

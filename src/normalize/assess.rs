@@ -2,7 +2,7 @@
 //! and 4.5 of the normalization reference).
 
 use super::ocsf::{
-    alert,
+    alert, audit, audit_text,
     roles::Cast,
     values::Verdict,
     verdict::{decision, is_detection, severity},
@@ -73,20 +73,48 @@ fn of_kind(cast: &Cast<'_, '_>) -> (u8, Option<bool>, Option<bool>) {
         Kind::HeldRelease => (1, None, (disposition() != Some(Verdict::REJECTED)).then_some(true)),
         // Of a kind that can be a detection, this one is none.
         Kind::CloudEntities | Kind::TtpUrl | Kind::TtpAttachment => (1, Some(false), None),
-        Kind::Audit => audit(record),
+        Kind::Audit => of_audit(record),
         _ => (1, None, None),
     }
 }
 
 /// A logon that is not said to have failed has succeeded, unless more was asked for.
-fn audit(record: &Record<'_>) -> (u8, Option<bool>, Option<bool>) {
-    let text = |field: Field| record.peek(field).text().map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
-    let audit_type = text(Field::AuditType);
-    let audit_type = String::from_utf8_lossy(&audit_type);
-    let info = record.peek(Field::EventInfo).text().unwrap_or_default();
-    let failed = ["fail", "denied", "unsuccessful", "invalid"].iter().any(|word| audit_type.contains(word))
-        || info.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"failed"));
-    let is_logon = super::ocsf::audit::class(&audit_type).uid == 3002;
-    let succeeded = if failed { Some(false) } else { (is_logon && !audit_type.contains("challenge")).then_some(true) };
+fn of_audit(record: &Record<'_>) -> (u8, Option<bool>, Option<bool>) {
+    let text = |field: Field| String::from_utf8_lossy(record.peek(field).text().unwrap_or_default());
+    let (audit_type, info) = (text(Field::AuditType), text(Field::EventInfo));
+    let is_logon = audit::class(&audit_type).uid == 3002;
+    let statement = audit_text::statement(&info);
+    // Elsewhere the text may tell of what somebody else's failure was about, unless it begins with the word.
+    let told = if is_logon { statement } else { statement.split_whitespace().next().unwrap_or_default() };
+    let failed = audit_text::tells_of_failure(&audit_type) || audit_text::tells_of_failure(told);
+    let challenged = || audit_text::has_word(&audit_type, &["challenge", "challenged"]);
+    let succeeded = if failed { Some(false) } else { (is_logon && !challenged()).then_some(true) };
     (if failed { 2 } else { 1 }, None, succeeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Fields;
+
+    #[test]
+    fn how_an_audit_record_went() {
+        for (audit_type, info, expected) in [
+            ("User Logged On", "Successful authentication for a@b.example", (1, Some(true))),
+            ("User Logged On", "Unsuccessful authentication for a@b.example", (2, Some(false))),
+            ("User Logged On", "Authentication failed for a@b.example, Reason: x", (2, Some(false))),
+            ("User Logged On", "Authentication of a@b.example, Method: failed", (1, Some(true))),
+            ("Logon Authentication Failed", "", (2, Some(false))),
+            ("Logon Requires Challenge", "", (1, None)),
+            ("Failover Settings Changed", "", (1, None)),
+            ("Message Action", "Viewed: Delivery failed", (1, None)),
+            ("Page Data Exports", "Failed to export", (2, Some(false))),
+        ] {
+            let record = serde_json::json!({"auditType": audit_type, "eventInfo": info}).to_string();
+            let mut fields = Fields::default();
+            fields.read_json(record.as_bytes()).expect("a record");
+            let (severity, _, succeeded) = of_audit(&fields.record(record.as_bytes(), Kind::Audit));
+            assert_eq!((severity, succeeded), expected, "{audit_type}: {info}");
+        }
+    }
 }

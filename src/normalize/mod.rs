@@ -107,11 +107,17 @@ pub enum Occurrences {
     /// In a file, only runs of identical lines count. `last` is the id of the line before without its number, `count` how often it
     /// came; both stand in the position, so that a run goes on after a restart.
     Adjacent { last: Option<Digest>, count: u32 },
-    /// In the answer to a list, identical records count wherever they stand: how often each came.
-    Answer(BTreeMap<Digest, u32>),
+    /// In the answer to a list, identical records count wherever they stand: how often each came, and the id of the last one
+    /// without its number.
+    Answer { counts: BTreeMap<Digest, u32>, last: Option<Digest> },
 }
 
 impl Occurrences {
+    /// At the start of an answer to a list.
+    pub fn answer() -> Self {
+        Occurrences::Answer { counts: BTreeMap::new(), last: None }
+    }
+
     /// The id of the record that is next: its own the first time, derived from it and its number after that.
     fn number(&mut self, id: Digest) -> Digest {
         let seen = match self {
@@ -122,7 +128,10 @@ impl Occurrences {
                 }
                 count
             }
-            Occurrences::Answer(counts) => counts.entry(id).or_default(),
+            Occurrences::Answer { counts, last } => {
+                *last = Some(id);
+                counts.entry(id).or_default()
+            }
         };
         let number = *seen;
         *seen = seen.saturating_add(1);
@@ -276,7 +285,7 @@ mod tests {
     #[test]
     fn identical_records_of_an_answer_are_numbered_wherever_they_stand() {
         let (a, b) = (Digest(1, 1), Digest(2, 2));
-        let mut answer = Occurrences::Answer(BTreeMap::new());
+        let mut answer = Occurrences::answer();
         let ids: Vec<_> = [a, b, a, b, a].into_iter().map(|id| answer.number(id)).collect();
         assert_eq!(ids, [a, b, again(a, 1), again(b, 1), again(a, 2)]);
     }

@@ -1,6 +1,6 @@
 //! Records as they came, in an envelope.
 //!
-//! `{"id","time","tenant","kind","category"?,"labels"?,"fields","record"}`: `time` is RFC 3339 in UTC, `tenant` the
+//! `{"id","time","time_source"?,"tenant","kind","category"?,"labels"?,"fields","record"}`: `time` is RFC 3339 in UTC, `tenant` the
 //! account that the record names or else the operator's name for it, `fields` the operator's own.
 //!
 //! `record` is a JSON record's own bytes, member for member and digit for digit: only blanks between its parts go, if
@@ -54,6 +54,9 @@ impl Mapper {
         json.raw(",\"time\":\"");
         timestamp::append(input.time, json.out);
         json.raw("\",");
+        if let Some(source) = input.time_source {
+            json.literal("time_source", source);
+        }
         match input.record.peek(Field::AccountId) {
             account if account.text().is_some() => json.scalar("tenant", account),
             _ => json.text("tenant", self.tenant.as_bytes()),

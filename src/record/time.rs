@@ -1,25 +1,42 @@
 //! When a record says that it happened. All spellings of section 3.3 of the API reference.
 
-use super::{Value, scan::Shape};
+use super::{Value, scan::Shape, value::integer};
 use crate::chunk::Timestamp;
 
-/// A number below this is seconds, not milliseconds: as seconds it is the year 3000, as milliseconds January 1971.
-const SECONDS_BELOW: i64 = 32_503_680_000;
+/// A number below this is seconds, not milliseconds: as seconds it is the year 3000, as milliseconds January 1971. A
+/// thousand times that is where microseconds begin, and again nanoseconds.
+const SECONDS_BELOW: u64 = 32_503_680_000;
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// Milliseconds (or seconds, if the number is small), as a number or as text, or a date with its time and offset.
-/// `None` if it is neither, or before 1970.
+/// Milliseconds (or what else the size of the number says), as a number or as text, whole or decimal, or a date with its
+/// time and offset. `None` if it is neither, or before 1970.
 pub fn parse(value: Value<'_>) -> Option<Timestamp> {
-    let text = value.text()?;
-    if let Some(number) = value.integer() {
-        let number = u64::try_from(number).ok()?;
-        let unit = if number < SECONDS_BELOW as u64 { NANOSECONDS } else { 1_000_000 };
-        return number.checked_mul(unit);
+    let text = value.text()?.trim_ascii();
+    if text.iter().all(u8::is_ascii_digit) {
+        let number: u64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+        return number.checked_mul(unit(number));
     }
-    if value.shape == Shape::Number {
-        return None;
+    decimal(text).or_else(|| if value.shape == Shape::Number { None } else { date_time(text) })
+}
+
+/// How many nanoseconds a number of this size counts.
+fn unit(number: u64) -> u64 {
+    match number {
+        0..SECONDS_BELOW => NANOSECONDS,
+        SECONDS_BELOW..32_503_680_000_000 => 1_000_000,
+        32_503_680_000_000..32_503_680_000_000_000 => 1_000,
+        _ => 1,
     }
-    date_time(text)
+}
+
+/// `1740816902.123`
+fn decimal(text: &[u8]) -> Option<Timestamp> {
+    let point = text.iter().position(|byte| *byte == b'.')?;
+    let whole = u64::try_from(integer(&text[..point])?).ok()?;
+    let mut rest = Reader(&text[point + 1..]);
+    let billionths = rest.fraction().filter(|_| rest.0.is_empty())?;
+    let unit = unit(whole);
+    whole.checked_mul(unit)?.checked_add(billionths * unit / NANOSECONDS)
 }
 
 /// `2025-03-01T08:15:02+0000`, with `+00:00` or `Z`, with fractions, with `T9:05:31`, with a blank after `T09:`.
@@ -160,6 +177,7 @@ mod tests {
             " 2025-03-01T08:15:02 +0000 ",
             "1740816902000",
             "1740816902",
+            " 1740816902000 ",
         ] {
             assert_eq!(text(same), Some(moment), "{same}");
         }
@@ -170,7 +188,19 @@ mod tests {
         let number = |bytes| parse(Value { shape: Shape::Number, bytes });
         assert_eq!(number(&b"1740816902123"[..]), Some(moment + 123_000_000));
         assert_eq!(number(&b"1740816902"[..]), Some(moment));
-        assert_eq!(number(&b"1740816902.5"[..]), None);
+        for (written, nanoseconds) in [
+            ("1740816902.5", 500_000_000),
+            ("1740816902.123456789", 123_456_789),
+            ("1740816902123.0", 123_000_000),
+            ("1740816902123.25", 123_250_000),
+            ("1740816902123456", 123_456_000),
+            ("1740816902123456.5", 123_456_500),
+            ("1740816902123456789", 123_456_789),
+        ] {
+            assert_eq!(text(written), Some(moment + nanoseconds), "{written}");
+            assert_eq!(number(written.as_bytes()), Some(moment + nanoseconds), "{written}");
+        }
+        assert_eq!(number(&b"1.7e12"[..]), None);
     }
 
     #[test]
@@ -186,6 +216,11 @@ mod tests {
             "2025-03-01T08:15:02 BST",
             "1969-12-31T23:59:59Z",
             "-5",
+            "-5.5",
+            "1740816902.",
+            ".5",
+            "1740816902.5.5",
+            "1740816902.-5",
             "2025-03-01T08:15:02.Z",
             "2025-03-01T08:15:02Zx",
         ] {

@@ -10,8 +10,8 @@ use super::read::objects::Objects;
 use super::read::stix::Joiner;
 use super::read::zip::{Entry, Zip};
 use super::read::{Begun, BodyPieces, Cut, Pieces, ReadError, inflate};
-use super::window::Windows;
-use crate::api::feed::{FEED, NEXT_TOKEN, body, is_bundle, means_nothing};
+use super::window::{EMPTY_PAGES, Windows};
+use crate::api::feed::{FEED, Json, NEXT_TOKEN, body, is_bundle, means_nothing};
 use crate::api::{Answer, Call, Content};
 use crate::catalog::{Feed as Name, Stream};
 use crate::chunk::{Fault, FaultClass, Next, Start};
@@ -25,6 +25,9 @@ const WINDOW: u64 = 7 * DAY;
 /// How often a window is read again from its start before a refused token is told.
 const RESTARTS: u32 = 1;
 
+/// So many bytes tell a bundle from an error, if no header does.
+const SNIFFED: usize = 512;
+
 /// A bundle that breaks off at the same record so often is a fault, or, if it is damaged, reported and passed.
 const TRIES: u32 = 3;
 
@@ -34,6 +37,7 @@ pub struct Feed {
     windows: Windows,
     open: Option<Open>,
     restarts: u32,
+    empty_pages: u32,
 }
 
 /// The answer that is being read. It stays open between pulls.
@@ -74,7 +78,14 @@ fn objects() -> Objects {
 
 impl Feed {
     pub fn open(stream: Stream, feed: Name, start: Start) -> Result<Self, Fault> {
-        Ok(Self { stream, feed, windows: Windows::open(stream, WINDOW, start)?, open: None, restarts: 0 })
+        Ok(Self {
+            stream,
+            feed,
+            windows: Windows::open(stream, WINDOW, start)?,
+            open: None,
+            restarts: 0,
+            empty_pages: 0,
+        })
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
@@ -85,18 +96,30 @@ impl Feed {
         let (mut answer, begin) = loop {
             let content = Content::Json(body(self.feed, window.begin, window.end, window.token.as_deref()));
             let result = pull.call(&Call { endpoint: &FEED, content }).and_then(|mut answer| {
-                let begin = answer.begin(pull.config)?;
+                let begin = answer.begin(pull.config, SNIFFED)?;
                 if is_bundle(&answer.headers, &begin) {
-                    return Ok(Some((answer, begin)));
+                    return Ok((answer, Some(begin)));
                 }
-                // No file: JSON that says that something failed, or nothing.
-                answer.json_after(begin, pull.config, &FEED, pull.effects).map(|_| None)
+                // No file by its looks: JSON that says that something failed, or nothing, or a bundle in an order of its own.
+                let text = answer.json_after(begin, pull.config, &FEED, pull.effects)?;
+                drop(answer.take_body());
+                match Json::of(&text) {
+                    Json::Nothing => Ok((answer, None)),
+                    Json::Bundle => Ok((answer, Some(text))),
+                    Json::Other => {
+                        let message = format!("{} answered something that is neither a feed nor an error", answer.at);
+                        Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+                            .status(200)
+                            .hint("It is tried again; if it stays, report it with this message")
+                            .into())
+                    }
+                }
             });
             match result {
-                Ok(Some(result)) => break result,
+                Ok(result) => break result,
                 Err(failure) if failure.has("err_developer_key") && again => again = false,
                 Err(failure) if !means_nothing(&failure) => {
-                    if window.token.is_some() && failure.may_be_the_token() {
+                    if window.token.is_some() && failure.may_be_the_page() {
                         // The same token would be refused for ever: from here on, or at the next pull, the window begins anew.
                         window.restart();
                         self.restarts += 1;
@@ -107,7 +130,7 @@ impl Feed {
                     }
                     return Err(failure.fault);
                 }
-                Ok(None) | Err(_) => {
+                Err(_) => {
                     pull.moved = true;
                     self.restarts = 0;
                     self.windows.close();
@@ -120,10 +143,11 @@ impl Feed {
         let hash = position::hash(window.token.as_deref().unwrap_or_default().as_bytes());
         let mark = window.file.get_or_insert_with(|| FileMark::new(hash));
         let occurrences = Occurrences::Adjacent { last: mark.last.map(|id| id.0), count: mark.count };
+        window.heard(pull.vendor_now, pull.now, pull.config.overlap(self.stream));
         self.open = Some(Open {
             at: answer.at.clone(),
             next,
-            content: content(&mut answer, begin),
+            content: begin.map_or(Files::Done, |begin| content(&mut answer, begin)),
             objects: objects(),
             joiner: Joiner::default(),
             index: 0,
@@ -219,8 +243,10 @@ impl Feed {
                     if let Some((reason, rest)) = open.passed.take() {
                         pull.malformed(reason, &rest, None);
                     }
-                    self.turn(pull);
-                    return Step::On;
+                    return match self.turn(pull) {
+                        Ok(()) => Step::On,
+                        Err(fault) => Step::Fail(fault),
+                    };
                 }
                 Err(error) => open.error = Some(error),
             }
@@ -228,19 +254,31 @@ impl Feed {
     }
 
     /// The page is done: on to the next one, or the window is done.
-    fn turn(&mut self, pull: &mut Pull<'_>) {
+    fn turn(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let (Some(open), Some(window)) = (self.open.take(), self.windows.window()) else {
-            return;
+            return Ok(());
         };
+        self.empty_pages = if open.index == 0 { self.empty_pages + 1 } else { 0 };
+        // A token that is absent or the one that was sent is the end (quirk Q68); so is one that was sent before that.
+        let next = open.next.filter(|token| window.token.as_ref() != Some(token) && !window.leads_back(token));
+        if next.is_some() && self.empty_pages >= EMPTY_PAGES {
+            window.restart();
+            self.empty_pages = 0;
+            let message =
+                format!("Mimecast's pages of {} lead nowhere: one after another is empty", self.stream.name());
+            return Err(Fault::new(FaultClass::Unavailable, "page-token-repeats", message)
+                .status(200)
+                .hint("The window is read again later and nothing is passed; if it stays, report it to Mimecast"));
+        }
         pull.moved = true;
-        // A token that is absent or the one that was sent is the end (quirk Q68).
-        match open.next.filter(|token| window.token.as_ref() != Some(token)) {
+        match next {
             Some(token) => window.turn(Some(token)),
             None => {
                 self.restarts = 0;
                 self.windows.close();
             }
         }
+        Ok(())
     }
 
     /// The bundle broke off. What was good of it is read; the rest is fetched again, and at last, if its data are damaged,

@@ -23,11 +23,15 @@ pub struct Pull<'a> {
     pub chunk: Chunk,
     /// The wall clock at the start.
     pub now: Timestamp,
+    /// The vendor's clock, as the last answer said.
+    pub vendor_now: Option<Timestamp>,
     /// Records outside of this span are left out: `[since, until)`.
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     /// The newest event's time, but never in the future: a record with a wrong clock must not move the mark past others.
     pub newest: Option<Timestamp>,
+    /// When the last record happened, delivered or not; none if it gave no event.
+    pub last_time: Option<Timestamp>,
     /// Something was finished that a new reader would have to do again: worth a chunk of its own before a fault.
     pub moved: bool,
     normalizer: &'a mut Normalizer,
@@ -65,9 +69,11 @@ impl<'a> Pull<'a> {
             access,
             chunk: Chunk::default(),
             now,
+            vendor_now: None,
             since: None,
             until: None,
             newest: None,
+            last_time: None,
             moved: false,
             normalizer,
             budget,
@@ -108,6 +114,7 @@ impl<'a> Pull<'a> {
     /// then; none if the record gave no event.
     pub fn record(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Option<Digest> {
         self.tick();
+        self.last_time = None;
         if self.budget.verbatim {
             self.verbatim_done = true;
             self.malformed("handed over unparsed: reading it failed again and again", bytes, Some(bytes.len() as u64));
@@ -120,10 +127,16 @@ impl<'a> Pull<'a> {
         if self.chunk.bodies.capacity() == 0 {
             self.reserve();
         }
+        // A body may be twice as long as its record. Left to itself, the room would double for the last one.
+        let long = 2 * bytes.len();
+        if self.chunk.bodies.capacity() - self.chunk.bodies.len() < long {
+            self.chunk.bodies.reserve_exact(long);
+        }
         let (events, malformed) = (self.chunk.events.len(), self.chunk.malformed.len());
         self.normalizer.push(bytes, origin, occurrences, &mut self.chunk);
         self.malformed_bytes += self.chunk.malformed[malformed..].iter().map(|m| m.head.len()).sum::<usize>();
         let Event { id, time, .. } = *self.chunk.events.get(events)?;
+        self.last_time = Some(time);
         if time == 0 {
             // No time of its own: nothing says that it lies outside, and it says nothing about how far the stream is.
         } else if self.since.is_some_and(|since| time < since) || self.until.is_some_and(|until| time >= until) {
@@ -153,11 +166,13 @@ impl<'a> Pull<'a> {
     /// Runs a record through the normalizer for its id only: it was delivered before.
     pub fn replay(&mut self, bytes: &[u8], origin: &Origin<'_>, occurrences: &mut Occurrences) -> Option<Digest> {
         self.tick();
+        self.last_time = None;
         if bytes.len() > RECORD_LIMIT {
             return None;
         }
         let mut aside = Chunk::default();
         self.normalizer.push(bytes, origin, occurrences, &mut aside);
+        self.last_time = aside.events.last().map(|event| event.time);
         aside.events.last().map(|event| event.id)
     }
 
@@ -197,6 +212,7 @@ impl<'a> Pull<'a> {
         let mut left = Left::default();
         let result = exchange(self.effects, self.config, self.access, call, &mut left);
         self.chunk.quota_left = left.quota.or(self.chunk.quota_left);
+        self.vendor_now = left.date.or(self.vendor_now);
         if let Some(pause) = left.pause_ms {
             *self.paused_until_ms = self.effects.monotonic_ms() + u64::from(pause);
         }

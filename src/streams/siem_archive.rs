@@ -96,7 +96,7 @@ impl SiemArchive {
         let (mut answer, begin) = loop {
             let content = Content::Json(body(self.state.token.as_deref()));
             let result = pull.call(&Call { endpoint: &LOGS, content }).and_then(|mut answer| {
-                let begin = answer.begin(pull.config)?;
+                let begin = answer.begin(pull.config, 4)?;
                 if is_file(&answer.headers, &begin) {
                     return Ok((answer, Ok(begin)));
                 }

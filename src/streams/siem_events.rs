@@ -3,8 +3,6 @@
 //! The cursor is kept across polls and days; a date is sent only without one. Pages overlap: what comes twice has the same id, and
 //! the host drops it.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::position::{self, Id, check_token};
@@ -90,11 +88,13 @@ impl State {
 pub struct SiemEvents {
     state: State,
     start: Option<Start>,
-    /// The page in hand, what occurred on it so far, and its next event.
-    page: Option<(Page, Occurrences, usize)>,
+    /// The page in hand, what occurred on it so far, its first event that is new, and its next one.
+    page: Option<(Page, Occurrences, usize, usize)>,
     empty_pages: u32,
     /// Cursors in a row that were refused.
     refusals: u32,
+    /// How far this machine's clock is behind the vendor's, as far as it has mattered.
+    behind: u64,
     finished: bool,
 }
 
@@ -109,20 +109,30 @@ impl SiemEvents {
             Start::After(position) => position::read(STREAM.name(), position)?,
             _ => State::default(),
         };
-        Ok(Self { state, start: Some(start), page: None, empty_pages: 0, refusals: 0, finished: false })
+        Ok(Self { state, start: Some(start), page: None, empty_pages: 0, refusals: 0, behind: 0, finished: false })
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let from = self.state.from.max(oldest(pull.now)).min(pull.now);
+        let now = pull.now + self.behind;
+        let from = self.state.from.max(oldest(now)).min(now);
         let query = match &self.state.token {
             Some(token) => query(pull.config.page_size(STREAM), Ask::Token(token)),
             None => query(pull.config.page_size(STREAM), Ask::Dates { from, to: self.state.to }),
         };
         let (text, at) = match pull.call_json(&Call { endpoint: &EVENTS, content: Content::Query(&query) }) {
             Ok(answer) => answer,
-            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_page() && self.refusals < REFUSALS => {
                 self.refusals += 1;
                 return self.token_refused(pull);
+            }
+            // A start of more than 24 hours ago is refused (Q55), and by a clock that is behind it seems to be less.
+            Err(failure) if self.state.token.is_none() && failure.fault.status == Some(400) => {
+                let behind = pull.vendor_now.map_or(0, |theirs| theirs.saturating_sub(pull.now));
+                if behind <= self.behind + MINUTE || behind > DAY {
+                    return Err(failure.fault);
+                }
+                self.behind = behind;
+                return Ok(());
             }
             Err(failure) => return Err(failure.fault),
         };
@@ -140,9 +150,9 @@ impl SiemEvents {
             pull.gap(STREAM.name(), Some(polled), Some(kept), reason);
         }
         hourly(&mut self.state.polled, pull.now);
-        let mut occurrences = Occurrences::Answer(BTreeMap::new());
+        let mut occurrences = Occurrences::answer();
         let begin = self.resume_at(&page, &mut occurrences, pull);
-        self.page = Some((page, occurrences, begin));
+        self.page = Some((page, occurrences, begin, begin));
         Ok(())
     }
 
@@ -156,7 +166,7 @@ impl SiemEvents {
         if self.state.index <= page.rows.len() && id == self.state.id {
             return self.state.index;
         }
-        *occurrences = Occurrences::Answer(BTreeMap::new());
+        *occurrences = Occurrences::answer();
         self.state.rewind();
         0
     }
@@ -179,7 +189,7 @@ impl SiemEvents {
 
     /// Hands out events of the page in hand. `true` if all are done.
     fn rows(&mut self, pull: &mut Pull<'_>) -> bool {
-        let Some((page, occurrences, at)) = &mut self.page else {
+        let Some((page, occurrences, _, at)) = &mut self.page else {
             return true;
         };
         while let Some(row) = page.rows.get(*at) {
@@ -198,14 +208,15 @@ impl SiemEvents {
 
     /// Takes the page's cursor. `true` if there is nothing more for now.
     fn turn_page(&mut self, pull: &mut Pull<'_>) -> bool {
-        let Some((page, ..)) = self.page.take() else {
+        let Some((page, _, begin, _)) = self.page.take() else {
             return false;
         };
         if page.caught_up {
             self.refusals = 0;
             hourly(&mut self.state.caught_up, pull.now);
         }
-        if page.rows.is_empty() {
+        // A page that was read before, because its cursor leads nowhere, is as silent as one without rows.
+        if page.rows.len() <= begin {
             self.empty_pages += 1;
             let heard = *self.state.heard.get_or_insert(pull.now);
             if self.state.token.is_some() && pull.now > heard + SILENCE {

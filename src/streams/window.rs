@@ -5,12 +5,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::position::{self, FileMark, Id};
+use super::position::{self, FileMark, Hash, Id};
 use super::pull::Pull;
 use super::{configured, whole};
 use crate::catalog::{LAG, Stream};
 use crate::chunk::{Fault, FaultClass, Start, Timestamp};
-use crate::config::{HOUR, SECOND};
+use crate::config::{DAY, HOUR, MINUTE, SECOND};
+
+/// Empty pages in a row before a window is given up for now (Q13).
+pub const EMPTY_PAGES: u32 = 100;
+
+/// A list is not asked for what is older than Mimecast serves by less than this: when the request arrives it would be.
+const SLACK: u64 = 10 * MINUTE;
+
+/// How far this machine's clock may be ahead of the vendor's before it matters: a `Date` is seconds old when it is read.
+const AHEAD: u64 = MINUTE;
 
 /// The position of a stream that is read in windows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +65,16 @@ pub struct Window {
     /// How far the page's file was read, where pages are files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileMark>,
+    /// Pages that are done, and one of their tokens: the one behind as many pages as the last power of two.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pages: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    milestone: Option<Hash>,
+    /// How often each record of the last second came on the page before this one, as [`Occurrences`] counts.
+    ///
+    /// [`Occurrences`]: crate::normalize::Occurrences
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<(Id, u32)>,
 }
 
 impl Window {
@@ -63,10 +82,42 @@ impl Window {
     pub fn restart(&mut self) {
         self.turn(None);
         self.total = None;
+        (self.pages, self.milestone) = (0, None);
+        self.before.clear();
+    }
+
+    /// Whether a page's token leads back to a page that was read (Q14). It is noticed after at most three rounds.
+    pub fn leads_back(&self, token: &str) -> bool {
+        self.milestone == Some(Hash(position::hash(token.as_bytes())))
+    }
+
+    /// The vendor has answered. By a clock that is ahead, the window ends in the vendor's future: what happens there until then is
+    /// only to come, so the next poll begins where the vendor's own clock says.
+    pub fn heard(&mut self, vendor_now: Option<Timestamp>, now: Timestamp, overlap: u64) {
+        // A difference of days is no clock's of this connection: certificates would be refused.
+        if let Some(theirs) = vendor_now.filter(|theirs| theirs + AHEAD < now && now < theirs + DAY) {
+            self.resume = self.resume.min(whole(theirs.saturating_sub(overlap)));
+        }
+    }
+
+    /// What happened before this is not read again by the next poll.
+    pub fn resume(&self) -> Timestamp {
+        self.resume
+    }
+
+    /// Nothing of it was read yet.
+    fn is_untouched(&self) -> bool {
+        self.token.is_none() && self.index == 0 && self.file.is_none()
     }
 
     /// To the start of a page.
     pub fn turn(&mut self, token: Option<String>) {
+        if let Some(token) = &token {
+            self.pages = self.pages.saturating_add(1);
+            if self.pages.is_power_of_two() {
+                self.milestone = Some(Hash(position::hash(token.as_bytes())));
+            }
+        }
         self.token = token;
         self.file = None;
         self.rewind();
@@ -77,6 +128,10 @@ impl Window {
         (self.index, self.id) = (0, None);
         self.unparsed.clear();
     }
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 pub struct Windows {
@@ -103,13 +158,15 @@ impl Windows {
     /// Settles where to begin. Called before every pull.
     pub fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let (stream, name) = (self.stream, self.stream.name());
-        let oldest = pull.now.saturating_sub(stream.retention());
+        let kept = pull.now.saturating_sub(stream.retention());
+        // A feed's figure is what it gives unless it is told; nobody has been refused more (section 6.10).
+        let oldest = if matches!(stream, Stream::Feed(_)) { kept } else { kept + SLACK };
         self.finished = false;
         let lost_next = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.next);
         match self.start.take() {
             None => {}
             Some(Start::Configured) => self.state.next = whole(configured(pull, stream, oldest)),
-            Some(start @ Start::After(_)) if self.too_old(oldest) => {
+            Some(start @ Start::After(_)) if self.too_old(kept) => {
                 self.start = Some(start);
                 let message = format!("{name} was read last too long ago: {}", stream.reach());
                 return Err(Fault::new(FaultClass::PositionLost, "too-old", message)
@@ -141,15 +198,20 @@ impl Windows {
                 }
             }
         }
+        if oldest > kept && self.state.next < kept && self.state.window.as_ref().is_none_or(Window::is_untouched) {
+            // Within the slack of `too_old`, or while the vendor could not be reached: it is told, and not asked for.
+            pull.gap(name, Some(self.state.next), Some(whole(oldest)), stream.reach());
+            (self.state.next, self.state.resume, self.state.window) = (whole(oldest), None, None);
+        }
         (pull.since, pull.until) = (self.state.since, self.state.until);
         Ok(())
     }
 
     /// What comes next is no longer served. An hour of slack: a backlog that is read from its oldest end must not trip
     /// over it.
-    fn too_old(&self, oldest: Timestamp) -> bool {
+    fn too_old(&self, kept: Timestamp) -> bool {
         let next = self.state.next.max(self.state.window.as_ref().map_or(0, |window| window.begin));
-        self.state.until.is_none() && next + HOUR < oldest
+        self.state.until.is_none() && next + HOUR < kept
     }
 
     pub fn window(&mut self) -> Option<&mut Window> {
@@ -172,7 +234,7 @@ impl Windows {
         }
         let present = now.saturating_sub(LAG);
         let limit = state.until.map_or(present, |until| present.min(until.div_ceil(SECOND) * SECOND));
-        let begin = state.next.max(now.saturating_sub(self.stream.retention()));
+        let begin = state.next;
         if begin >= limit {
             return false;
         }
@@ -190,6 +252,9 @@ impl Windows {
             unparsed: Vec::new(),
             total: None,
             file: None,
+            pages: 0,
+            milestone: None,
+            before: Vec::new(),
         });
         true
     }

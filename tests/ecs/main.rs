@@ -12,7 +12,6 @@ mod judge;
 mod lists;
 mod mapping;
 mod raw;
-#[expect(dead_code, reason = "shared with the tests of OCSF, which use the rest")]
 #[path = "../ocsf/records.rs"]
 mod records;
 mod samples;

@@ -115,6 +115,10 @@ fn audit_records_are_classified_by_what_was_done() {
         ("Administrator Role Changed", "", "iam", json!(["admin", "change"]), "unknown"),
         ("Profile Group Log Entry", "Group created", "iam", json!(["group", "creation"]), "unknown"),
         ("New Policy", "", "configuration", json!(["creation"]), "unknown"),
+        ("Logon Policy Changed", "", "configuration", json!(["change"]), "unknown"),
+        ("Completed Directory Sync", "5 added", "configuration", json!(["info"]), "unknown"),
+        ("User Account Created", "", "iam", json!(["user", "creation"]), "unknown"),
+        ("User Account Locked", "", "iam", json!(["user", "info"]), "unknown"),
         ("Policy Deleted", "", "configuration", json!(["deletion"]), "unknown"),
         ("Existing Policy Changed", "", "configuration", json!(["change"]), "unknown"),
         ("Threat Intel Feed Download", "", "configuration", json!(["access"]), "unknown"),
@@ -137,6 +141,61 @@ fn audit_records_are_classified_by_what_was_done() {
             let vendor = &event["mimecast"];
             assert_eq!((&vendor["application"], &vendor["2FA"]), (&json!("Console"), &json!("TOTP")));
         }
+    }
+}
+
+#[test]
+fn messages_and_files_of_audit_texts_are_where_they_are_searched_for() {
+    let event = |audit_type: &str, info: &str| {
+        let record = json!({"auditType": audit_type, "eventInfo": info, "user": "ann@example.com",
+            "eventTime": "2025-03-01T00:07:12+0000"});
+        ecs(Generation::V2, &origin(Kind::Audit), &record)
+    };
+    let held = event(
+        "Message Action",
+        "Message Held - From : <x@example.net>, To : b@example.com, Subject : Hi, IP: 192.0.2.1",
+    );
+    assert_eq!(
+        held["email"],
+        json!({"from": {"address": ["x@example.net"]}, "to": {"address": ["b@example.com"]}, "subject": "Hi"})
+    );
+    assert!(held["related"]["user"].as_array().is_some_and(|users| users.contains(&json!("x@example.net"))));
+    let feed = event("Threat Intel Feed Download", "Feed malware_grid_csv_1.zip, Date: 2024-07-06, IP: 192.0.2.1");
+    assert_eq!(
+        (&feed["file"], &feed["email"]),
+        (&json!({"extension": "zip", "name": "malware_grid_csv_1.zip"}), &Value::Null)
+    );
+    let export = event("Archive Mailbox Export Download", "Done, File Name: a, b.pst, File Size: 12 bytes");
+    assert_eq!(export["file"], json!({"extension": "pst", "name": "a, b.pst", "size": 12}));
+    assert_eq!(event("Message Action", "Held - From: <>, Subject: ")["email"], Value::Null);
+}
+
+#[test]
+fn what_elastic_says_of_siem_records_is_said() {
+    let delivery = v2(json!({"type": "delivery", "timestamp": 1_740_816_902_123_i64, "numberAttachments": "1",
+        "totalSizeAttachments": "500"}));
+    assert_eq!(delivery["event"]["created"], delivery["@timestamp"]);
+    assert_eq!(delivery["email"]["attachments"], json!([{"file": {"size": 500}}]));
+    // A size of several, or of none, is no file's.
+    for count in ["0", "2"] {
+        let record = json!({"type": "delivery", "numberAttachments": count, "totalSizeAttachments": "500"});
+        assert_eq!(v2(record)["email"], Value::Null);
+    }
+    assert_eq!(v2(json!({"type": "delivery", "timestamp": "never"}))["event"]["created"], Value::Null);
+    // 3.5, 12.
+    assert_eq!(v2(json!({"type": "spam", "senderIp": "192.0.2.1"}))["event"]["kind"], "alert");
+    assert_eq!(v2(json!({"type": "journal"}))["event"]["kind"], "event");
+    let click = json!({"date": "2025-03-01T00:07:12+0000", "actions": "Hold, None", "url": "https://a.example"});
+    let click = ecs(Generation::V2, &origin(Kind::TtpUrl), &click);
+    assert_eq!(
+        (&click["event"]["action"], &click["mimecast"]["actions"]),
+        (&json!("Hold, None"), &json!("Hold, None"))
+    );
+    assert_eq!(click["event"]["created"], Value::Null);
+    for (action, actions, told) in [("warn", "Block", "Block"), ("warn", "None", "warn"), ("block", "Allow", "block")] {
+        let click = json!({"action": action, "actions": actions, "userAwarenessAction": "NA"});
+        let click = ecs(Generation::V2, &origin(Kind::TtpUrl), &click);
+        assert_eq!((&click["event"]["action"], &click["mimecast"]["action"]), (&json!(told), &json!(action)));
     }
 }
 
@@ -184,7 +243,7 @@ fn an_indicator_is_read_out_of_its_pattern() {
     let hash = "0".repeat(63) + "5";
     let record = json!({"type": "indicator", "id": "indicator--1", "created": "2025-03-01T08:00:00.000Z",
         "modified": "2025-03-02T08:00:00.000Z", "labels": ["malicious-activity"],
-        "valid_from": "2025-03-01T08:00:00Z", "pattern": format!("[file:hashes.'SHA-256' = '{hash}']"),
+        "valid_from": "2025-03-01T09:00:00Z", "pattern": format!("[file:hashes.'SHA-256' = '{hash}']"),
         "malware": {"name": hash, "labels": ["virus"]}});
     let mut feed = origin(Kind::ThreatIntel);
     feed.stream = "threat_intel/grid";
@@ -196,6 +255,30 @@ fn an_indicator_is_read_out_of_its_pattern() {
     assert_eq!(indicator["modified_at"], "2025-03-02T08:00:00.000Z");
     assert_eq!(event["related"]["hash"], json!([hash]));
     assert_eq!(event["event"]["dataset"], "mimecast.threat_intel_malware_grid");
+    assert_eq!(event["mimecast"]["log_type"], "malware_grid");
     assert_eq!(event["mimecast"]["malware"]["labels"], json!(["virus"]));
     assert!(event["tags"].as_array().is_some_and(|tags| tags.contains(&json!("malicious-activity"))));
+}
+
+#[test]
+fn a_pattern_of_several_comparisons_is_found_by_each() {
+    let (md5, sha256, other) = ("1".repeat(32), "2".repeat(64), "3".repeat(64));
+    let indicator = |pattern: String| {
+        let record =
+            json!({"type": "indicator", "id": "indicator--1", "created": "2025-03-01T08:00:00Z", "pattern": pattern});
+        crate::agreement::agree(Generation::V2, &origin(Kind::ThreatIntel), &record);
+        ecs(Generation::V2, &origin(Kind::ThreatIntel), &record)
+    };
+    let event = indicator(format!(
+        "[file:hashes.'SHA-256' = '{sha256}' OR file:hashes.MD5 = '{md5}' OR file:hashes.'SHA-256' = '{other}']"
+    ));
+    assert_eq!(event["threat"]["indicator"]["file"]["hash"], json!({"md5": md5, "sha256": sha256}));
+    assert_eq!(event["threat"]["indicator"]["type"], "file");
+    assert_eq!(event["related"]["hash"], json!([sha256, md5, other]));
+    let event = indicator("[ipv4-addr:value = '192.0.2.1' OR ipv6-addr:value = '2001:db8::1']".to_owned());
+    assert_eq!(
+        (&event["threat"]["indicator"]["ip"], &event["threat"]["indicator"]["type"]),
+        (&json!("192.0.2.1"), &json!("ipv4-addr"))
+    );
+    assert_eq!(event["related"]["ip"], json!(["192.0.2.1", "2001:db8::1"]));
 }

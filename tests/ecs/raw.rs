@@ -28,7 +28,11 @@ fn the_record_is_there_byte_for_byte() {
     assert_eq!(body["tenant"], "C0");
     assert_eq!(body["kind"], "receipt");
     assert_eq!(body["fields"], json!({"team": "mail"}));
-    assert_eq!(body["time"], "1970-01-01T00:00:00.000Z");
+    // A time that is not the record's is said to be none.
+    assert_eq!((&body["time"], &body["time_source"]), (&json!("1970-01-01T00:00:00.000Z"), &json!("none")));
+    let of_file = Origin { fallback_time: Some(1_000_000_000), ..siem(None) };
+    let (_, body) = normalized(settings(Form::Raw, Generation::V2), &of_file, record.as_bytes()).expect("a record");
+    assert_eq!((&body["time"], &body["time_source"]), (&json!("1970-01-01T00:00:01.000Z"), &json!("file")));
 }
 
 #[test]
@@ -49,7 +53,7 @@ fn a_line_of_keys_and_values_is_an_object_of_texts() {
             "Act": ["Acc", "Rej"], "new": "1",
         })
     );
-    assert_eq!(body["time"], "2025-03-01T08:15:02.000Z");
+    assert_eq!((&body["time"], body.get("time_source")), (&json!("2025-03-01T08:15:02.000Z"), None));
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn repeats_are_numbered_and_arrive() {
     let file = run(Occurrences::Adjacent { last: None, count: 0 });
     assert_eq!(file[0], file[3]);
     assert!(file[0] != file[1] && file[1] != file[2]);
-    let answer = run(Occurrences::Answer(BTreeMap::new()));
+    let answer = run(Occurrences::answer());
     assert_eq!(answer[..3], file[..3]);
     assert!(!answer[..3].contains(&answer[3]));
 }
@@ -234,7 +234,7 @@ fn the_vectors_hold() {
         let origin = Origin { source, kind: Some(kind), encoding, ..siem(None) };
         let mut normalizer = Normalizer::new(Settings { id_scope: text("id_scope"), ..settings(Generation::V1) });
         let mut chunk = Chunk::default();
-        let mut occurrences = Occurrences::Answer(BTreeMap::new());
+        let mut occurrences = Occurrences::answer();
         for _ in 0..=vector["occurrence"].as_u64().expect("a number") {
             normalizer.push(text("record").as_bytes(), &origin, &mut occurrences, &mut chunk);
         }

@@ -42,6 +42,8 @@ fn class_severity_and_alert_by_kind_and_verdict() {
         (Kind::TtpAttachment, json!({"result": "safe"}), 400_903, 1, json!(false)),
         (Kind::TtpAttachment, json!({"result": "malicious"}), 200_401, 4, json!(true)),
         (Kind::TtpAttachment, json!({"result": "timeout"}), 200_401, 2, json!(true)),
+        (Kind::TtpAttachment, json!({"result": "unsafe", "actionTriggered": "none"}), 200_401, 3, json!(true)),
+        (Kind::TtpUrl, url(json!("suspicious"), "allow"), 200_401, 3, json!(true)),
         (Kind::TtpImpersonation, json!({"taggedMalicious": true}), 200_401, 4, json!(true)),
         (Kind::TtpImpersonation, json!({"taggedMalicious": "false"}), 200_401, 2, json!(true)),
         (Kind::ThreatIntel, json!({}), 502_102, 1, Value::Null),
@@ -71,9 +73,13 @@ fn what_was_done() {
         (Kind::Rejection, json!({}), 2, 25),
         (Kind::HeldRelease, json!({"status": "released"}), 1, 9),
         (Kind::HeldRelease, json!({"status": "rejected"}), 2, 25),
-        // The definition's action, not the reader's answer, nor the list of actions.
+        // The definition's action, not the reader's answer; the list of actions only where it stopped the message.
         (Kind::TtpUrl, json!({"action": "block", "actions": "Allow", "userAwarenessAction": "Continue"}), 2, 2),
         (Kind::TtpUrl, json!({"actions": "Hold, None"}), 2, 3),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "Block", "scanResult": "malicious"}), 2, 2),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "Hold, None"}), 2, 3),
+        (Kind::TtpUrl, json!({"action": "warn", "actions": "None"}), 3, 19),
+        (Kind::TtpUrl, json!({"action": "allow", "actions": "Browser Isolation"}), 1, 1),
         (Kind::TtpAttachment, json!({"actionTriggered": "none, none"}), 3, 16),
         (Kind::TtpAttachment, json!({"actionTriggered": "user release, none"}), 99, 99),
         (Kind::TtpImpersonation, json!({"action": "none"}), 3, 16),
@@ -322,6 +328,18 @@ fn an_operators_labels_category_and_original() {
     // Without them nothing of it is there.
     let plain = map(Kind::Receipt, &json!({"timestamp": 1}));
     assert!(plain["raw_data"].is_null() && plain["metadata"]["labels"].is_null());
+}
+
+#[test]
+fn a_sender_that_arrived_is_not_left_over() {
+    let map = |envelope: &str| {
+        let record = json!({"tags": ["SPAM"], "senderHeader": "a@b.example", "senderEnvelope": envelope});
+        let body = map(Kind::CloudEntities, &record);
+        assert_eq!(body["evidences"][0]["email"]["from"], "a@b.example");
+        body["unmapped"]["senderEnvelope"].clone()
+    };
+    assert_eq!(map("a@b.example"), Value::Null);
+    assert_eq!(map("c@d.example"), "c@d.example");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Records made up for these tests, after the field dictionary and section 13 of the API reference.
 
+#![allow(dead_code, reason = "the tests of each form use their part")]
+
 use std::collections::BTreeMap;
 
 use mimecast_source::kind::Kind;

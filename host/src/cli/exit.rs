@@ -2,8 +2,14 @@
 
 /// All went well; also after a graceful stop.
 pub const OK: u8 = 0;
+/// What was asked about is not so: a ledger that does not balance.
+pub const FAILED: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 64;
+/// What was given cannot be used.
+pub const DATA: u8 = 65;
+/// What was asked for is not there.
+pub const NO_INPUT: u8 = 66;
 /// Something that is needed is gone.
 pub const UNAVAILABLE: u8 = 69;
 /// A fault of this program.

@@ -1,10 +1,14 @@
 //! The command line. One file a verb.
 
+pub mod audit;
 pub mod check;
 mod command;
+pub mod dead_letters;
 pub mod describe;
 pub mod exit;
+pub mod place;
 pub mod run;
+pub mod state;
 pub mod validate;
 
 pub use command::main;
@@ -21,7 +25,7 @@ use crate::observe::LogFormat;
 #[derive(Debug, Parser)]
 #[command(name = "tributary", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 64 wrong command line, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 the ledger does not balance, 64 wrong command line, 74 damaged state, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
 )]
 pub struct Cli {
     /// Configuration file: .toml, .yaml, .yml or .json
@@ -63,6 +67,14 @@ pub enum Verb {
     /// Says what each refusal means and what to do. Exits with 75 for a passing fault, 77 if the service refuses the
     /// credentials or a right, 78 if the configuration is wrong.
     Check(Check),
+    /// Show what was counted of each stream at each sink, and whether it balances
+    ///
+    /// For when no host runs with this state. Exits with 1 if it does not balance.
+    Audit(audit::Audit),
+    /// Look after records that could not be read, and events that a sink refused for good
+    DeadLetters(dead_letters::DeadLettersVerb),
+    /// Look after what the host remembers, while no host runs
+    State(state::State),
     /// Say what the built-in source is: its streams, their limits, and the keys it takes
     Describe(Describe),
 }

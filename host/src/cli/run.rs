@@ -66,12 +66,20 @@ pub(super) fn code(error: &StartError) -> u8 {
         _ if error.is_configuration() => exit::CONFIGURATION,
         StartError::Sources(_) | StartError::Component(_) => exit::SOFTWARE,
         StartError::Sink { .. } => exit::CANNOT_CREATE,
-        StartError::State(error) => match error {
-            StateError::NotWritable { .. } => exit::CANNOT_CREATE,
-            StateError::InUse { .. } => exit::TEMPORARY,
-            StateError::Newer { .. } => exit::CONFIGURATION,
-            StateError::Damaged { .. } | StateError::Full { .. } | StateError::Io { .. } => exit::IO,
-        },
+        StartError::State(error) => state_code(error),
+    }
+}
+
+pub(super) fn state_code(error: &StateError) -> u8 {
+    match error {
+        StateError::NotWritable { .. } => exit::CANNOT_CREATE,
+        StateError::InUse { .. } => exit::TEMPORARY,
+        StateError::Missing { .. } => exit::NO_INPUT,
+        StateError::Newer { .. } => exit::CONFIGURATION,
+        StateError::Damaged { .. }
+        | StateError::Full { .. }
+        | StateError::DeadLettersFull { .. }
+        | StateError::Io { .. } => exit::IO,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct StreamStatus {
     pub faults: u64,
     /// The last fault, with what to do about it; cleared by a success.
     pub fault: Option<String>,
+    /// Why what was read cannot be stored, with what to do about it; positions stand still until it is.
+    pub held: Option<String>,
     /// Whether the last poll reached the end of what the vendor has.
     pub caught_up: bool,
     /// Whether any poll did, since the host began.
@@ -122,6 +124,7 @@ impl Board {
             polls: 0,
             faults: 0,
             fault: None,
+            held: None,
             caught_up: false,
             was_caught_up: false,
             newest: None,

@@ -1,159 +1,25 @@
 //! The worker under paused time, with a vendor that is a script, and sinks and state that can fail.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
+mod sinks;
+mod vendor;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::source::{Call, Reader, Source};
+use self::vendor::{Scripted, Vendor, fault, number};
 use super::{StreamState, StreamStatus};
 use crate::config::{self, OnPositionLost};
-use crate::deliver::{Attached, Batch, Head, Storage};
+use crate::deliver::{Attached, Batch, Storage};
 use crate::outside::{Clock, Outside, Random};
-use crate::sandbox::{
-    Budget, Chunk, Fault, FaultClass, GuestError, LogStream, Malformed, Network, Next, Quota, Session, Start, Transport,
-};
-use crate::sinks::{Sink, SinkError, SinkFuture};
+use crate::sandbox::{FaultClass, LogStream, Network, Quota, Start, Transport};
+use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
 use crate::state::{Commit, Counts, DeadLetter, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// A vendor with numbered records, one a second since the beginning, and a list of what goes wrong at its next pulls.
-struct Vendor {
-    start: Instant,
-    state: Mutex<VendorState>,
-}
-
-#[derive(Default)]
-struct VendorState {
-    /// Records that are there from the beginning.
-    backlog: u64,
-    /// What the next pulls answer, in order.
-    script: VecDeque<GuestError>,
-    /// Records that break the component, unless they are read verbatim.
-    poison: BTreeSet<u64>,
-    /// Records that come a second time after this many.
-    repeat_after: Option<u64>,
-    sessions: u64,
-    /// Sessions up to this number are no longer good.
-    expired: u64,
-    /// Each start, with its time.
-    opened: Vec<(Duration, Start)>,
-    pulls: u64,
-}
-
-impl Vendor {
-    fn new(backlog: u64) -> Arc<Self> {
-        let state = VendorState { backlog, ..VendorState::default() };
-        Arc::new(Self { start: Instant::now(), state: Mutex::new(state) })
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut VendorState) -> T) -> T {
-        act(&mut self.state.lock().unwrap())
-    }
-
-    fn fails(&self, class: FaultClass) {
-        self.with(|state| state.script.push_back(fault(class)));
-    }
-
-    fn records(&self) -> u64 {
-        self.with(|state| state.backlog) + self.start.elapsed().as_secs()
-    }
-}
-
-fn fault(class: FaultClass) -> GuestError {
-    Fault { class, code: "code".into(), message: "It failed".into(), hint: None, status: None }.into()
-}
-
-fn trap() -> GuestError {
-    GuestError::Trap { message: "unreachable".into(), backtrace: String::new() }
-}
-
-struct Scripted(Arc<Vendor>);
-
-impl Source for Scripted {
-    fn authenticate(&self) -> Call<'_, Session> {
-        Box::pin(async {
-            let number = self.0.with(|state| {
-                state.sessions += 1;
-                state.sessions
-            });
-            Ok(Session { secret: number.to_be_bytes().to_vec(), expires_at: None })
-        })
-    }
-
-    fn open<'a>(&'a self, _: &'a str, start: Start) -> Call<'a, Box<dyn Reader>> {
-        Box::pin(async move {
-            self.0.with(|state| state.opened.push((self.0.start.elapsed(), start.clone())));
-            let at = match &start {
-                Start::After(position) => number(position),
-                Start::Now(_) => self.0.records(),
-                Start::Configured | Start::Oldest(_) | Start::Span(..) => 0,
-            };
-            Ok(Box::new(ScriptedReader { vendor: Arc::clone(&self.0), at }) as Box<dyn Reader>)
-        })
-    }
-}
-
-fn number(position: &[u8]) -> u64 {
-    u64::from_be_bytes(position.try_into().unwrap())
-}
-
-struct ScriptedReader {
-    vendor: Arc<Vendor>,
-    at: u64,
-}
-
-impl Reader for ScriptedReader {
-    fn pull<'a>(&'a mut self, session: &'a Session, budget: Budget) -> Call<'a, Chunk> {
-        Box::pin(async move {
-            sleep(Duration::from_millis(10)).await;
-            let last = self.vendor.records();
-            let (end, poisoned, repeat_after) = self.vendor.with(|state| {
-                state.pulls += 1;
-                if number(&session.secret) <= state.expired {
-                    return Err(fault(FaultClass::SessionExpired));
-                }
-                if let Some(error) = state.script.pop_front() {
-                    return Err(error);
-                }
-                let end = (self.at + u64::from(budget.events)).min(last);
-                let poisoned = state.poison.range(self.at..end).next().is_some();
-                Ok((end, poisoned, state.repeat_after))
-            })?;
-            if poisoned && !budget.verbatim {
-                return Err(trap());
-            }
-            let malformed = poisoned.then(|| Malformed { reason: "verbatim".into(), head: vec![], size: None });
-            let numbers: Vec<u64> = if poisoned { Vec::new() } else { (self.at..end).collect() };
-            let (mut bodies, mut events) = (String::new(), Vec::new());
-            for number in numbers {
-                let begin = bodies.len() as u32;
-                let id = repeat_after.map_or(number, |after| number % after);
-                bodies += &format!("{{\"id\":{id}}}\n");
-                let (id, end) = (id.into(), bodies.len() as u32);
-                events.push(Head { id, time: 0, kind: 0, class: 0, severity: 0, alert_key: None, begin, end });
-            }
-            let records = (end - self.at) as u32;
-            self.at = end;
-            Ok(Chunk {
-                bodies: bodies.into(),
-                malformed: malformed.into_iter().collect(),
-                gaps: vec![],
-                merged: 0,
-                requests: 1,
-                quota_left: None,
-                position: end.to_be_bytes().to_vec(),
-                next: if end == last { Next::CaughtUp } else { Next::More },
-                records,
-                events,
-            })
-        })
-    }
-}
 
 /// What sinks and state hold; both outlive the host.
 #[derive(Default)]
@@ -165,6 +31,7 @@ struct World {
     stored: Mutex<BTreeMap<StreamKey, Stored>>,
     seen: Mutex<BTreeSet<u128>>,
     letters: Mutex<Vec<DeadLetter>>,
+    letters_full: Mutex<bool>,
 }
 
 /// Counts one failure down.
@@ -200,12 +67,18 @@ impl Storage for World {
                 stream.position = Some(position);
             }
             stream.ledger.counts.add(&commit.counts);
+            if let Some(partly) = commit.partly {
+                stream.partly = partly;
+            }
             self.seen.lock().unwrap().extend(commit.seen);
         }
         Ok(())
     }
 
-    fn keep(&self, _: &str, letters: &[DeadLetter]) -> io::Result<()> {
+    fn keep(&self, _: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
+        if *self.letters_full.lock().unwrap() {
+            return Err(StateError::DeadLettersFull { path: "letters".into(), bytes: 1, limit: 1 });
+        }
         self.letters.lock().unwrap().extend_from_slice(letters);
         Ok(())
     }
@@ -214,7 +87,7 @@ impl Storage for World {
 struct Memorizing(Arc<World>);
 
 impl Sink for Memorizing {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> SinkFuture<'a> {
+    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async {
             sleep(Duration::from_millis(50)).await;
             if fails(&self.0.sink_fails) {
@@ -222,7 +95,7 @@ impl Sink for Memorizing {
             }
             let ids = batches.iter().flat_map(|batch| batch.events.iter().map(|event| event.id));
             self.0.delivered.lock().unwrap().extend(ids);
-            Ok(())
+            Ok(Vec::new())
         })
     }
 
@@ -258,6 +131,16 @@ impl Case {
     }
 
     fn start(&self) -> Running {
+        let sink = Attached {
+            id: "memory".into(),
+            inputs: vec!["*".into()],
+            acknowledgements: true,
+            sink: Box::new(Memorizing(Arc::clone(&self.world))),
+        };
+        self.start_with(vec![sink])
+    }
+
+    fn start_with(&self, sinks: Vec<Attached>) -> Running {
         let config = config::Source {
             id: "acme".into(),
             kind: "script".into(),
@@ -288,12 +171,7 @@ impl Case {
             random: Random::seeded(5),
             network: Arc::new(NoNetwork),
         };
-        let sink = Attached {
-            id: "memory".into(),
-            inputs: vec!["*".into()],
-            sink: Box::new(Memorizing(Arc::clone(&self.world))),
-        };
-        Running::new(vec![ready], vec![sink], Arc::clone(&self.world) as _, 256 << 20, outside, MINUTE)
+        Running::new(vec![ready], sinks, Arc::clone(&self.world) as _, 256 << 20, outside, MINUTE)
     }
 
     /// Fails if anything is missing, doubled, or wrongly counted.
@@ -307,7 +185,7 @@ impl Case {
         assert_eq!(number(stream.position.as_ref().unwrap()), counts.records, "each record once");
         assert_eq!(counts.records, counts.events + counts.malformed + counts.merged);
         assert_eq!((counts.repeated, counts.events), (repeated, repeated + counts.accepted));
-        assert_eq!((counts.accepted, counts.delivered["memory"]), (delivered.len() as u64, counts.accepted));
+        assert_eq!((counts.accepted, counts.sinks["memory"].delivered), (delivered.len() as u64, counts.accepted));
         counts
     }
 }

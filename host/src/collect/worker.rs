@@ -166,6 +166,7 @@ impl Worker {
         let key = self.key.clone();
         let state = self.stored("the stored position cannot be read", move |storage| storage.stream(&key)).await;
         self.position = state.position;
+        self.route.restore(state.partly);
     }
 
     /// Reads from the state, as often as it takes.

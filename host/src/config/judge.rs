@@ -31,6 +31,8 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let mut top = Section::new("", Step::Global, tree, problems)?;
     let data_dir = top.text("data_dir").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned());
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
+    // At least what a few chunks of malformed records take.
+    let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     top.close(&["secret"]);
@@ -59,8 +61,16 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             let hint = format!("Add \"{id}\" to the inputs of a sink");
             warnings.push(Problem::new(Step::Sources, join("sources", id), message).hint(hint));
         }
+        for id in sources.keys() {
+            let mut takers = sinks.values().filter(|sink| sink.takes(id)).peekable();
+            if takers.peek().is_some() && takers.all(|sink| !sink.acknowledgements) {
+                let message = "no sink holds its positions, so what no sink has yet is lost when the host ends";
+                let hint = "Set acknowledgements = true for one of its sinks";
+                warnings.push(Problem::new(Step::Sources, join("sources", id), message).hint(hint));
+            }
+        }
     }
-    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, sources, sinks })
+    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, max_dead_letter_bytes, sources, sinks })
 }
 
 /// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
@@ -214,6 +224,7 @@ fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Proble
             section.fault(&format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()), Some(hint));
         }
     }
+    let acknowledgements = section.flag("acknowledgements", true);
     let kind = match kind?.as_str() {
         "stdout" => SinkKind::Stdout,
         _ => {
@@ -231,7 +242,7 @@ fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Proble
         }
     };
     section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, kind })
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, kind })
 }
 
 /// Two file sinks in one folder would finish each other's files.

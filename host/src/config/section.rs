@@ -71,6 +71,19 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// True or false, or `default`.
+    pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        match self.take(key) {
+            None => default,
+            Some(Value::Bool(flag)) => flag,
+            Some(Value::String(text)) if text == "true" || text == "false" => text == "true",
+            Some(_) => {
+                self.fault(key, "must be true or false", Some(format!("The default is {default}")));
+                default
+            }
+        }
+    }
+
     /// A number of more than 0 and at most 1, or `default`.
     pub fn share(&mut self, key: &'static str, default: f64) -> f64 {
         let Some(value) = self.take(key) else { return default };

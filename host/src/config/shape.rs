@@ -18,6 +18,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What may be between pull and acknowledgement in the whole host, in bytes.
     pub max_in_flight_bytes: usize,
+    /// What the dead letters of all sources may take on disk, in bytes. When they have reached it, positions stand still.
+    pub max_dead_letter_bytes: u64,
     pub sources: BTreeMap<String, Source>,
     pub sinks: BTreeMap<String, Sink>,
 }
@@ -106,6 +108,8 @@ pub struct Sink {
     pub id: String,
     /// Ids of sources; `*` stands for any characters.
     pub inputs: Vec<String>,
+    /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
+    pub acknowledgements: bool,
     pub kind: SinkKind,
 }
 

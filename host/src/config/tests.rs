@@ -181,3 +181,22 @@ fn an_account_may_have_quotas_of_its_own() {
         assert!(error.contains("sources.a.quotas") && error.contains("For example"), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn sinks_may_hold_positions_or_not() {
+    let config = read(GOOD).unwrap().config;
+    assert!(config.sinks["files"].acknowledgements && config.sinks["console"].acknowledgements);
+    assert_eq!(config.max_dead_letter_bytes, 1 << 30);
+    let loose = GOOD.replace("type = \"stdout\"", "type = \"stdout\"\nacknowledgements = false");
+    let loaded = read(&loose).unwrap();
+    assert!(!loaded.config.sinks["console"].acknowledgements && loaded.config.sinks["files"].acknowledgements);
+    assert_eq!(loaded.warnings.len(), 1, "files holds acme's: {:?}", loaded.warnings);
+    let none = loose.replace("compression = \"zstd\"", "acknowledgements = false");
+    let warnings: Vec<String> = read(&none).unwrap().warnings.iter().map(Problem::to_string).collect();
+    assert!(warnings.iter().any(|text| text.starts_with("sources.acme: no sink holds its positions")), "{warnings:?}");
+    let found = problems(&GOOD.replace("type = \"stdout\"", "type = \"stdout\"\nacknowledgements = 1"));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("sinks.console.acknowledgements: must be true or false"), "{found:?}");
+    let small = format!("max_dead_letter_bytes = 5\n{GOOD}");
+    assert!(problems(&small)[0].starts_with("max_dead_letter_bytes: must be a whole number"));
+}

@@ -3,25 +3,50 @@
 //! Chunks of one stream are committed in the order in which they were pulled. Whatever is ready when a transaction ends
 //! goes into the next one together, so a busy host makes few transactions and an idle one makes each at once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod queue;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
+pub use self::queue::Expected;
+use self::queue::{Answer, Queue, Queues, Transaction};
+use super::Batch;
 use super::flight::{Flight, Room};
 use super::storage::{Storage, blocking};
 use crate::backoff::Backoff;
 use crate::outside::Random;
-use crate::state::{Commit, Counts, DeadLetter, StreamKey};
+use crate::state::{Commit, Counts, DeadLetter, Partly, StateError, StreamKey};
 
 /// A position that moved without a record is written no later than this: it saves only the reading of what is known to
 /// hold nothing.
 const IDLE_POSITION: Duration = Duration::from_secs(600);
 
-/// What its worker wants to know of a chunk that is stored.
-pub type Stored = Box<dyn FnOnce(&Counts) + Send + Sync>;
+/// A chunk that some sinks have and others lack for so long is noted in the store, so that a restart does not send it to
+/// the healthy ones again. Sooner would cost a transaction for each chunk of a sink that is merely the slower one; what a
+/// crash repeats within it was in flight.
+const PARTLY_AFTER: Duration = Duration::from_secs(2);
+
+/// The longest wait before letters that could not be kept are tried again: somebody may have made room.
+const LONGEST_HOLD: Duration = Duration::from_secs(15);
+
+/// How often the same trouble with letters is logged.
+const COMPLAINT: Duration = Duration::from_secs(60);
+
+/// What its worker wants to know of a chunk.
+pub type Report = Box<dyn Fn(Progress<'_>) + Send + Sync>;
+
+/// How far a chunk that its sinks have acknowledged has come.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// It is stored, and this was counted.
+    Stored(&'a Counts),
+    /// It cannot be stored for now, and why.
+    Held(&'a str),
+}
 
 /// What is to be stored of one chunk, once it is acknowledged.
 pub struct Parcel {
@@ -30,13 +55,26 @@ pub struct Parcel {
     /// Held until the chunk is stored.
     pub room: Room,
     pub flight: Flight,
-    /// Called when it is stored.
-    pub stored: Stored,
+    /// Whether it reaches the end of what the vendor has.
+    pub caught_up: bool,
+    pub report: Report,
 }
 
 enum Message {
-    Chunk { ticket: Ticket, sinks: usize, parcel: Box<Parcel> },
-    Acknowledged(Ticket),
+    /// What sinks had behind the stored position when the host began.
+    Restored(Arc<StreamKey>, Partly),
+    Chunk {
+        ticket: Ticket,
+        parcel: Box<Parcel>,
+        batch: Arc<Batch>,
+        sinks: Vec<Expected>,
+    },
+    Answered {
+        ticket: Ticket,
+        sink: Arc<str>,
+        sent: u64,
+        answer: Answer,
+    },
 }
 
 /// Names one chunk.
@@ -46,10 +84,12 @@ struct Ticket {
     number: u64,
 }
 
-/// One sink's word that it has a chunk. Dropped unsaid, the chunk is never committed.
+/// One sink's word on a chunk. Dropped unsaid, the position never moves past the chunk if it waits for the sink.
 #[derive(Debug)]
 pub struct Acknowledgement {
     ticket: Ticket,
+    sink: Arc<str>,
+    sent: u64,
     committer: UnboundedSender<Message>,
 }
 
@@ -60,10 +100,20 @@ impl std::fmt::Debug for Message {
 }
 
 impl Acknowledgement {
-    /// The sink has stored the chunk as durably as it can.
-    pub fn acknowledge(self) {
+    /// The sink has stored the chunk as durably as it can, but for the events of `letters`, which it refuses for good.
+    pub fn acknowledge(self, letters: Vec<DeadLetter>) {
+        self.answer(Answer::refusing(letters));
+    }
+
+    /// The sink was not given the chunk, and never will be.
+    pub fn lose(self) {
+        self.answer(Answer::Lost);
+    }
+
+    fn answer(self, answer: Answer) {
+        let Self { ticket, sink, sent, committer } = self;
         // A committer that is gone was dropped with all that waits: nobody is left to tell.
-        let _ = self.committer.send(Message::Acknowledged(self.ticket));
+        let _ = committer.send(Message::Answered { ticket, sink, sent, answer });
     }
 }
 
@@ -76,15 +126,33 @@ pub struct Line {
 }
 
 impl Line {
-    /// Announces a chunk that `sinks` sinks must acknowledge, and gives their acknowledgements.
-    pub fn announce(&mut self, parcel: Parcel, sinks: usize) -> impl Iterator<Item = Acknowledgement> {
+    /// Says, before the first chunk, what the store knows of sinks that have what the position does not cover.
+    pub fn restore(&self, partly: Partly) {
+        if !partly.is_empty() {
+            let _ = self.committer.send(Message::Restored(Arc::clone(&self.key), partly));
+        }
+    }
+
+    /// Announces a chunk with its new events, and gives the sinks' acknowledgements, in their order.
+    pub fn announce(
+        &mut self,
+        parcel: Parcel,
+        batch: Arc<Batch>,
+        sinks: Vec<Expected>,
+    ) -> impl Iterator<Item = Acknowledgement> + use<> {
         let ticket = Ticket { key: Arc::clone(&self.key), number: self.next };
         self.next += 1;
-        // Announced before any sink can acknowledge it.
-        let message = Message::Chunk { ticket: ticket.clone(), sinks, parcel: Box::new(parcel) };
-        let _ = self.committer.send(message);
         let committer = self.committer.clone();
-        (0..sinks).map(move |_| Acknowledgement { ticket: ticket.clone(), committer: committer.clone() })
+        let given: Vec<_> = sinks.iter().map(|expected| (Arc::clone(&expected.sink), expected.sent)).collect();
+        // Announced before any sink can acknowledge it.
+        let message = Message::Chunk { ticket: ticket.clone(), parcel: Box::new(parcel), batch, sinks };
+        let _ = self.committer.send(message);
+        given.into_iter().map(move |(sink, sent)| Acknowledgement {
+            ticket: ticket.clone(),
+            sink,
+            sent,
+            committer: committer.clone(),
+        })
     }
 }
 
@@ -101,39 +169,32 @@ impl Lines {
 /// Makes the committer; [`Committer::run`] is its task.
 pub fn committer(storage: Arc<dyn Storage>, random: Random) -> (Lines, Committer) {
     let (sender, messages) = unbounded_channel();
-    (Lines(sender), Committer { storage, random, messages, queues: HashMap::new() })
+    let (queues, holds) = (Queues::new(), BTreeMap::new());
+    (Lines(sender), Committer { storage, random, messages, queues, holds })
 }
 
 pub struct Committer {
     storage: Arc<dyn Storage>,
     random: Random,
     messages: UnboundedReceiver<Message>,
-    queues: HashMap<Arc<StreamKey>, Queue>,
+    queues: Queues,
+    /// Sources whose letters cannot be kept.
+    holds: BTreeMap<String, Hold>,
 }
 
-/// The chunks of one stream, in order.
-#[derive(Default)]
-struct Queue {
-    first: u64,
-    waiting: VecDeque<(usize, Box<Parcel>)>,
-    /// A moved position that is not worth a transaction of its own yet.
-    idle: Option<(Instant, Box<Commit>)>,
-}
-
-/// What goes into one transaction.
-#[derive(Default)]
-struct Batch {
-    commits: Vec<Commit>,
-    /// By source.
-    dead_letters: BTreeMap<String, Vec<DeadLetter>>,
-    stored: Vec<(Counts, Room, Flight, Stored)>,
+/// Letters of one source that could not be kept.
+struct Hold {
+    backoff: Backoff,
+    again: Instant,
+    said: Instant,
+    why: String,
 }
 
 impl Committer {
     /// Commits until nobody is left who could hand in or acknowledge, then writes what is left.
     pub async fn run(mut self) {
-        let mut idle = tokio::time::interval(IDLE_POSITION / 10);
         loop {
+            let due = self.due();
             tokio::select! {
                 biased;
                 message = self.messages.recv() => {
@@ -144,104 +205,120 @@ impl Committer {
                     }
                     self.store(false).await;
                 }
-                _ = idle.tick() => self.store(false).await,
+                () = sleep_until(due) => self.store(false).await,
             }
         }
-        self.store(true).await;
+        // Letters that cannot be kept hold the end too, until whoever waits for it has waited long enough.
+        loop {
+            self.store(true).await;
+            let Some(again) = self.holds.values().map(|hold| hold.again).min() else { return };
+            sleep_until(again).await;
+        }
+    }
+
+    /// When to look again without a message.
+    fn due(&self) -> Instant {
+        let queues = self.queues.values().filter_map(Queue::due);
+        let due = queues.chain(self.holds.values().map(|hold| hold.again)).min();
+        due.unwrap_or_else(|| Instant::now() + IDLE_POSITION)
     }
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Chunk { ticket, sinks, parcel } => {
-                self.queues.entry(ticket.key).or_default().waiting.push_back((sinks, parcel));
-            }
-            Message::Acknowledged(ticket) => {
-                let Some(queue) = self.queues.get_mut(&ticket.key) else { return };
-                let place = ticket.number.checked_sub(queue.first).and_then(|place| usize::try_from(place).ok());
-                if let Some((sinks, _)) = place.and_then(|place| queue.waiting.get_mut(place)) {
-                    *sinks = sinks.saturating_sub(1);
-                }
+            Message::Restored(key, partly) => self.queue(key).restore(partly),
+            Message::Chunk { ticket, parcel, batch, sinks } => self.queue(ticket.key).push(parcel, batch, sinks),
+            Message::Answered { ticket, sink, sent, answer } => {
+                self.queue(ticket.key).answered(ticket.number, &sink, sent, answer);
             }
         }
     }
 
-    /// Stores the acknowledged prefix of each stream, and idle positions that are due.
+    fn queue(&mut self, key: Arc<StreamKey>) -> &mut Queue {
+        self.queues.entry(key).or_insert_with(Queue::new)
+    }
+
+    /// Stores the acknowledged prefix of each stream, and what else is due.
     async fn store(&mut self, all: bool) {
-        let mut batch = Batch::default();
-        for queue in self.queues.values_mut() {
-            queue.collect(&mut batch, all);
-        }
         // Before the position moves past them: a crash between the two repeats a dead letter and loses none.
-        for (source, letters) in batch.dead_letters {
-            let letters: Arc<[DeadLetter]> = letters.into();
-            self.persist("the dead letters cannot be written", move |storage| storage.keep(&source, &letters)).await;
+        self.keep_letters(all).await;
+        let mut transaction = Transaction::default();
+        for queue in self.queues.values_mut() {
+            queue.collect(&mut transaction, all);
         }
-        if !batch.commits.is_empty() {
-            let commits: Arc<[Commit]> = batch.commits.into();
-            self.persist("the state cannot be written", move |storage| storage.commit(commits.to_vec())).await;
+        if !transaction.commits.is_empty() {
+            self.persist(transaction.commits.into(), &transaction.stored).await;
         }
-        for (counts, room, flight, stored) in batch.stored {
+        for (counts, room, flight, report) in transaction.stored {
             drop((room, flight));
-            stored(&counts);
+            report(Progress::Stored(&counts));
+        }
+    }
+
+    /// Keeps the letters that the next transaction needs. Where that fails, the source's chunks wait; others go on.
+    async fn keep_letters(&mut self, all: bool) {
+        let mut letters: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
+        for (key, queue) in &mut self.queues {
+            for some in queue.letters().filter(|some| !some.is_empty()) {
+                letters.entry(key.source.clone()).or_default().extend_from_slice(some);
+            }
+        }
+        for (source, letters) in letters {
+            if !all && self.holds.get(&source).is_some_and(|hold| hold.again > Instant::now()) {
+                self.hold(&source);
+                continue;
+            }
+            let (letters, to): (Arc<[DeadLetter]>, _) = (letters.into(), source.clone());
+            match blocking(&self.storage, move |storage| storage.keep(&to, &letters)).await {
+                Ok(()) => {
+                    if self.holds.remove(&source).is_some() {
+                        tracing::info!(%source, "the dead letters can be kept again");
+                    }
+                    let of_source = self.queues.iter_mut().filter(|(key, _)| key.source == source);
+                    of_source.flat_map(|(_, queue)| queue.letters()).for_each(Vec::clear);
+                }
+                Err(error) => self.refused(&source, &error),
+            }
+        }
+    }
+
+    fn refused(&mut self, source: &str, error: &StateError) {
+        let (now, why) = (Instant::now(), error.to_string());
+        let hold = self.holds.entry(source.to_owned()).or_insert_with(|| Hold {
+            backoff: Backoff::default(),
+            again: now,
+            said: now,
+            why: String::new(),
+        });
+        let wait = hold.backoff.next(&self.random).min(LONGEST_HOLD);
+        hold.again = now + wait;
+        if hold.why.is_empty() || now - hold.said >= COMPLAINT {
+            tracing::error!(%source, retry_in = ?wait, "the dead letters cannot be kept: {why}");
+            hold.said = now;
+        }
+        hold.why = why;
+        self.hold(source);
+    }
+
+    fn hold(&self, source: &str) {
+        let Some(hold) = self.holds.get(source) else { return };
+        for (_, queue) in self.queues.iter().filter(|(key, _)| key.source == source) {
+            queue.held(&hold.why);
         }
     }
 
     /// Tries until it succeeds. Meanwhile no position moves, and what is in flight bounds what is read.
-    async fn persist<E: std::fmt::Display + Send + 'static>(
-        &self,
-        what: &str,
-        write: impl Fn(&dyn Storage) -> Result<(), E> + Clone + Send + 'static,
-    ) {
+    async fn persist(&self, commits: Arc<[Commit]>, stored: &[(Counts, Room, Flight, Report)]) {
         let mut backoff = Backoff::default();
         loop {
-            let write = write.clone();
-            let Err(error) = blocking(&self.storage, move |storage| write(storage)).await else { return };
+            let commits = Arc::clone(&commits);
+            let Err(error) = blocking(&self.storage, move |storage| storage.commit(commits.to_vec())).await else {
+                return;
+            };
             let wait = backoff.next(&self.random);
-            tracing::error!(retry_in = ?wait, "{what}: {error}");
+            let why = format!("the state cannot be written: {error}");
+            tracing::error!(retry_in = ?wait, "{why}");
+            stored.iter().for_each(|(.., report)| report(Progress::Held(&why)));
             sleep(wait).await;
-        }
-    }
-}
-
-impl Queue {
-    fn collect(&mut self, batch: &mut Batch, all: bool) {
-        let mut merged: Option<Box<Commit>> = None;
-        let mut since = None;
-        while let Some((_, parcel)) = self.waiting.pop_front_if(|(sinks, _)| *sinks == 0) {
-            self.first += 1;
-            let Parcel { commit, dead_letters, room, flight, stored } = *parcel;
-            if !dead_letters.is_empty() {
-                batch.dead_letters.entry(commit.key.source.clone()).or_default().extend(dead_letters);
-            }
-            batch.stored.push((commit.counts.clone(), room, flight, stored));
-            merge(&mut merged, commit);
-        }
-        if let Some((begun, idle)) = self.idle.take() {
-            since = Some(begun);
-            // The idle one is the older.
-            let newer = merged.replace(idle);
-            if let Some(newer) = newer {
-                merge(&mut merged, *newer);
-            }
-        }
-        let Some(commit) = merged else { return };
-        let begun = since.unwrap_or_else(Instant::now);
-        if all || commit.counts != Counts::default() || begun.elapsed() >= IDLE_POSITION {
-            batch.commits.push(*commit);
-        } else {
-            self.idle = Some((begun, commit));
-        }
-    }
-}
-
-fn merge(sum: &mut Option<Box<Commit>>, newer: Commit) {
-    match sum {
-        None => *sum = Some(Box::new(newer)),
-        Some(sum) => {
-            sum.counts.add(&newer.counts);
-            sum.seen.extend(newer.seen);
-            sum.position = newer.position.or(sum.position.take());
-            (sum.seen_for, sum.at_ms) = (newer.seen_for, newer.at_ms);
         }
     }
 }

@@ -7,7 +7,7 @@ mod pipeline;
 mod storage;
 
 pub use batch::{Batch, EventId, Head, Origin};
-pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, committer};
+pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, Progress, committer};
 pub use flight::{Flight, Ids, Memory, Room, host_memory};
 pub use pipeline::{Attached, Pipeline, Route, SinkTask};
 pub use storage::{Disk, Storage, blocking};

@@ -1,7 +1,5 @@
 //! What delivery and collection need of the state, as a trait: a test lets it fail.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,28 +16,23 @@ pub trait Storage: Send + Sync + 'static {
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError>;
 
     /// Keeps letters of one source. On disk when it returns; after an error none of them is there.
-    fn keep(&self, source: &str, letters: &[DeadLetter]) -> io::Result<()>;
+    fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError>;
 }
 
 /// The state in `data_dir`.
 pub struct Disk {
     pub store: Store,
-    /// By source.
-    pub dead_letters: BTreeMap<String, DeadLetters>,
+    pub dead_letters: DeadLetters,
 }
 
 impl Disk {
-    /// Opens the state in `data_dir` for `sources`, and takes the folder for this process.
+    /// Opens the state in `data_dir`, and takes the folder for this process. Dead letters may take `max_dead_letter_bytes`.
     ///
     /// # Errors
     /// When the folder is not writable or in use, or what lies there is damaged or of a newer release.
-    pub fn open<'a>(data_dir: &Path, sources: impl Iterator<Item = &'a str>) -> Result<Self, StateError> {
+    pub fn open(data_dir: &Path, max_dead_letter_bytes: u64) -> Result<Self, StateError> {
         let store = Store::open(data_dir)?;
-        let open = |source: &str| match DeadLetters::open(data_dir, source) {
-            Ok(letters) => Ok((source.to_owned(), letters)),
-            Err(error) => Err(StateError::Io { path: data_dir.join("dead-letters"), reason: error.to_string() }),
-        };
-        Ok(Self { store, dead_letters: sources.map(open).collect::<Result<_, _>>()? })
+        Ok(Self { store, dead_letters: DeadLetters::new(data_dir, max_dead_letter_bytes) })
     }
 }
 
@@ -56,11 +49,8 @@ impl Storage for Disk {
         self.store.commit(commits)
     }
 
-    fn keep(&self, source: &str, letters: &[DeadLetter]) -> io::Result<()> {
-        match self.dead_letters.get(source) {
-            Some(file) => file.append(letters),
-            None => Err(io::Error::other(format!("no file was opened for the dead letters of {source}"))),
-        }
+    fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
+        self.dead_letters.append(source, letters)
     }
 }
 

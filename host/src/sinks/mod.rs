@@ -21,15 +21,30 @@ pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SinkError> {
 
 /// A destination. One task owns it and hands it batches in order.
 pub trait Sink: Send {
-    /// Takes all of `batches`, or none that it does not say: returns only when every event is stored as durably as this
-    /// sink can. An error means that any of them may be missing; the same batches come again.
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> SinkFuture<'a>;
+    /// Takes all of `batches`: returns only when every event is stored as durably as this sink can, or is among those
+    /// that it refuses for good, which must be the same whenever the same event comes. An error means that any of them
+    /// may be missing; the same batches come again.
+    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a>;
 
     /// Called while nothing arrives, about once a second: time to rotate by age.
     fn idle(&mut self) -> SinkFuture<'_>;
 
     /// Finishes what is open; nothing is delivered afterwards.
     fn close(&mut self) -> SinkFuture<'_>;
+}
+
+/// What a delivery gives: the events that are refused for good. They go to the dead letters.
+pub type DeliverFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Refusal>, SinkError>> + Send + 'a>>;
+
+/// An event that a sink will never take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Index into the batches of the delivery.
+    pub batch: usize,
+    /// Index into [`Batch::events`].
+    pub event: usize,
+    /// One sentence for people.
+    pub reason: String,
 }
 
 pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
@@ -91,7 +106,7 @@ pub(crate) mod tests {
             max_bytes: 1,
             max_age: std::time::Duration::from_secs(1),
         };
-        let sink = |kind| config::Sink { id: "x".into(), inputs: vec!["*".into()], kind };
+        let sink = |kind| config::Sink { id: "x".into(), inputs: vec!["*".into()], acknowledgements: true, kind };
         build(&sink(SinkKind::Stdout)).unwrap();
         let out = folder.path().join("out");
         let held = build(&sink(SinkKind::File(options(&out)))).unwrap();

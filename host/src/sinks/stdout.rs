@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Sink, SinkError, SinkFuture, blocking};
+use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking};
 use crate::deliver::Batch;
 
 /// Writes whole batches, flushed each time.
@@ -24,13 +24,15 @@ impl<W: Write + Send + 'static> Stdout<W> {
 }
 
 impl<W: Write + Send + 'static> Sink for Stdout<W> {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> SinkFuture<'a> {
+    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         let batches = batches.to_vec();
         let writer = self.writer.clone();
-        Box::pin(blocking(move || {
+        let written = blocking(move || {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
             write(&mut *writer, &batches).map_err(|error| fault(&error))
-        }))
+        });
+        // It refuses nothing.
+        Box::pin(async { written.await.map(|()| Vec::new()) })
     }
 
     fn idle(&mut self) -> SinkFuture<'_> {

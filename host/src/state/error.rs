@@ -9,11 +9,14 @@ pub enum StateError {
     #[error("cannot write to {}: {reason}; {owner}. Give the folder to the user that runs tributary, or set data_dir to another one", path.display())]
     NotWritable { path: PathBuf, reason: String, owner: String },
 
+    #[error("there is no {}. Name another data_dir, or run `tributary run` first", path.display())]
+    Missing { path: PathBuf },
+
     #[error("{} is in use by {}. Stop it, or set data_dir to another folder", path.display(), holder(*pid))]
     InUse { path: PathBuf, pid: Option<u32> },
 
     #[error(
-        "{} is damaged: {reason}. It has not been touched. Put back a copy, or move the file away and start again: then the sources begin where their configuration says, and may deliver again what they delivered before",
+        "{} is damaged: {reason}. It has not been touched. Put back a copy, or move the file away (`tributary state reset --damaged` does) and start again: then the sources begin where their configuration says, and may deliver again what they delivered before",
         path.display()
     )]
     Damaged { path: PathBuf, reason: String },
@@ -23,6 +26,9 @@ pub enum StateError {
 
     #[error("no space is left for {}. Make room on its disk; the positions stand still until then", path.display())]
     Full { path: PathBuf },
+
+    #[error("the dead letters in {} have reached their limit ({bytes} of {limit} bytes); the positions of streams that have more stand still. See `tributary dead-letters list`, then make room with `tributary dead-letters drop` or move a file away; or raise max_dead_letter_bytes", path.display())]
+    DeadLettersFull { path: PathBuf, bytes: u64, limit: u64 },
 
     #[error("{}: {reason}. Check the disk and the folder; the positions stand still until the store can be used", path.display())]
     Io { path: PathBuf, reason: String },

@@ -96,10 +96,10 @@ fn tighten_folder(path: &Path) {
     if mode & 0o077 == 0 {
         return;
     }
-    let ours = [STATE_FILE, LOCK_FILE, "dead-letters"];
-    let only_ours = fs::read_dir(path).is_ok_and(|entries| {
-        entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(|name| ours.contains(&name)))
-    });
+    // Drafts of the state file, and damaged ones that were set aside, begin as it does.
+    let is_ours = |name: &str| name.starts_with(STATE_FILE) || [LOCK_FILE, "dead-letters"].contains(&name);
+    let only_ours = fs::read_dir(path)
+        .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(is_ours)));
     if only_ours && mode & 0o1000 == 0 && fs::set_permissions(path, fs::Permissions::from_mode(0o700)).is_ok() {
         warn!(path = %path.display(), mode = format!("{mode:04o}"), "data_dir was open to others; it is 0700 now");
     } else {

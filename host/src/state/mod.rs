@@ -12,14 +12,15 @@ mod ledger;
 mod seen;
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
 pub use folder::{DataDir, is_writable};
-pub use ledger::{Counts, Ledger};
-pub use store::Store;
+pub use ledger::{Counts, Gap, Ledger, SinkCounts};
+pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
 /// Names one stream of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,12 +57,18 @@ pub struct StreamState {
     /// Where it goes on, in the source's own words. `None` before the first commit with one.
     pub position: Option<Vec<u8>>,
     pub ledger: Ledger,
+    pub partly: Partly,
 }
+
+/// Which sinks have which events that lie behind the stored position, since other sinks do not have them yet: ids by sink.
+pub type Partly = BTreeMap<String, BTreeSet<u128>>;
 
 /// What one stream has to store. It is all stored, or nothing is.
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub key: StreamKey,
+    /// Whose events these are.
+    pub tenant: String,
     /// `None` leaves the position where it is.
     pub position: Option<Vec<u8>>,
     /// Added to the ledger.
@@ -70,6 +77,10 @@ pub struct Commit {
     pub seen: Vec<u128>,
     /// For how long those may come again, in time in which the stream is read. Zero: nothing is kept.
     pub seen_for: Duration,
+    /// Gaps that were found.
+    pub gaps: Vec<Gap>,
+    /// What sinks have of what lies behind the position; `None` leaves it as it is.
+    pub partly: Option<Partly>,
     /// Now, in milliseconds since the Unix epoch.
     pub at_ms: u64,
 }

@@ -36,7 +36,14 @@ pub struct Run {
     pub number: u64,
     oldest_expires: u64,
     expires: u64,
-    count: u64,
+    pub count: u64,
+}
+
+impl Run {
+    /// As its row has it.
+    pub fn row(&self) -> (u64, u64, u64) {
+        (self.oldest_expires, self.expires, self.count)
+    }
 }
 
 /// The runs of a stream, in the order in which they were written.
@@ -135,11 +142,8 @@ impl Writer<'_, '_> {
         all.sort();
         all.dedup();
         new.count = all.len() as u64;
-        for (i, block) in all.chunks(BLOCK).enumerate() {
-            let bytes: Vec<u8> = block.iter().flat_map(|id| id.to_be_bytes()).collect();
-            self.blocks.insert((number, i as u32), bytes.as_slice())?;
-        }
-        self.runs.insert((stream, number), (new.oldest_expires, new.expires, new.count))?;
+        write_blocks(self.blocks, number, &all)?;
+        self.runs.insert((stream, number), new.row())?;
         change.added = Some((number, Arc::new(Filter::new(&all, BLOCK))));
         Ok(change)
     }
@@ -150,6 +154,19 @@ impl Writer<'_, '_> {
         change.removed.push(run.number);
         Ok(())
     }
+}
+
+/// Writes ascending `ids` as the blocks of run `number`.
+pub fn write_blocks(
+    table: &mut Table<'_, (u64, u32), &'static [u8]>,
+    number: u64,
+    ids: &[u128],
+) -> Result<(), redb::StorageError> {
+    for (i, block) in ids.chunks(BLOCK).enumerate() {
+        let bytes: Vec<u8> = block.iter().flat_map(|id| id.to_be_bytes()).collect();
+        table.insert((number, i as u32), bytes.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Whether `last` is so small beside `new`, which follows it, that merging pays, and so near to it in time that nothing

@@ -1,37 +1,31 @@
-//! The store: positions, ledgers and seen ids in one file.
+//! The store: positions, ledgers, gaps and seen ids in one file.
+
+mod care;
+mod exchange;
+mod schema;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use tracing::{info, warn};
 
-use super::disk::{Disk, Rehearsal};
+pub use self::care::{Forget, KEPT, Retired, Summary};
+pub use self::exchange::ImportError;
+use self::schema::{
+    CLOCKS, Contents, FORMAT, GAPS, LAST_COMMIT, LEDGERS, META, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes,
+    last_commit, parse_ids, parse_ledger, prepare, rehearse,
+};
+use super::disk::Disk;
 use super::error::StateError;
 use super::filter::{Filter, Filters};
 use super::folder::{self, DataDir, STATE_FILE};
 use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
-use super::{Commit, Ledger, StreamKey, StreamState};
+use super::{Commit, Gap, Ledger, Partly, StreamKey, StreamState};
 
-/// Numbers that describe the file.
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Stream to (form of the row, position).
-const POSITIONS: TableDefinition<&str, (u8, &[u8])> = TableDefinition::new("positions");
-/// Stream to its ledger as JSON.
-const LEDGERS: TableDefinition<&str, &[u8]> = TableDefinition::new("ledgers");
-/// Stream to (its own milliseconds, time of its last commit).
-const CLOCKS: TableDefinition<&str, (u64, u64)> = TableDefinition::new("clocks");
-
-const FORMAT_KEY: &str = "format";
-const LAST_COMMIT: &str = "last-commit";
-
-/// Version of the tables. A file with a higher one is refused.
-const FORMAT: u64 = 1;
-const POSITION_FORM: u8 = 1;
 /// Pages of the file in memory.
 const CACHE_BYTES: usize = 64 << 20;
 /// Filters of seen ids in memory: 200 million ids. What does not fit is read from the file when it is needed.
@@ -78,6 +72,10 @@ impl Store {
             return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
         }
         let database = store.open_file(&store.path)?;
+        if format < FORMAT {
+            prepare(&database).map_err(|error| StateError::database(&store.path, error))?;
+            info!(path = %store.path.display(), from = format, to = FORMAT, "the state was brought up to this release");
+        }
         store.next_run = AtomicU64::new(next_run);
         store.next_commit = AtomicU64::new(next_commit);
         store.database = RwLock::new(Some(database));
@@ -130,7 +128,16 @@ impl Store {
                 Some(value) => parse_ledger(key, value.value())?,
                 None => Ledger::default(),
             };
-            Ok(StreamState { position, ledger })
+            let mut partly = Partly::new();
+            for entry in transaction.open_table(PARTLY)?.range((row.as_str(), "")..)? {
+                let (key, ids) = entry?;
+                let (stream, sink) = key.value();
+                if stream != row {
+                    break;
+                }
+                partly.insert(sink.to_owned(), parse_ids(ids.value()).collect());
+            }
+            Ok(StreamState { position, ledger, partly })
         })
     }
 
@@ -139,6 +146,20 @@ impl Store {
         self.read(|transaction| {
             let ledgers = transaction.open_table(LEDGERS)?;
             ledgers.iter()?.map(|row| Ok(StreamKey::of_row(row?.0.value()))).collect()
+        })
+    }
+
+    /// The gaps of a stream, in the order in which they were found.
+    pub fn gaps(&self, key: &StreamKey) -> Result<Vec<Gap>, StateError> {
+        let row = key.row();
+        self.read(|transaction| {
+            let gaps = transaction.open_table(GAPS)?;
+            let rows = gaps.range((row.as_str(), 0)..=(row.as_str(), u64::MAX))?;
+            rows.map(|entry| {
+                serde_json::from_slice(entry?.1.value())
+                    .map_err(|error| corrupted(format!("a gap of {key} cannot be read: {error}")))
+            })
+            .collect()
         })
     }
 
@@ -225,6 +246,8 @@ impl Store {
             let mut clocks = transaction.open_table(CLOCKS)?;
             let mut runs = transaction.open_table(RUNS)?;
             let mut blocks = transaction.open_table(BLOCKS)?;
+            let mut gaps = transaction.open_table(GAPS)?;
+            let mut partly = transaction.open_table(PARTLY)?;
             let mut writer = Writer { runs: &mut runs, blocks: &mut blocks };
             for commit in commits {
                 let row = commit.key.row();
@@ -239,18 +262,45 @@ impl Store {
                 };
                 ledger.counts.add(&commit.counts);
                 ledger.updated_ms = commit.at_ms;
+                if !commit.tenant.is_empty() {
+                    ledger.tenant.clone_from(&commit.tenant);
+                }
                 let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
                 ledgers.insert(row, bytes.as_slice())?;
+
+                add_gaps(&mut gaps, row, &commit.gaps)?;
+                if let Some(sinks) = &commit.partly {
+                    remove_stream(&mut partly, row)?;
+                    for (sink, ids) in sinks.iter().filter(|(_, ids)| !ids.is_empty()) {
+                        partly.insert((row, sink.as_str()), id_bytes(ids).as_slice())?;
+                    }
+                }
 
                 let (before, _) = clocks.get(row)?.map_or((0, 0), |value| value.value());
                 let now = before + self.step(&commit);
                 clocks.insert(row, (now, commit.at_ms))?;
-                let number = self.next_run.fetch_add(1, Ordering::Relaxed);
+                let number = self.next_run();
                 changes.push(writer.add(row, now, commit.seen, commit.seen_for, number)?);
             }
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Changes something in one transaction, or nothing. For what an operator does: a host commits.
+    fn change(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), StateError> {
+        let guard = self.database()?;
+        let Some(database) = guard.as_ref() else { return Err(self.closed()) };
+        let result = database.begin_write().map_err(redb::Error::from).and_then(|transaction| {
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        });
+        drop(guard);
+        result.map_err(|error| self.fault(error))
+    }
+
+    fn next_run(&self) -> u64 {
+        self.next_run.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What a commit adds to its stream's own time.
@@ -301,80 +351,39 @@ impl Store {
     }
 }
 
-/// Opens the file at `path` in memory and checks every page, so that a damaged one is found before a byte of it changes.
-/// What a crash left is sound here: redb goes back to the last whole commit.
-fn rehearse(path: &Path) -> Result<Contents, StateError> {
-    let file = File::open(path).map_err(|error| StateError::io(path, &error))?;
-    let damaged = |reason: &str| StateError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() };
-    if file.metadata().map_err(|error| StateError::io(path, &error))?.len() == 0 {
-        return Err(damaged("it is empty"));
+/// Adds gaps to the stream of `row`.
+fn add_gaps(
+    table: &mut Table<'_, (&'static str, u64), &'static [u8]>,
+    row: &str,
+    gaps: &[Gap],
+) -> Result<(), redb::Error> {
+    let last = table.range((row, 0)..=(row, u64::MAX))?.next_back().transpose()?;
+    let next = last.map_or(0, |(key, _)| key.value().1 + 1);
+    for (number, gap) in (next..).zip(gaps) {
+        let bytes = serde_json::to_vec(gap).map_err(|error| corrupted(error.to_string()))?;
+        table.insert((row, number), bytes.as_slice())?;
     }
-    let rehearsal = Rehearsal::new(file).map_err(|error| StateError::io(path, &error))?;
-    // redb may panic on a file that was changed from outside.
-    let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let database = builder.create_with_backend(rehearsal)?;
-        inspect(&database)
-    }));
-    match result {
-        Ok(Ok(contents)) => Ok(contents),
-        Ok(Err(redb::Error::Io(error))) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(StateError::io(path, &error))
-        }
-        Ok(Err(error)) => Err(damaged(&error.to_string())),
-        Err(_) => Err(damaged("its pages contradict each other")),
-    }
-}
-
-/// What a file says of itself.
-struct Contents {
-    format: u64,
-    next_run: u64,
-    next_commit: u64,
-}
-
-fn inspect(database: &Database) -> Result<Contents, redb::Error> {
-    let transaction = database.begin_read()?;
-    let format = transaction.open_table(META)?.get(FORMAT_KEY)?.map(|value| value.value());
-    let format = format.ok_or_else(|| corrupted("it does not say its format".into()))?;
-    if format > FORMAT {
-        return Ok(Contents { format, next_run: 0, next_commit: 0 });
-    }
-    let last = transaction.open_table(BLOCKS)?.last()?.map(|(key, _)| key.value().0);
-    // Opened, so that a table of another type is found here.
-    transaction.open_table(POSITIONS)?;
-    transaction.open_table(LEDGERS)?;
-    transaction.open_table(CLOCKS)?;
-    transaction.open_table(RUNS)?;
-    let next_commit = last_commit(&transaction)? + 1;
-    Ok(Contents { format, next_run: last.map_or(0, |last| last + 1), next_commit })
-}
-
-/// The number of the last commit; zero before the first.
-fn last_commit(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
-    Ok(transaction.open_table(META)?.get(LAST_COMMIT)?.map_or(0, |value| value.value()))
-}
-
-/// Makes all tables.
-fn prepare(database: &Database) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-    transaction.open_table(POSITIONS)?;
-    transaction.open_table(LEDGERS)?;
-    transaction.open_table(CLOCKS)?;
-    transaction.open_table(RUNS)?;
-    transaction.open_table(BLOCKS)?;
-    transaction.commit()?;
     Ok(())
 }
 
-fn parse_ledger(key: &StreamKey, bytes: &[u8]) -> Result<Ledger, redb::Error> {
-    serde_json::from_slice(bytes).map_err(|error| corrupted(format!("the ledger of {key} cannot be read: {error}")))
-}
-
-fn corrupted(reason: String) -> redb::Error {
-    redb::Error::Corrupted(reason)
+/// Removes what sinks have in part of the stream of `row`.
+fn remove_stream(
+    table: &mut Table<'_, (&'static str, &'static str), &'static [u8]>,
+    row: &str,
+) -> Result<(), redb::Error> {
+    let mut sinks = Vec::new();
+    for entry in table.range((row, "")..)? {
+        let (key, _) = entry?;
+        let (stream, sink) = key.value();
+        if stream != row {
+            break;
+        }
+        sinks.push(sink.to_owned());
+    }
+    for sink in sinks {
+        table.remove((row, sink.as_str()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

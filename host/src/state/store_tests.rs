@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant};
 
 use super::super::filter::tests::ids;
-use super::super::{Commit, Counts, StateError, Store, StreamKey, StreamState};
+use super::super::{Counts, SinkCounts};
+use super::schema::FORMAT_KEY;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -13,11 +14,12 @@ fn commit(stream: &str, position: &str, seen: Vec<u128>, at_ms: u64) -> Commit {
         events: 9,
         malformed: 1,
         accepted: 9,
-        delivered: [("files".to_owned(), 9)].into(),
+        sinks: [("files".to_owned(), SinkCounts { accepted: 9, delivered: 9, ..SinkCounts::default() })].into(),
         ..Counts::default()
     };
     let key = StreamKey::new("acme", stream);
-    Commit { key, position: Some(position.into()), counts, seen, seen_for: DAY, at_ms }
+    let (tenant, position) = ("Acme".to_owned(), Some(position.into()));
+    Commit { key, tenant, position, counts, seen, seen_for: DAY, gaps: vec![], partly: None, at_ms }
 }
 
 fn run_count(store: &Store, key: &StreamKey) -> usize {
@@ -45,7 +47,7 @@ fn remembers() {
     let store = Store::open(folder.path()).unwrap();
     let state = store.stream(&key).unwrap();
     assert_eq!(state.position.as_deref(), Some(b"p1".as_slice()));
-    assert_eq!((state.ledger.counts.records, state.ledger.counts.delivered["files"]), (20, 18));
+    assert_eq!((state.ledger.counts.records, state.ledger.counts.sinks["files"].delivered), (20, 18));
     assert_eq!((state.ledger.since_ms, state.ledger.updated_ms), (1000, 2000));
     assert_eq!(store.streams().unwrap(), [StreamKey::new("acme", "audit"), key.clone()]);
     assert!(store.known(&key, &known).unwrap().iter().all(|known| *known));
@@ -190,7 +192,7 @@ fn a_newer_format_is_refused() {
     set(FORMAT);
     set(FORMAT + 1);
     let error = Store::open(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("was written by a newer release (format 2; this release knows 1)"), "{error}");
+    assert!(error.to_string().contains("was written by a newer release (format 3; this release knows 2)"), "{error}");
 }
 
 #[test]

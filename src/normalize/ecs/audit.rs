@@ -1,7 +1,8 @@
 //! The audit log: what `eventInfo` says in words, and what the type makes of it.
 
 use super::{
-    EventWriter,
+    EventWriter, address,
+    audit_parts::{self, AuditParts},
     event::{Told, joined},
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         audit::{activity, class},
         audit_text::{self, AuditText},
     },
-    record::{Field, Value, scan::Shape, value::address},
+    record::{Field, Value, scan::Shape, value},
 };
 
 impl EventWriter<'_, '_> {
@@ -28,7 +29,7 @@ impl EventWriter<'_, '_> {
             reason: text.reason,
         };
         self.event(&told);
-        if let Some((ip, port)) = text.ip.and_then(|ip| address(ip.as_bytes())) {
+        if let Some((ip, port)) = text.ip.and_then(|ip| value::address(ip.as_bytes())) {
             let written = as_text(text.ip.unwrap_or_default());
             for side in ["client", "source"] {
                 let mark = self.json.open(side);
@@ -36,6 +37,7 @@ impl EventWriter<'_, '_> {
                 self.json.close(mark);
             }
         }
+        self.audit_parts(&AuditParts::parse(&audit_type, &info));
         self.audit_user(class.uid, &info);
         if class.uid == 3006
             && let Some(group) = audit_text::quoted(&info)
@@ -55,6 +57,38 @@ impl EventWriter<'_, '_> {
                 }
             }
         });
+    }
+
+    /// The message or the file that it was done with.
+    fn audit_parts(&mut self, parts: &AuditParts<'_>) {
+        let email = self.json.open("email");
+        for (key, people) in [("from", parts.from), ("to", parts.to)] {
+            let mark = self.json.open(key);
+            let list = self.json.open_array("address");
+            let (json, related) = (&mut self.json, &mut self.related);
+            address::each(as_text(people.unwrap_or_default()), |found| {
+                related.user.push(found);
+                json.scalar_value(found);
+                json.comma();
+            });
+            self.json.close_array(list);
+            self.json.close(mark);
+        }
+        if let Some(subject) = parts.subject {
+            self.json.text("subject", subject.as_bytes());
+        }
+        self.json.close(email);
+        if let Some(name) = parts.file_name {
+            let file = self.json.open("file");
+            if let Some(extension) = audit_parts::extension(name) {
+                self.json.text("extension", extension.as_bytes());
+            }
+            self.json.text("name", name.as_bytes());
+            if let Some(size) = parts.file_size {
+                self.json.integer("size", size);
+            }
+            self.json.close(file);
+        }
     }
 
     /// Who did it; and whom it was done to, where the text names them.
@@ -92,6 +126,13 @@ fn classified(class: u32, activity: Option<u32>, audit_type: &str) -> &'static s
         (3006, _) => "\"category\":[\"iam\"],\"type\":[\"group\",\"change\"],",
         // What was done with messages is no change of the configuration.
         _ if audit_type.to_ascii_lowercase().contains("message") => "\"category\":[\"email\"],\"type\":[\"info\"],",
+        // The class has no accounts; ECS has.
+        (_, activity) if audit_text::has_word(audit_type, &["user", "users"]) => match activity {
+            Some(1) => "\"category\":[\"iam\"],\"type\":[\"user\",\"creation\"],",
+            Some(4) => "\"category\":[\"iam\"],\"type\":[\"user\",\"deletion\"],",
+            Some(2) | None => "\"category\":[\"iam\"],\"type\":[\"user\",\"info\"],",
+            Some(_) => "\"category\":[\"iam\"],\"type\":[\"user\",\"change\"],",
+        },
         (_, Some(1)) => "\"category\":[\"configuration\"],\"type\":[\"creation\"],",
         (_, Some(2)) => "\"category\":[\"configuration\"],\"type\":[\"access\"],",
         (_, Some(4)) => "\"category\":[\"configuration\"],\"type\":[\"deletion\"],",

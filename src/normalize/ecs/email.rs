@@ -85,9 +85,11 @@ impl<'a> EventWriter<'_, 'a> {
     /// The names in a list of names, each a file of the message, and the record's own file.
     fn attachments(&mut self, kind: Kind) {
         let names = if kind == Kind::HeldRelease { Vec::new() } else { self.attachment_names() };
-        // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
-        let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
-        let single = names.len() == 1 && count == 1;
+        // The size of all is the size of this one only if there is no other; the list may be shorter than the count. Of
+        // one whose name is not told, the size is all that is known.
+        let count = self.record.peek(Field::NumberAttachments).integer();
+        let unnamed = names.is_empty() && count == Some(1) && !self.record.has(Field::FileName);
+        let single = (names.len() == 1 && count.unwrap_or(1) == 1) || unnamed;
         let size = if single { self.take(Field::TotalSizeAttachments, byte_count) } else { None };
         let mark = self.json.open_array("attachments");
         for name in names {
@@ -106,7 +108,8 @@ impl<'a> EventWriter<'_, 'a> {
         self.hashes();
         self.text("mime_type", if kind == Kind::TtpAttachment { Field::FileType } else { Field::FileMime });
         self.text("name", Field::FileName);
-        if let Some(size) = self.take(Field::SizeAttachment, byte_count) {
+        let own = size.filter(|_| unnamed).or_else(|| self.take(Field::SizeAttachment, byte_count));
+        if let Some(size) = own {
             self.json.integer("size", size);
         }
         self.json.close(file);

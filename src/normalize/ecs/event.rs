@@ -3,6 +3,7 @@
 use super::EventWriter;
 use crate::{
     kind::Kind,
+    normalize::ocsf::verdict::deciding,
     record::{Field, Value},
 };
 
@@ -26,6 +27,10 @@ impl EventWriter<'_, '_> {
             None => self.action(kind),
         }
         self.code(kind);
+        // Table 3.2: Elastic's content for the SIEM logs looks for the record's time here, too.
+        if self.input.original_time.is_some() && self.constant.created {
+            self.time("created", self.input.time);
+        }
         self.json.raw("\"dataset\":\"");
         self.json.raw(&self.constant.dataset);
         if kind == Kind::ThreatIntel {
@@ -47,6 +52,8 @@ impl EventWriter<'_, '_> {
             "kind",
             match kind {
                 Kind::ThreatIntel => "enrichment",
+                // Elastic means spam to be an alert, and fails to notice it (3.5, 12).
+                Kind::Spam => "alert",
                 _ if self.input.assessment.alert_key.is_some() => "alert",
                 _ => "event",
             },
@@ -98,6 +105,13 @@ impl EventWriter<'_, '_> {
                 let action = joined(action, b"_", |byte| matches!(byte, b' ' | b','), false);
                 if !action.is_empty() {
                     self.json.text("action", &action);
+                }
+            }
+            // What became of the message: both fields also stay under `mimecast`.
+            Kind::TtpUrl => {
+                let field = deciding(&self.cast, true);
+                if let Some(action) = self.scalar(self.cast.role(field)) {
+                    self.json.scalar("action", action);
                 }
             }
             Kind::Held => self.json.literal("action", "hold"),

@@ -73,8 +73,7 @@ const SIEM: Roles = Roles {
 
 const DLP: Roles = Roles { actions: &[Field::Action], ..MAIL };
 
-const TTP_URL: Roles =
-    Roles { actions: &[Field::Action], users: &[Field::UserEmailAddress], kept: &[Field::Action], ..MAIL };
+const TTP_URL: Roles = Roles { users: &[Field::UserEmailAddress], kept: &[Field::Action, Field::Actions], ..MAIL };
 
 const TTP_ATTACHMENT: Roles = MAIL;
 

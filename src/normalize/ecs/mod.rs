@@ -6,6 +6,7 @@
 
 mod address;
 mod audit;
+mod audit_parts;
 mod email;
 mod event;
 mod kinds;
@@ -40,6 +41,8 @@ pub struct Mapper {
 struct Constant {
     spec: Spec,
     kept: FieldSet,
+    /// Whether the record's time also stands in `event.created`.
+    created: bool,
     /// The members that no record changes.
     members: String,
     /// The same of `event`.
@@ -58,6 +61,7 @@ impl Constant {
         let labels = labels(kind, settings);
         Self {
             kept: set(spec.roles.kept),
+            created: kind.api2_type().is_some() || kind == Kind::SiemOther,
             members: format!(
                 "\"ecs\":{{\"version\":\"9.5.0\"}},\"observer\":{{\"product\":\"Mimecast Email Security\",\
                  \"type\":\"email-gateway\",\"vendor\":\"Mimecast\"}},{labels}"

@@ -1,11 +1,14 @@
 //! Threat intelligence: an indicator of STIX, with its pattern read where it is a plain comparison.
 
 use super::{EventWriter, event::Told, url::Parts};
-use crate::record::{
-    Field, Value, nested,
-    scan::Shape,
-    time,
-    value::{address, is_hex},
+use crate::{
+    normalize::ocsf::intelligence::{HASH, IP_ADDRESS, Type, comparisons},
+    record::{
+        Field, Value, nested,
+        scan::Shape,
+        time,
+        value::{address, is_hex},
+    },
 };
 
 /// What a pattern compares with what: `[file:hashes.'SHA-256' = '…']`.
@@ -45,11 +48,14 @@ impl EventWriter<'_, '_> {
         let mark = self.json.open("indicator");
         let pattern = self.record.peek(Field::Pattern);
         // A text with escapes stands without them already.
-        let found = pattern.text().and_then(comparison);
-        if let Some(Comparison { object, path, value }) = found {
-            self.compared(object, path, Value { bytes: value, ..pattern });
+        match pattern.text().map(|text| (text, comparison(text))) {
+            Some((_, Some(Comparison { object, path, value }))) => {
+                self.compared(object, path, Value { bytes: value, ..pattern });
+            }
+            Some((text, None)) => self.several(&String::from_utf8_lossy(text)),
+            None => {}
         }
-        let first_seen = [Field::ValidFrom, Field::Created].into_iter().find_map(|field| self.date(field));
+        let first_seen = [Field::Created, Field::ValidFrom].into_iter().find_map(|field| self.date(field));
         if let Some(time) = first_seen {
             self.time("first_seen", time);
         }
@@ -119,6 +125,36 @@ impl EventWriter<'_, '_> {
         }
     }
 
+    /// What a pattern of several comparisons looks for: the hashes of one file (one of each algorithm; all of them are
+    /// related), or addresses. ECS has no place for a choice of anything else.
+    fn several(&mut self, pattern: &str) {
+        let found = comparisons(pattern);
+        let of = |kind: Type| found.iter().filter(move |(own, _)| *own == kind).map(|(_, value)| value.as_str());
+        let hashes: Vec<&str> = of(HASH).collect();
+        let addresses = || of(IP_ADDRESS).filter_map(|ip| Some((ip, address(ip.as_bytes())?.0)));
+        if !hashes.is_empty() {
+            self.json.literal("type", "file");
+        } else if let Some((_, ip)) = addresses().next() {
+            self.json.literal("type", if ip.is_ipv4() { "ipv4-addr" } else { "ipv6-addr" });
+        }
+        let file = self.json.open("file");
+        let hash = self.json.open("hash");
+        for (name, digits) in [("md5", 32), ("sha1", 40), ("sha256", 64)] {
+            if let Some(hash) = hashes.iter().find(|hash| is_hex(hash.as_bytes(), digits)) {
+                self.json.text(name, hash.as_bytes());
+            }
+        }
+        self.json.close(hash);
+        self.json.close(file);
+        hashes.iter().for_each(|hash| self.related.hash.push(as_text(hash)));
+        for (index, (written, ip)) in addresses().enumerate() {
+            if index == 0 {
+                self.write_ip(as_text(written), ip, None);
+            }
+            self.related.ip.push(as_text(written));
+        }
+    }
+
     /// The labels of an indicator, as elements of `tags`. What is no list of texts also stays as it is.
     pub fn indicator_labels(&mut self) {
         let labels = self.record.peek(Field::Labels);
@@ -138,6 +174,10 @@ impl EventWriter<'_, '_> {
             self.record.read(Field::Labels);
         }
     }
+}
+
+fn as_text(text: &str) -> Value<'_> {
+    Value { shape: Shape::Text, bytes: text.as_bytes() }
 }
 
 /// One comparison for equality; `None` for any other pattern, which stays as it is.

@@ -43,7 +43,10 @@ impl EventWriter<'_, '_> {
             self.json.comma();
             return;
         }
-        self.json.literal("log_type", self.constant.spec.log_type);
+        // By the feed's name.
+        let of_feed = if self.feed_suffix() == "_grid" { "malware_grid" } else { "malware_customer" };
+        let log_type = if kind == Kind::ThreatIntel { of_feed } else { self.constant.spec.log_type };
+        self.json.literal("log_type", log_type);
         if own.text().and_then(value::kind) == Some(kind) {
             self.record.read(Field::Type);
         }

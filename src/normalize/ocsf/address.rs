@@ -82,6 +82,14 @@ impl<'a> EventWriter<'_, 'a> {
         Some(sender.address)
     }
 
+    /// Where there is one place for a sender: the envelope's has arrived with the header's, if they are the same.
+    pub fn same_sender(&self, written: Option<Value<'a>>) {
+        let envelope = self.peek(Field::SenderEnvelope);
+        if written.is_some_and(|written| envelope.text() == Some(written.bytes)) {
+            self.record.read(self.role(Field::SenderEnvelope));
+        }
+    }
+
     /// A mailbox as a string, with a comma.
     pub fn mailbox(&mut self, mailbox: &Mailbox<'_>) {
         match mailbox.name {

@@ -25,17 +25,24 @@ const fn identity_class(uid: u32, name: &'static str) -> Class {
     Class { uid, name, category_uid: 3, category: "Identity & Access Management" }
 }
 
+/// What is set up, rather than what happens under it: a `Logon Policy` is no logon.
+const SETTINGS: [&str; 6] = ["policy", "policies", "setting", "settings", "page", "report"];
+
 /// What a record is about, told by its type alone so that one type is always one class.
 pub fn class(audit_type: &str) -> &'static Class {
+    let has = |words: &[&str]| audit_text::has_word(audit_type, words);
     let lower = audit_type.to_ascii_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if has(&["logon", "logged on", "login", "log on", "logged off", "logoff", "logout"]) {
+    let logon = has(&["logon", "login", "logoff", "logout"])
+        || ["logged on", "logged in", "log on", "log in", "logged off", "logged out"]
+            .iter()
+            .any(|words| lower.contains(words));
+    if logon && !audit_text::has_verb(audit_type) && !has(&SETTINGS) {
         &AUTHENTICATION
-    } else if has(&["password"]) && !has(&["policy", "policies"]) {
+    } else if has(&["password", "passwords"]) && !has(&SETTINGS) {
         &ACCOUNT
-    } else if has(&["role", "privilege"]) {
+    } else if has(&["role", "roles", "privilege", "privileges"]) && !has(&SETTINGS) {
         &ACCESS
-    } else if has(&["group"]) && !has(&["policy", "policies"]) {
+    } else if has(&["group", "groups"]) && !has(&SETTINGS) {
         &GROUP
     } else {
         &ENTITY
@@ -53,7 +60,9 @@ pub fn activity(class: &Class, audit_type: &str, text: &str) -> Option<(u32, &'s
     const REMOVED: [&str; 2] = ["remove", "removed"];
     const ADDED: [&str; 3] = ["add", "added", "adding"];
     match class.uid {
-        3002 if ["logged off", "logoff", "logout"].iter().any(|word| of_type.contains(word)) => Some((2, "Logoff")),
+        3002 if ["logged off", "logged out", "logoff", "logout"].iter().any(|word| of_type.contains(word)) => {
+            Some((2, "Logoff"))
+        }
         3002 => Some((1, "Logon")),
         3001 if of_type.contains("reset") => Some((4, "Password Reset")),
         3001 => Some((3, "Password Change")),
@@ -227,6 +236,13 @@ mod tests {
             ("User Password Reset", "", 3001, Some(4)),
             ("Password Policy Changed", "", 3004, Some(3)),
             ("User Logged On", "after a logout", 3002, Some(1)),
+            ("User Logged Out", "", 3002, Some(2)),
+            ("Logon Policy Changed", "", 3004, Some(3)),
+            ("Custom Logon Page Created", "", 3004, Some(1)),
+            ("Login Settings Updated", "", 3004, Some(3)),
+            ("Blogon Viewed", "", 3004, Some(2)),
+            ("Parole Officer Report", "", 3004, None),
+            ("Subgroup Viewed", "", 3004, Some(2)),
             ("Profile Group (unlink) Log Entry", "", 3006, Some(4)),
             ("Profile Group Log Entry", "Address a@b.c added to x", 3006, Some(3)),
             ("Administrator Role Changed", "Role 'x' assigned to y", 3005, Some(1)),

@@ -49,13 +49,14 @@ impl<'t> AuditText<'t> {
 }
 
 /// Where a label stands: from its first letter to behind its colon.
-struct Label {
-    label: &'static str,
-    start: usize,
-    end: usize,
+pub struct Label {
+    pub label: &'static str,
+    pub start: usize,
+    pub end: usize,
 }
 
-fn labels(text: &str, known: &'static [&'static str]) -> impl Iterator<Item = Label> {
+/// Where any of these labels stands in a text, in any case. Of two that end alike, the one that is listed first.
+pub fn labels(text: &str, known: &'static [&'static str]) -> impl Iterator<Item = Label> {
     text.match_indices(':').filter_map(move |(colon, _)| {
         known.iter().find_map(|label| {
             let named = text[..colon].trim_end();
@@ -117,9 +118,30 @@ pub fn quoted(text: &str) -> Option<&str> {
 }
 
 /// What was done to an entity, as the activity of Entity Management (3004): from the type, else from the text.
+///
+/// A type says it in its first word (`New Policy`) or in its last (`Export Deleted`, which is no export). What a task
+/// that ran by itself reports (`Completed Directory Sync`: `5 added, 3 deleted`) is not what was done to it.
 pub fn activity(audit_type: &str, text: &str) -> Option<(u32, &'static str)> {
-    let verb = |text: &str| words(text).find_map(verb);
-    verb(audit_type).or_else(|| verb(statement(text)))
+    let begins = |word: &&str| ["new", "create", "add"].iter().any(|known| word.eq_ignore_ascii_case(known));
+    let first = words(audit_type).next().filter(begins).and_then(verb);
+    let of_type = first.or_else(|| words(audit_type).filter_map(verb).last());
+    let is_report = || words(audit_type).any(|word| word.eq_ignore_ascii_case("sync"));
+    of_type.or_else(|| if is_report() { None } else { words(statement(text)).find_map(verb) })
+}
+
+/// Whether one of the words of a text is one of these.
+pub fn has_word(text: &str, known: &[&str]) -> bool {
+    words(text).any(|word| known.iter().any(|known| word.eq_ignore_ascii_case(known)))
+}
+
+/// Whether a text says that what it tells of did not succeed.
+pub fn tells_of_failure(text: &str) -> bool {
+    has_word(text, &["failed", "fails", "failure", "denied", "unsuccessful", "unsuccessfully", "invalid"])
+}
+
+/// Whether a type names what was done to something: `Logon Policy Changed` is no logon.
+pub fn has_verb(audit_type: &str) -> bool {
+    words(audit_type).any(|word| verb(word).is_some())
 }
 
 fn verb(word: &str) -> Option<(u32, &'static str)> {
@@ -249,6 +271,10 @@ mod tests {
             ("Threat Intel Feed Download", "", Some(2), "Threat Intel Feed"),
             ("Connectors Management", "Connector removed by x", Some(4), "Connectors"),
             ("Completed Directory Sync", "All done, Date: 2021, Time: new", None, "Directory Sync"),
+            ("Completed Directory Sync", "5 added, 3 deleted", None, "Directory Sync"),
+            ("Export Deleted", "", Some(4), "Export Deleted"),
+            ("New Search", "", Some(1), "New Search"),
+            ("Archive Export Download", "", Some(2), "Archive"),
             ("Action", "", None, "Action"),
         ] {
             assert_eq!(activity(audit_type, text).map(|found| found.0), id, "{audit_type}");

@@ -157,6 +157,7 @@ fn write_evidence(event: &mut EventWriter<'_, '_>) {
         // There is one place for a sender. The envelope's has it where the header's is not known.
         let sender = event.header_sender().or_else(|| event.envelope_sender());
         event.email(sender, &recipients, &PATHS);
+        event.same_sender(sender);
         event.json.close(email);
     }
     let file = event.json.open("file");

@@ -8,11 +8,11 @@ use crate::normalize::writer::Writer;
 use crate::record::{Field, Value, nested, scan, scan::Shape, time, value::is_hex};
 
 /// What an indicator is about: `osint.type_id`, its caption, and the type of observable.
-type Type = (i64, &'static str, Option<i64>);
+pub type Type = (i64, &'static str, Option<i64>);
 
-const IP_ADDRESS: Type = (1, "IP Address", Some(observable::IP_ADDRESS));
+pub const IP_ADDRESS: Type = (1, "IP Address", Some(observable::IP_ADDRESS));
 const DOMAIN: Type = (2, "Domain", None);
-const HASH: Type = (4, "Hash", Some(observable::HASH));
+pub const HASH: Type = (4, "Hash", Some(observable::HASH));
 const URL: Type = (5, "URL", Some(observable::URL));
 const EMAIL_ADDRESS: Type = (9, "Email Address", Some(observable::EMAIL_ADDRESS));
 const FILE: Type = (11, "File", Some(observable::FILE_NAME));
@@ -210,7 +210,7 @@ fn plain(value: Value<'_>) -> String {
 }
 
 /// The comparisons of a STIX pattern (`[file:hashes.'SHA-256' = '…' OR url:value = '…']`) that name a value.
-fn comparisons(pattern: &str) -> Vec<(Type, String)> {
+pub fn comparisons(pattern: &str) -> Vec<(Type, String)> {
     let mut found = Vec::new();
     let mut rest = pattern;
     while let Some(equals) = rest.find('=') {

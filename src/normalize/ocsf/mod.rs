@@ -13,7 +13,7 @@ mod data_security;
 mod email;
 mod event;
 mod finding;
-mod intelligence;
+pub(super) mod intelligence;
 mod metadata;
 pub(super) mod parts;
 pub(super) mod roles;

@@ -3,6 +3,7 @@
 use super::{
     address::Recipients,
     event::{EventWriter, observable},
+    verdict::deciding,
 };
 use crate::{
     kind::Kind,
@@ -269,9 +270,9 @@ impl<'a> EventWriter<'_, 'a> {
             if element.shape == Shape::Nested && nested::is_object(element.bytes) {
                 nested::each(element.bytes, |key, value| match key {
                     b"type" => {
-                        let is =
-                            |check: &&str| value.text().is_some_and(|text| text.eq_ignore_ascii_case(check.as_bytes()));
-                        check = CHECKS.iter().position(is).filter(|check| !written[*check]);
+                        let text = value.text().unwrap_or_default();
+                        let found = CHECKS.iter().position(|check| text.eq_ignore_ascii_case(check.as_bytes()));
+                        check = found.filter(|check| !written[*check]);
                     }
                     b"result" if value.text().is_some() => result = Some(value),
                     _ => more |= value.populated(),
@@ -324,6 +325,10 @@ impl<'a> EventWriter<'_, 'a> {
             self.text("name", Field::HeldGroup);
             self.json.close(group);
             let data = self.json.open("data");
+            // What the definition says of a link, where something else became of the message.
+            if deciding(&self.cast(), true) != Field::Action {
+                self.member(Field::Action);
+            }
             for field in policy_data(self.record.kind()) {
                 self.member(*field);
             }

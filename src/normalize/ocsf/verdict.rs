@@ -20,8 +20,8 @@ pub fn is_detection(cast: &Cast<'_, '_>) -> bool {
     }
 }
 
-/// Severity of a detection: what is known to be malicious is high, what was stopped without that is medium, and what
-/// could not be judged is low.
+/// Severity of a detection: what is known to be malicious is high, what was found dangerous or stopped without that is
+/// medium, and what could not be judged is low.
 pub fn severity(cast: &Cast<'_, '_>) -> u8 {
     let malicious = || cast.record.peek(Field::TaggedMalicious).boolean() == Some(true);
     match cast.record.kind() {
@@ -37,7 +37,7 @@ pub fn severity(cast: &Cast<'_, '_>) -> u8 {
             let stopped = decision(cast, true).0.is_some_and(|verdict| verdict.action_id == 2);
             match () {
                 () if is_one_of(judged, &["malicious"]) => 4,
-                () if stopped => 3,
+                () if stopped || is_one_of(judged, &["unsafe", "suspicious"]) => 3,
                 () => 2,
             }
         }
@@ -63,26 +63,45 @@ fn is_one_of(value: Value<'_>, words: &[&str]) -> bool {
 
 /// The verdict, and the word that says it. What waits in the hold queue or was rejected says it by being in that list.
 pub fn decision<'a>(cast: &Cast<'_, 'a>, finding: bool) -> (Option<Verdict>, Option<Value<'a>>) {
-    let action = cast.peek(Field::Action);
+    let action = cast.peek(deciding(cast, finding));
     let word = action.text().map(|_| action);
     let told = match cast.record.kind() {
         Kind::Held => verdict(b"hold", finding),
         Kind::Rejection => verdict(b"rej", finding),
-        _ => action.text().and_then(|action| verdict(action, finding).or_else(|| several(action, finding))),
+        _ => action.text().and_then(|action| one_or_several(action, finding)),
     };
     (told, word)
+}
+
+/// The field that tells what became of the message. Of a click that is the definition's `action`, unless `actions` says
+/// that the message was stopped: `warn` is what a reader would see of a link whose message was blocked.
+pub fn deciding(cast: &Cast<'_, '_>, finding: bool) -> Field {
+    let stops = |field: Field| {
+        let told = cast.record.peek(field).text().and_then(|action| one_or_several(action, finding));
+        told.is_some_and(|verdict| verdict.action_id == 2)
+    };
+    if cast.record.kind() == Kind::TtpUrl && !stops(Field::Action) && stops(Field::Actions) {
+        Field::Actions
+    } else {
+        Field::Action
+    }
+}
+
+fn one_or_several(action: &[u8], finding: bool) -> Option<Verdict> {
+    verdict(action, finding).or_else(|| several(action, finding))
 }
 
 impl EventWriter<'_, '_> {
     /// `action` and `disposition`, by the table; Mimecast's own word where the table has none.
     pub fn action(&mut self, finding: bool) {
         let (told, word) = decision(&self.cast(), finding);
+        let field = deciding(&self.cast(), finding);
         match (told, word) {
             (Some(Verdict { action_id, disposition_id }), word) => {
                 // The code says all that one word says, once or again; of several it says only what they come to.
                 let of_part = |part: &[u8]| verdict(part, finding) == told;
                 if word.is_some_and(|word| word.bytes.split(|byte| *byte == b',').all(of_part)) {
-                    self.scalar(Field::Action);
+                    self.scalar(field);
                 }
                 self.json.integer("action_id", action_id);
                 self.json.literal("action", action_caption(action_id));
@@ -90,7 +109,7 @@ impl EventWriter<'_, '_> {
                 self.json.literal("disposition", disposition_caption(disposition_id));
             }
             (None, Some(word)) => {
-                self.scalar(Field::Action);
+                self.scalar(field);
                 self.json.integer("action_id", 99);
                 self.json.scalar("action", word);
                 self.json.integer("disposition_id", 99);

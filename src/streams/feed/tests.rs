@@ -162,6 +162,55 @@ fn a_bundle_in_other_clothes() {
     assert_eq!((read.malformed.len(), read.bodies), (1, vec!["mark-1".to_owned(), "mark-m".to_owned()]));
 }
 
+/// No header names it, its list comes late, and "bundle" last: what is no envelope must not pass for nothing.
+#[test]
+fn a_bundle_in_an_order_of_its_own() {
+    for long in [0, 300, 3_000] {
+        let objects = bundle(0..3).split_once("\"objects\":").unwrap().1.trim_end_matches('}').to_owned();
+        let text =
+            format!(r#"{{"x":"{}","objects":{objects}}},"type":"bundle"}}"#, "y".repeat(long)).replace("}]},", "}],");
+        let read = read(|_: &Request| ok(text.clone()));
+        assert_eq!((read.bodies.len(), read.malformed.len(), read.faults.len()), (3, 0, 0), "{long}");
+    }
+    // JSON that is neither a bundle nor nothing nor an error is told.
+    let rows = r#"{"meta":{"status":200},"data":[{"a":1}],"fail":[]}"#;
+    let fault = open(Start::Configured).pull(&mut Fake::new(|_| ok(rows)), SESSION, &Budget::default()).unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Protocol, "bad-page"));
+}
+
+/// Q13: a page without anything may still name the next one, but not for ever.
+#[test]
+fn empty_pages_are_followed_and_told_if_they_never_end() {
+    let empty = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
+    let next = |body: &str, token: String| {
+        Reply::Status(200, vec![("x-mc-threat-feed-next-token", token)], body.as_bytes().to_vec())
+    };
+    let read = read(|request: &Request| match data(request)["token"].as_str() {
+        None => next(empty, "A".into()),
+        Some("A") => next(&bundle([]), "B".into()),
+        _ => file(bundle([1]), None),
+    });
+    assert_eq!((read.bodies.len(), read.faults.len()), (1, 0));
+
+    for body in [empty.to_owned(), bundle([])] {
+        let mut n = 0;
+        let mut effects = Fake::new(|_: &Request| {
+            n += 1;
+            next(&body, format!("T{n}"))
+        });
+        let mut reader = open(Start::Configured);
+        let budget = Budget { requests: 1_000, ..Budget::default() };
+        let fault = loop {
+            match reader.pull(&mut effects, SESSION, &budget) {
+                Ok(chunk) => assert_eq!(chunk.next, Next::More),
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Unavailable, "page-token-repeats"));
+        assert!(effects.requests.len() <= 101);
+    }
+}
+
 /// Stored, without compression.
 fn zip(members: &[(&str, &str)]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());

@@ -220,7 +220,7 @@ mod tests {
         objects.push(object("indicator", 2));
         objects.push(relationship(2, 2, 2_900));
         let found = records(&objects);
-        assert_eq!(found.len(), 3_000 + 2 + 1 - 1 + 0);
+        assert_eq!(found.len(), 3_000 + 2 + 1 - 1);
         assert!(found.contains(&joined(2, 2_900, 2)) && found.contains(&object("indicator", 1)));
 
         let mut joiner = Joiner::default();

@@ -180,6 +180,56 @@ fn a_cursor_that_stalls_is_left_after_an_hour() {
     assert_eq!(requests, (121, 1));
 }
 
+/// Q14: a page that comes again and again, with its own cursor or none, is silence, too.
+#[test]
+fn a_page_that_repeats_is_left_after_an_hour() {
+    for cursor in [r#","@nextPage":"72""#, ""] {
+        let vendor = Vendor::steady(12, 12);
+        let mut read = drain(&mut open(Start::Configured), &mut fake(&vendor, NOW), SESSION, Budget::default());
+        let mut seen = distinct(&read);
+        let stuck: Vec<String> = (72..75).map(|n| event(n, vendor.borrow().times[n])).collect();
+        let stuck = format!(r#"{{"value":[{}]{cursor},"isCaughtUp":false}}"#, stuck.join(","));
+        let mut dates = 0;
+        for poll in 1..=36 {
+            let now = NOW + poll * 5 * MINUTE;
+            let mut effects = Fake::new(|request: &Request| {
+                if parameter(request, "nextPage").is_some_and(|token| token == "72") {
+                    return ok(stuck.clone());
+                }
+                vendor.borrow_mut().answer(now, request)
+            });
+            effects.now = now;
+            read = drain(&mut open(Start::After(read.position)), &mut effects, SESSION, Budget::default());
+            dates += effects.count("dateRangeStartsAt");
+            seen.extend(distinct(&read));
+        }
+        assert_eq!((dates, seen.len()), (1, 72 + 18), "{cursor}");
+    }
+}
+
+/// S28, Q55: a start that is within 24 hours by a clock that is behind is not so by the vendor's.
+#[test]
+fn a_clock_that_is_behind_does_not_stop_the_stream() {
+    for (behind, date, faults) in [(0, true, 0), (HOUR, true, 0), (HOUR, false, 11)] {
+        let vendor = Vendor::steady(30, 0);
+        let script = |request: &Request| {
+            let headers = if date { vec![("date", "Sun, 08 Mar 2026 12:00:00 +0000".to_owned())] } else { Vec::new() };
+            if let Some(from) = parameter(request, "dateRangeStartsAt") {
+                let from = chrono::DateTime::parse_from_rfc3339(&from.replace("%3A", ":")).unwrap();
+                if from.timestamp_nanos_opt().unwrap() as u64 + DAY < NOW {
+                    return Reply::Status(400, headers, Vec::new());
+                }
+            }
+            vendor.borrow_mut().answer(NOW, request)
+        };
+        let mut effects = Fake::new(script);
+        effects.now = NOW - behind;
+        let mut reader = Reader::open(&config("24h"), "siem/events", Start::Configured).unwrap();
+        let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
+        assert_eq!((read.bodies.len() > 130, read.faults.len()), (faults == 0, faults), "{behind} {date}");
+    }
+}
+
 #[test]
 fn odd_pages() {
     for (text, code) in [(r#"{"data":[]}"#, "bad-page"), ("[]", "not-json"), ("<html>", "not-json")] {

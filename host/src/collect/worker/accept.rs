@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::collect::StreamState;
-use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Room};
-use crate::sandbox::{Chunk, Next};
-use crate::state::{Commit, Counts, DeadLetter};
+use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Progress, Room};
+use crate::sandbox::{self, Chunk, Malformed, Next};
+use crate::state::{Commit, Counts, DeadLetter, Gap};
 
 impl Worker {
     /// Hands a chunk on, without what was seen before.
@@ -45,22 +45,25 @@ impl Worker {
         let dead_letters = chunk
             .malformed
             .into_iter()
-            .map(|malformed| DeadLetter {
-                at_ms,
-                source: self.key.source.clone(),
-                stream: self.key.stream.clone(),
-                reason: malformed.reason,
-                size: malformed.size,
-                head: malformed.head,
+            .map(|Malformed { reason, head, size }| {
+                DeadLetter::malformed(at_ms, &*self.key.source, &*self.key.stream, reason, head, size)
             })
+            .collect();
+        let gaps = chunk
+            .gaps
+            .into_iter()
+            .map(|sandbox::Gap { what, begin, end, reason }| Gap { what, begin, end, reason, at_ms })
             .collect();
         let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
         let commit = Commit {
             key: self.key.clone(),
+            tenant: self.origin.tenant.to_string(),
             position: moved.then(|| chunk.position.clone()),
             counts: counts.clone(),
             seen: if seen_for.is_zero() { Vec::new() } else { events.iter().map(|event| event.id).collect() },
             seen_for,
+            gaps,
+            partly: None,
             at_ms,
         };
         self.position = Some(chunk.position);
@@ -69,14 +72,16 @@ impl Worker {
             status.progress(&counts, newest, caught_up);
         });
         let entry = self.entry.clone();
-        let stored = Box::new(move |counts: &Counts| {
-            entry.update(|status| {
+        let report = Box::new(move |progress: Progress<'_>| match progress {
+            Progress::Stored(counts) => entry.update(|status| {
                 status.stored.add(counts);
                 status.in_flight = status.in_flight.saturating_sub(1);
-            });
+                status.held = None;
+            }),
+            Progress::Held(why) => entry.update(|status| status.held = Some(why.to_owned())),
         });
         let batch = Batch { origin: self.origin.clone(), bodies: chunk.bodies, events };
-        self.route.send(Parcel { commit, dead_letters, room, flight, stored }, batch);
+        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up, report }, batch);
     }
 
     /// The events that were not seen before: not in this chunk, not on their way, not stored.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::part::Part;
-use super::{Sink, SinkError, SinkFuture, blocking};
+use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking};
 use crate::config::FileOptions;
 use crate::deliver::Batch;
 
@@ -53,10 +53,12 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> SinkFuture<'a> {
+    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         let batches = batches.to_vec();
         let now = Instant::now();
-        Box::pin(self.with_folder(move |folder| folder.deliver(&batches, now)))
+        let written = self.with_folder(move |folder| folder.deliver(&batches, now));
+        // It refuses nothing.
+        Box::pin(async { written.await.map(|()| Vec::new()) })
     }
 
     fn idle(&mut self) -> SinkFuture<'_> {

@@ -266,7 +266,7 @@ fn a_replay_of_what_is_no_longer_kept_asks_for_nothing() {
         let mut effects = Fake::new(vendor);
         let span = Start::Span(NOW - begin * DAY, NOW - end * DAY);
         let read = drain(&mut open(span), &mut effects, SESSION, Budget::default());
-        (read.gaps.len(), read.faults.len(), effects.requests.len() > 0)
+        (read.gaps.len(), read.faults.len(), !effects.requests.is_empty())
     };
     assert_eq!(ask(30, 20), (1, 0, false));
     assert_eq!(ask(30, 5), (1, 0, true));

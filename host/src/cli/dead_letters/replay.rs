@@ -1,0 +1,189 @@
+//! `tributary dead-letters replay`: sends refused events to their sinks again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Runtime;
+
+use super::select::Select;
+use super::{Replay, read};
+use crate::cli::exit;
+use crate::cli::place::told;
+use crate::cli::run::refused;
+use crate::config;
+use crate::deliver::{Batch, Head, Origin};
+use crate::sinks::{self, Sink, SinkError};
+use crate::state::{DeadLetter, DeadLetters, Store, StreamKey};
+
+/// Bytes that a sink is given at once.
+const DELIVERY_BYTES: usize = 4 << 20;
+
+/// What became of what was selected.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    delivered: u64,
+    refused: u64,
+    /// No sink refused them: they could not be read.
+    malformed: u64,
+    /// Only their heads are kept.
+    cut: u64,
+    /// Their sinks are not configured any more.
+    homeless: BTreeSet<String>,
+}
+
+/// Replays what `arguments` select, and returns the exit code. Errors are those of writing to `out`.
+pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let select = Select { ids: arguments.ids.clone(), ..arguments.select.clone() };
+    if select.is_everything() && !arguments.all {
+        return Ok(refused(exit::USAGE, &"name ids, or select by --sink and so on, or say --all"));
+    }
+    let config = match config::load(path) {
+        Ok(loaded) => loaded.config,
+        Err(error) => return Ok(refused(exit::CONFIGURATION, &error)),
+    };
+    let store = match Store::open_existing(&config.data_dir) {
+        Ok(store) => store,
+        Err(error) => return Ok(told(&error)),
+    };
+    let letters = DeadLetters::new(&config.data_dir, u64::MAX);
+    let mut tally = Tally::default();
+    let mut by_sink: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
+    let read = read(&letters, &select, |letter| {
+        match &letter.refused {
+            None => tally.malformed += 1,
+            Some(_) if letter.is_cut() => tally.cut += 1,
+            Some(event) if !config.sinks.contains_key(&event.sink) => {
+                tally.homeless.insert(event.sink.clone());
+            }
+            Some(event) => by_sink.entry(event.sink.clone()).or_default().push(letter),
+        }
+        Ok(())
+    })?;
+    if let Err(code) = read {
+        return Ok(code);
+    }
+    let mut code = exit::OK;
+    for (sink, dead) in by_sink {
+        let built = sinks::build(&config.sinks[&sink]);
+        let result = match built {
+            Ok(mut built) => runtime.block_on(send(&mut *built, &dead, &store, &letters, &mut tally)),
+            Err(error) => Err(Trouble::Sink(error)),
+        };
+        match result {
+            Ok(()) => {}
+            Err(Trouble::Sink(error)) => {
+                let text = format!("sink {sink}: {error}. What it has not taken stays; replay again when it does");
+                code = refused(exit::TEMPORARY, &text);
+            }
+            Err(Trouble::State(error)) => return Ok(told(&error)),
+        }
+    }
+    report(&tally, out)?;
+    let stays = tally.refused + tally.cut + tally.malformed > 0 || !tally.homeless.is_empty();
+    Ok(if code == exit::OK && stays { exit::FAILED } else { code })
+}
+
+enum Trouble {
+    Sink(SinkError),
+    State(crate::state::StateError),
+}
+
+impl From<crate::state::StateError> for Trouble {
+    fn from(error: crate::state::StateError) -> Self {
+        Trouble::State(error)
+    }
+}
+
+/// Sends the letters in their order, and takes away what the sink took. A crash after the sink has them sends them again
+/// at the next replay, under the same ids.
+async fn send(
+    sink: &mut dyn Sink,
+    dead: &[DeadLetter],
+    store: &Store,
+    letters: &DeadLetters,
+    tally: &mut Tally,
+) -> Result<(), Trouble> {
+    let mut rest = dead;
+    let mut result = Ok(());
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let some = rest.iter().take_while(|letter| {
+            bytes += letter.head.len();
+            bytes <= DELIVERY_BYTES
+        });
+        let (now, later) = rest.split_at(some.count().max(1));
+        rest = later;
+        let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();
+        let refusals = match sink.deliver(&batches).await {
+            Ok(refusals) => refusals,
+            Err(error) => {
+                result = Err(Trouble::Sink(error));
+                break;
+            }
+        };
+        // Each batch is one event.
+        let refused: BTreeSet<usize> = refusals.into_iter().map(|refusal| refusal.batch).collect();
+        let taken: Vec<&DeadLetter> =
+            now.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, letter)| letter).collect();
+        let mut streams: BTreeMap<StreamKey, (String, u64)> = BTreeMap::new();
+        for letter in &taken {
+            let sink = letter.refused.as_ref().map(|event| event.sink.clone()).unwrap_or_default();
+            streams.entry(StreamKey::new(&*letter.source, &*letter.stream)).or_insert((sink, 0)).1 += 1;
+        }
+        for (key, (sink, events)) in streams {
+            store.replayed(&key, &sink, events)?;
+        }
+        let gone: BTreeSet<&str> = taken.iter().map(|letter| letter.id.as_str()).collect();
+        letters.take(None, |letter| gone.contains(letter.id.as_str()))?;
+        tally.delivered += taken.len() as u64;
+        tally.refused += refused.len() as u64;
+    }
+    // What is delivered is synced; this only gives files their names.
+    let closed = sink.close().await;
+    result.and(closed.map_err(Trouble::Sink))
+}
+
+/// The letter as a batch of its one event.
+fn batch(letter: &DeadLetter) -> Option<Arc<Batch>> {
+    let event = letter.refused.as_ref()?;
+    let origin = Origin {
+        source: letter.source.as_str().into(),
+        tenant: event.tenant.as_str().into(),
+        stream: letter.stream.as_str().into(),
+    };
+    let head = Head {
+        id: event.event,
+        time: event.time,
+        kind: event.kind,
+        class: event.class,
+        severity: event.severity,
+        alert_key: event.alert_key,
+        begin: 0,
+        end: letter.head.len() as u32,
+    };
+    Some(Arc::new(Batch { origin, bodies: Bytes::copy_from_slice(&letter.head), events: vec![head] }))
+}
+
+fn report(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
+    let Tally { delivered, refused, malformed, cut, homeless } = tally;
+    writeln!(out, "{delivered} events were delivered")?;
+    if *refused > 0 {
+        writeln!(out, "{refused} were refused again, and stay")?;
+    }
+    if *cut > 0 {
+        writeln!(out, "{cut} were too long to be kept whole, and stay: `tributary dead-letters show ID`")?;
+    }
+    if *malformed > 0 {
+        writeln!(
+            out,
+            "{malformed} are records that could not be read, and stay: no sink refused them. `tributary dead-letters show ID --raw` writes one out"
+        )?;
+    }
+    for sink in homeless {
+        writeln!(out, "those that the sink {sink} refused stay: it is not configured. Add it again, or drop them")?;
+    }
+    Ok(())
+}

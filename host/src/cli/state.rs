@@ -1,0 +1,355 @@
+//! `tributary state`: looks after what the host remembers, while no host runs.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::exit;
+use super::place::{Place, table, time, told};
+use super::run::refused;
+use crate::outside::Clock;
+use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
+
+#[derive(Debug, Args)]
+pub struct State {
+    #[command(subcommand)]
+    pub verb: StateVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StateVerb {
+    /// Show how far each stream has come
+    Show(Show),
+    /// Judge the store and the dead letters, and change nothing
+    ///
+    /// Exits with 74 if something is damaged, and says what follows.
+    Check(CheckState),
+    /// Write everything that the store holds as lines of JSON
+    Export(Export),
+    /// Take in what `export` wrote, all of it or nothing
+    Import(Import),
+    /// Forget where streams are: they begin where the configuration says, and deliver again
+    ///
+    /// The ledger and the gaps stay.
+    Reset(Reset),
+    /// Give the state of a source to another id, as after renaming it in the configuration
+    Move(Move),
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Ids of the sources to show; all of them if none is named
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckState {
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The file to write, which must not be there; standard output if none is named
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file to read; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Reset {
+    /// The source whose streams are reset
+    #[arg(value_name = "SOURCE", required_unless_present = "damaged", conflicts_with = "damaged")]
+    pub source: Option<String>,
+
+    /// This stream alone
+    #[arg(long, value_name = "STREAM", requires = "source")]
+    pub stream: Option<String>,
+
+    /// Keep the ids that were seen: what is read again is not delivered again, as far as they reach back
+    #[arg(long, requires = "source")]
+    pub keep_seen: bool,
+
+    /// Set a damaged store aside under another name, so that the next start makes a new one
+    #[arg(long)]
+    pub damaged: bool,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct Move {
+    /// The source as the state knows it
+    #[arg(value_name = "OLD")]
+    pub old: String,
+
+    /// The id that it shall have, of which nothing is stored yet
+    #[arg(value_name = "NEW")]
+    pub new: String,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Performs a verb and returns the exit code. Errors are those of writing to `out`.
+pub fn state(config: &Path, arguments: &State, out: &mut impl Write) -> io::Result<u8> {
+    match &arguments.verb {
+        StateVerb::Show(arguments) => show(config, arguments, out),
+        StateVerb::Check(arguments) => check(config, arguments, out),
+        StateVerb::Export(arguments) => export(config, arguments, out),
+        StateVerb::Import(arguments) => import(config, arguments, out),
+        StateVerb::Reset(arguments) => reset(config, arguments, out),
+        StateVerb::Move(arguments) => rename(config, arguments, out),
+    }
+}
+
+/// The value, or the exit code from here; why has been said.
+macro_rules! or_code {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(code) => return Ok(code),
+        }
+    };
+}
+
+fn show(config: &Path, arguments: &Show, out: &mut impl Write) -> io::Result<u8> {
+    let store = or_code!(arguments.place.store(config));
+    let named = |source: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|name| name == source);
+    let all = or_code!(store.summaries().map_err(|error| told(&error)));
+    let rows: Vec<Summary> = all.into_iter().filter(|row| named(&row.key.source)).collect();
+    if let Some(unknown) = arguments.sources.iter().find(|name| !rows.iter().any(|row| row.key.source == **name)) {
+        return Ok(unknown_source(unknown));
+    }
+    if arguments.json {
+        let rows: Vec<Value> = rows.iter().map(value).collect();
+        serde_json::to_writer_pretty(&mut *out, &rows)?;
+        writeln!(out)?;
+        return Ok(exit::OK);
+    }
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let partly: Vec<String> = row.partly.iter().map(|(sink, events)| format!("{sink} has {events}")).collect();
+            let retired = row.retired_ms.map(|since| format!("not configured since {}", time(since)));
+            [
+                row.key.source.clone(),
+                row.key.stream.clone(),
+                row.ledger.counts.records.to_string(),
+                row.seen.to_string(),
+                time(row.ledger.updated_ms),
+                row.position.as_deref().map_or_else(|| "none".to_owned(), position),
+                partly.into_iter().chain(retired).collect::<Vec<_>>().join("; "),
+            ]
+        })
+        .collect();
+    table(out, ["SOURCE", "STREAM", "RECORDS", "SEEN IDS", "STORED", "POSITION", ""], 2..4, &cells)?;
+    Ok(exit::OK)
+}
+
+fn unknown_source(source: &str) -> u8 {
+    refused(exit::USAGE, &format!("nothing is stored of a source {source:?}. `tributary state show` shows all"))
+}
+
+/// A position is the source's own; most are text.
+fn position(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+fn value(row: &Summary) -> Value {
+    json!({
+        "source": row.key.source, "stream": row.key.stream, "tenant": row.ledger.tenant,
+        "position": row.position.as_deref().map(position), "seen_ids": row.seen,
+        "since": time(row.ledger.since_ms), "stored": time(row.ledger.updated_ms),
+        "ahead_of_position": row.partly.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "not_configured_since": row.retired_ms.map(time), "ledger": row.ledger.counts,
+    })
+}
+
+fn check(config: &Path, arguments: &CheckState, out: &mut impl Write) -> io::Result<u8> {
+    let folder = or_code!(arguments.place.folder(config));
+    let mut code = exit::OK;
+    match Store::check(&folder) {
+        Ok(()) => writeln!(out, "√ the store is sound")?,
+        Err(error @ StateError::Damaged { .. }) => {
+            writeln!(out, "x {error}")?;
+            code = exit::IO;
+        }
+        Err(error) => return Ok(told(&error)),
+    }
+    let (mut letters, mut damaged) = (0, 0);
+    let read = DeadLetters::new(&folder, u64::MAX).read(None, |found| {
+        match found {
+            Found::Letter(_) => letters += 1,
+            Found::Damaged { file, offset, bytes } => {
+                damaged += 1;
+                writeln!(out, "x {}: {bytes} bytes at {offset} are no dead letter", file.display())?;
+            }
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => {}
+        Err(ReadError::State(error)) => return Ok(told(&error)),
+        Err(ReadError::Visit(error)) => return Err(error),
+    }
+    if damaged > 0 {
+        writeln!(
+            out,
+            "  What stood there is lost, unless it is the piece of a line that a crash tore at the end: that comes again. Look at the bytes; the {letters} others are sound, and `tributary dead-letters` goes on with them"
+        )?;
+        code = exit::IO;
+    } else {
+        writeln!(out, "√ the dead letters are sound: {letters}")?;
+    }
+    Ok(code)
+}
+
+fn export(config: &Path, arguments: &Export, out: &mut impl Write) -> io::Result<u8> {
+    let store = or_code!(arguments.place.store(config));
+    let written = match &arguments.output {
+        None => store.export(out),
+        Some(path) => {
+            let mut options = std::fs::OpenOptions::new();
+            // Positions are no secrets, but subjects stand in no better place than their owner's.
+            std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+            match options.open(path) {
+                Ok(file) => {
+                    let mut writer = BufWriter::new(file);
+                    store.export(&mut writer).and_then(|()| Ok(writer.get_ref().sync_all()?))
+                }
+                Err(error) => {
+                    let text = format!("cannot make {}: {error}. Name a file that is not there", path.display());
+                    return Ok(refused(exit::CANNOT_CREATE, &text));
+                }
+            }
+        }
+    };
+    match written {
+        Ok(()) => Ok(exit::OK),
+        Err(ImportError::State(error)) => Ok(told(&error)),
+        Err(ImportError::Read(error)) if arguments.output.is_none() => Err(error),
+        Err(error) => Ok(refused(exit::IO, &error)),
+    }
+}
+
+fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result<u8> {
+    let folder = or_code!(arguments.place.folder(config));
+    let input: Box<dyn Read> = if arguments.file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        match File::open(&arguments.file) {
+            Ok(file) => Box::new(file),
+            Err(error) => {
+                return Ok(refused(exit::NO_INPUT, &format!("cannot read {}: {error}", arguments.file.display())));
+            }
+        }
+    };
+    let store = or_code!(Store::open(&folder).map_err(|error| told(&error)));
+    match store.import(&mut BufReader::new(input)) {
+        Ok(streams) => {
+            writeln!(out, "{streams} streams were taken in")?;
+            Ok(exit::OK)
+        }
+        Err(ImportError::State(error)) => Ok(told(&error)),
+        Err(error) => Ok(refused(exit::DATA, &error)),
+    }
+}
+
+fn reset(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u8> {
+    let Some(source) = &arguments.source else { return set_aside(config, arguments, out) };
+    let store = or_code!(arguments.place.store(config));
+    let mut keys = or_code!(store.streams_of(source).map_err(|error| told(&error)));
+    if keys.is_empty() {
+        return Ok(unknown_source(source));
+    }
+    if let Some(stream) = &arguments.stream {
+        let known: Vec<&str> = keys.iter().map(|key| key.stream.as_str()).collect();
+        if !known.contains(&stream.as_str()) {
+            let text = format!("nothing is stored of a stream {stream:?} of {source}. There is {}", known.join(", "));
+            return Ok(refused(exit::USAGE, &text));
+        }
+        keys.retain(|key| key.stream == *stream);
+    }
+    let what = if arguments.keep_seen { Forget::Position } else { Forget::All };
+    for key in keys {
+        or_code!(store.forget(&key, what).map_err(|error| told(&error)));
+        writeln!(out, "{key} begins where its configuration says")?;
+    }
+    Ok(exit::OK)
+}
+
+fn set_aside(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u8> {
+    let folder = or_code!(arguments.place.folder(config));
+    let mark = time(Clock::System.millis()).replace([':', '-', '.'], "");
+    match or_code!(Store::set_aside(&folder, &mark).map_err(|error| told(&error))) {
+        Some(path) => {
+            writeln!(out, "the damaged store is {} now", path.display())?;
+            writeln!(
+                out,
+                "The next `tributary run` makes a new one: sources begin where their configuration says, and may deliver again what they delivered before. If there is a copy or an export, put it back first (`tributary state import`)."
+            )?;
+            Ok(exit::OK)
+        }
+        None => Ok(refused(
+            exit::USAGE,
+            &"the store is sound, and stays. `tributary state reset SOURCE` makes a source begin anew",
+        )),
+    }
+}
+
+fn rename(config: &Path, arguments: &Move, out: &mut impl Write) -> io::Result<u8> {
+    let Move { old, new, place } = arguments;
+    let is_id = |id: &str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !is_id(new) {
+        return Ok(refused(exit::USAGE, &format!("{new:?} is no id: use letters, digits, `-` and `_`")));
+    }
+    let folder = or_code!(place.folder(config));
+    let store = or_code!(Store::open_existing(&folder).map_err(|error| told(&error)));
+    let letters = DeadLetters::new(&folder, u64::MAX);
+    let keys = or_code!(store.streams_of(old).map_err(|error| told(&error)));
+    if keys.is_empty() {
+        return Ok(unknown_source(old));
+    }
+    let both = letters.path(old).exists() && letters.path(new).exists();
+    if !or_code!(store.streams_of(new).map_err(|error| told(&error))).is_empty() || both {
+        let text = format!("there is state of {new} already. Choose another id, or reset and drop what is there");
+        return Ok(refused(exit::USAGE, &text));
+    }
+    // The letters first: should the store fail after them, moving again finds them moved.
+    or_code!(letters.rename(old, new).map_err(|error| told(&error)));
+    or_code!(store.rename(old, new).map_err(|error| told(&error)));
+    writeln!(out, "{} streams of {old} are {new}'s now", keys.len())?;
+    writeln!(
+        out,
+        "If sources.{old} has no `tenant`, set tenant = \"{old}\" in sources.{new}: it is part of every event's id, and of where files go."
+    )?;
+    Ok(exit::OK)
+}

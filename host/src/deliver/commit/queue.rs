@@ -1,0 +1,304 @@
+//! The chunks of one stream between pull and store, in order, and what each sink has said of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{IDLE_POSITION, PARTLY_AFTER, Parcel, Progress, Report};
+use crate::deliver::{Batch, EventId, Flight, Room};
+use crate::state::{Commit, Counts, DeadLetter, Partly, SinkCounts, StreamKey};
+
+/// What one sink is to say of a chunk.
+#[derive(Debug)]
+pub struct Expected {
+    pub sink: Arc<str>,
+    /// Whether the position waits for it.
+    pub holds: bool,
+    /// How many of the chunk's events it is sent; it has the others since before a restart.
+    pub sent: u64,
+    answer: Option<Answer>,
+    /// Whether the store knows what the sink has of this chunk.
+    noted: bool,
+}
+
+impl Expected {
+    pub fn new(sink: Arc<str>, holds: bool, sent: u64) -> Self {
+        Self { sink, holds, sent, answer: None, noted: false }
+    }
+}
+
+/// What a sink has said.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has all but those that it refused for good.
+    Taken { refused: Vec<EventId>, letters: Vec<DeadLetter> },
+    /// It was given none of it, and never will be.
+    Lost,
+}
+
+impl Answer {
+    pub fn refusing(letters: Vec<DeadLetter>) -> Self {
+        let refused = letters.iter().filter_map(|letter| Some(letter.refused.as_ref()?.event)).collect();
+        Answer::Taken { refused, letters }
+    }
+
+    fn letters(&mut self) -> Option<&mut Vec<DeadLetter>> {
+        match self {
+            Answer::Taken { letters, .. } => Some(letters),
+            Answer::Lost => None,
+        }
+    }
+}
+
+/// One chunk.
+struct Waiting {
+    parcel: Box<Parcel>,
+    batch: Arc<Batch>,
+    sinks: Vec<Expected>,
+    since: Instant,
+}
+
+/// See the module.
+pub struct Queue {
+    first: u64,
+    waiting: VecDeque<Waiting>,
+    /// A moved position that is not worth a transaction of its own yet.
+    idle: Option<(Instant, Box<Commit>)>,
+    /// What sinks said of chunks that were stored without them. It is no hurry either.
+    late: Counts,
+    late_letters: Vec<DeadLetter>,
+    /// What the store knows of sinks that have what the position does not cover.
+    partly: Partly,
+    partly_changed: bool,
+    /// The last chunk that was stored, without what it stored.
+    last: Option<Commit>,
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+pub struct Transaction {
+    pub commits: Vec<Commit>,
+    pub stored: Vec<(Counts, Room, Flight, Report)>,
+}
+
+impl Queue {
+    pub fn new() -> Self {
+        Self {
+            first: 0,
+            waiting: VecDeque::new(),
+            idle: None,
+            late: Counts::default(),
+            late_letters: Vec::new(),
+            partly: Partly::new(),
+            partly_changed: false,
+            last: None,
+        }
+    }
+
+    /// What the store knows from before this start.
+    pub fn restore(&mut self, partly: Partly) {
+        self.partly = partly;
+    }
+
+    pub fn push(&mut self, parcel: Box<Parcel>, batch: Arc<Batch>, sinks: Vec<Expected>) {
+        self.waiting.push_back(Waiting { parcel, batch, sinks, since: Instant::now() });
+    }
+
+    /// Notes what a sink, of which `sent` tells how much it was sent, says of chunk `number`.
+    pub fn answered(&mut self, number: u64, sink: &Arc<str>, sent: u64, answer: Answer) {
+        let Some(place) = number.checked_sub(self.first) else { return self.answered_late(sink, sent, answer) };
+        let waiting = usize::try_from(place).ok().and_then(|place| self.waiting.get_mut(place));
+        if let Some(expected) = waiting.and_then(|waiting| waiting.sinks.iter_mut().find(|known| known.sink == *sink)) {
+            expected.answer.get_or_insert(answer);
+        }
+    }
+
+    fn answered_late(&mut self, sink: &str, sent: u64, answer: Answer) {
+        let mut counts = SinkCounts { confirmed: sent, ..SinkCounts::default() };
+        match answer {
+            Answer::Lost => counts.lost = sent,
+            Answer::Taken { refused, letters } => {
+                counts.dead_lettered = refused.len() as u64;
+                counts.delivered = sent.saturating_sub(counts.dead_lettered);
+                self.late_letters.extend(letters);
+            }
+        }
+        self.late.add(&Counts { sinks: [(sink.to_owned(), counts)].into(), ..Counts::default() });
+    }
+
+    /// The letters that must be kept before the position moves over the acknowledged prefix.
+    pub fn letters(&mut self) -> impl Iterator<Item = &mut Vec<DeadLetter>> {
+        let prefix = self.waiting.iter_mut().take_while(|waiting| waiting.is_ready());
+        std::iter::once(&mut self.late_letters).chain(prefix.flat_map(Waiting::letters))
+    }
+
+    /// Tells the chunks whose letters cannot be kept why they wait.
+    pub fn held(&self, why: &str) {
+        for waiting in self.waiting.iter().take_while(|waiting| waiting.is_ready()) {
+            (waiting.parcel.report)(Progress::Held(why));
+        }
+    }
+
+    /// When the store should be written though nothing is acknowledged.
+    pub fn due(&self) -> Option<Instant> {
+        let idle = self.idle.as_ref().map(|(begun, _)| *begun + IDLE_POSITION);
+        let partly = self.waiting.iter().find(|waiting| waiting.unnoted().next().is_some());
+        idle.into_iter().chain(partly.map(|waiting| waiting.since + PARTLY_AFTER)).min()
+    }
+
+    /// Takes what is to be stored now: the acknowledged prefix, what sinks have behind it for long enough, and what is
+    /// idle, if it has company, or is due, or if it is `all` that there will be.
+    pub fn collect(&mut self, transaction: &mut Transaction, all: bool) {
+        let mut merged: Option<Box<Commit>> = None;
+        while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.is_ready() && waiting.is_kept()) {
+            self.first += 1;
+            let Waiting { parcel, batch, sinks, .. } = waiting;
+            let Parcel { mut commit, room, flight, caught_up, report, .. } = *parcel;
+            for expected in sinks {
+                let sink = expected.sink.to_string();
+                commit.counts.sinks.insert(sink, expected.counts(batch.events.len() as u64));
+            }
+            self.covered(&batch, caught_up);
+            transaction.stored.push((commit.counts.clone(), room, flight, report));
+            self.last = Some(blank(&commit));
+            merge(&mut merged, commit);
+        }
+        self.note();
+        if std::mem::take(&mut self.partly_changed)
+            && let Some(blank) = self.blank()
+        {
+            merge(&mut merged, Commit { partly: Some(self.partly.clone()), ..blank });
+        }
+        let urgent = merged.as_ref().is_some_and(|new| new.counts != Counts::default() || new.partly.is_some());
+        if self.late != Counts::default()
+            && self.late_letters.is_empty()
+            && let Some(blank) = self.blank()
+        {
+            merge(&mut merged, Commit { counts: std::mem::take(&mut self.late), ..blank });
+        }
+        let mut begun = Instant::now();
+        if let Some((since, idle)) = self.idle.take() {
+            begun = since;
+            // The idle one is the older.
+            if let Some(newer) = merged.replace(idle) {
+                merge(&mut merged, *newer);
+            }
+        }
+        let Some(commit) = merged else { return };
+        if all || urgent || begun.elapsed() >= IDLE_POSITION {
+            transaction.commits.push(*commit);
+        } else {
+            self.idle = Some((begun, commit));
+        }
+    }
+
+    /// The position covers this chunk: nobody needs to know any more who had it.
+    fn covered(&mut self, batch: &Batch, caught_up: bool) {
+        if self.partly.is_empty() {
+            return;
+        }
+        for ids in self.partly.values_mut() {
+            for event in &batch.events {
+                self.partly_changed |= ids.remove(&event.id);
+            }
+        }
+        // What has not come again by the end of the stream never will.
+        if caught_up && self.waiting.is_empty() {
+            self.partly.clear();
+            self.partly_changed = true;
+        }
+        self.partly.retain(|_, ids| !ids.is_empty());
+    }
+
+    /// Notes what some sinks have of chunks that have waited for long.
+    fn note(&mut self) {
+        let mut changed = false;
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.since.elapsed() >= PARTLY_AFTER) {
+            for expected in waiting.sinks.iter_mut().filter(|expected| !expected.noted) {
+                let Some(Answer::Taken { refused, .. }) = &expected.answer else { continue };
+                expected.noted = true;
+                // What was refused is sent and refused again: its letter is only kept when the chunk is stored.
+                let ids = waiting.batch.events.iter().map(|event| event.id).filter(|id| !refused.contains(id));
+                self.partly.entry(expected.sink.to_string()).or_default().extend(ids);
+                changed = true;
+            }
+        }
+        self.partly_changed |= changed;
+    }
+
+    /// A commit of this stream that stores nothing.
+    fn blank(&self) -> Option<Commit> {
+        self.last.clone().or_else(|| self.waiting.front().map(|waiting| blank(&waiting.parcel.commit)))
+    }
+}
+
+impl Waiting {
+    /// Whether the position need not wait for a sink.
+    fn is_ready(&self) -> bool {
+        self.sinks.iter().all(|expected| !expected.holds || expected.answer.is_some())
+    }
+
+    fn letters(&mut self) -> impl Iterator<Item = &mut Vec<DeadLetter>> {
+        let refused = self.sinks.iter_mut().filter_map(|expected| expected.answer.as_mut()?.letters());
+        std::iter::once(&mut self.parcel.dead_letters).chain(refused)
+    }
+
+    /// Whether all its letters are kept.
+    fn is_kept(&mut self) -> bool {
+        self.letters().all(|letters| letters.is_empty())
+    }
+
+    /// Sinks that have it, which the store does not know.
+    fn unnoted(&self) -> impl Iterator<Item = &Expected> {
+        let taken = |expected: &&Expected| matches!(expected.answer, Some(Answer::Taken { .. }));
+        self.sinks.iter().filter(|expected| !expected.noted).filter(taken)
+    }
+}
+
+impl Expected {
+    fn counts(self, accepted: u64) -> SinkCounts {
+        let had = accepted.saturating_sub(self.sent);
+        let counts = SinkCounts { accepted, delivered: had, ..SinkCounts::default() };
+        match self.answer {
+            Some(Answer::Taken { refused, .. }) => {
+                let refused = refused.len() as u64;
+                let delivered = had + self.sent.saturating_sub(refused);
+                SinkCounts { delivered, dead_lettered: refused, ..counts }
+            }
+            Some(Answer::Lost) => SinkCounts { lost: self.sent, ..counts },
+            None => SinkCounts { unconfirmed: self.sent, ..counts },
+        }
+    }
+}
+
+fn blank(commit: &Commit) -> Commit {
+    Commit {
+        key: commit.key.clone(),
+        tenant: commit.tenant.clone(),
+        position: None,
+        counts: Counts::default(),
+        seen: Vec::new(),
+        seen_for: commit.seen_for,
+        gaps: Vec::new(),
+        partly: None,
+        at_ms: commit.at_ms,
+    }
+}
+
+fn merge(sum: &mut Option<Box<Commit>>, newer: Commit) {
+    match sum {
+        None => *sum = Some(Box::new(newer)),
+        Some(sum) => {
+            sum.counts.add(&newer.counts);
+            sum.seen.extend(newer.seen);
+            sum.gaps.extend(newer.gaps);
+            sum.position = newer.position.or(sum.position.take());
+            sum.partly = newer.partly.or(sum.partly.take());
+            (sum.seen_for, sum.at_ms) = (newer.seen_for, newer.at_ms);
+        }
+    }
+}
+
+/// The streams' queues, by stream.
+pub type Queues = std::collections::BTreeMap<Arc<StreamKey>, Queue>;

@@ -1,0 +1,237 @@
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::path::Path;
+
+use super::super::schema::{FORMAT_KEY, META};
+use super::*;
+use crate::state::filter::tests::ids;
+use crate::state::{Commit, Counts, Gap, ImportError, Partly, SinkCounts, StreamState};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn commit(source: &str, stream: &str, seen: Vec<u128>) -> Commit {
+    let sink = SinkCounts { accepted: 7, delivered: 6, dead_lettered: 1, ..SinkCounts::default() };
+    let counts = Counts {
+        records: 10,
+        events: 9,
+        malformed: 1,
+        repeated: 2,
+        accepted: 7,
+        gaps: 1,
+        sinks: [("lake".to_owned(), sink)].into(),
+        ..Counts::default()
+    };
+    let gap = Gap { what: "a file".into(), begin: Some(1), end: None, reason: "it is gone \u{1f5d1}".into(), at_ms: 5 };
+    Commit {
+        key: StreamKey::new(source, stream),
+        tenant: "Acme".into(),
+        position: Some(b"{\"at\":7}".to_vec()),
+        counts,
+        seen,
+        seen_for: std::time::Duration::from_secs(86_400),
+        gaps: vec![gap],
+        partly: Some([("lake".to_owned(), [1, 2].into()), ("other".to_owned(), [3].into())].into()),
+        at_ms: 1_000,
+    }
+}
+
+fn filled(folder: &Path) -> Store {
+    let store = Store::open(folder).unwrap();
+    store.commit(vec![commit("acme", "audit", ids(1, 2_500)), commit("acme", "siem/av", ids(2, 10))]).unwrap();
+    store.commit(vec![commit("acme2", "audit", ids(3, 10)), commit("acme", "audit", ids(4, 20))]).unwrap();
+    store
+}
+
+/// Everything that can be seen of a store.
+fn seen_of(store: &Store) -> BTreeMap<StreamKey, (StreamState, Vec<Gap>, Vec<bool>)> {
+    let all: Vec<u128> = [ids(1, 2_500), ids(2, 10), ids(3, 10), ids(4, 20)].concat();
+    let of = |key: &StreamKey| (store.stream(key).unwrap(), store.gaps(key).unwrap(), store.known(key, &all).unwrap());
+    store.streams().unwrap().into_iter().map(|key| (key.clone(), of(&key))).collect()
+}
+
+fn exported(store: &Store) -> String {
+    let mut out = Vec::new();
+    store.export(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn an_export_is_taken_in_whole_or_not_at_all() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(one.path());
+    let text = exported(&store);
+    let into = |text: &str| {
+        let other = Store::open(two.path()).unwrap();
+        let result = other.import(&mut BufReader::new(text.as_bytes()));
+        (result, other)
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() > 8, "{}", lines.len());
+    let cut = lines[..lines.len() - 1].join("\n");
+    let without = [&lines[..3], &lines[4..]].concat().join("\n");
+    let changed = text.replace("\"position\":\"7b", "\"position\":\"7");
+    let unknown = text.replace("\"gap\":", "\"hole\":");
+    for (what, wrong) in [
+        ("cut", &cut),
+        ("without a line", &without),
+        ("changed", &changed),
+        ("unknown", &unknown),
+        ("empty", &String::new()),
+    ] {
+        let (result, other) = into(wrong);
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("Nothing was taken in"), "{what}: {error}");
+        assert!(other.streams().unwrap().is_empty(), "{what}");
+    }
+    let (result, other) = into(&text);
+    assert_eq!(result.unwrap(), 3);
+    assert_eq!(seen_of(&other), seen_of(&store));
+    assert_eq!(exported(&other).lines().count(), lines.len());
+    // It can be used: what was seen stays so, and more comes.
+    other.commit(vec![commit("acme", "audit", ids(9, 3_000))]).unwrap();
+    let key = StreamKey::new("acme", "audit");
+    assert!(other.known(&key, &[ids(1, 2_500), ids(9, 3_000)].concat()).unwrap().iter().all(|known| *known));
+    drop(other);
+    let (result, _) = into(&text);
+    assert!(matches!(result.unwrap_err(), ImportError::There(_)));
+}
+
+#[test]
+fn a_source_is_renamed_with_all_that_is_known_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let before = seen_of(&store);
+    store.rename("acme", "new").unwrap();
+    let after = seen_of(&store);
+    let renamed =
+        |key: &StreamKey| if key.source == "acme" { StreamKey::new("new", &*key.stream) } else { key.clone() };
+    let expected: BTreeMap<_, _> = before.into_iter().map(|(key, value)| (renamed(&key), value)).collect();
+    assert_eq!(after, expected);
+    assert_eq!(store.stream(&StreamKey::new("acme", "audit")).unwrap(), StreamState::default());
+    // And it goes on.
+    store.commit(vec![commit("new", "audit", ids(5, 10))]).unwrap();
+    assert_eq!(store.gaps(&StreamKey::new("new", "audit")).unwrap().len(), 3);
+}
+
+#[test]
+fn forgetting_keeps_the_ledger_and_the_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let before = seen_of(&store);
+    let (audit, av) = (StreamKey::new("acme", "audit"), StreamKey::new("acme", "siem/av"));
+    store.forget(&audit, Forget::Position).unwrap();
+    let state = store.stream(&audit).unwrap();
+    assert_eq!((state.position, state.ledger == before[&audit].0.ledger), (None, true));
+    assert_eq!(store.known(&audit, &ids(1, 5)).unwrap(), [true; 5]);
+    store.forget(&audit, Forget::All).unwrap();
+    let state = store.stream(&audit).unwrap();
+    assert_eq!((state.partly, state.ledger == before[&audit].0.ledger), (Partly::new(), true));
+    assert_eq!(store.known(&audit, &ids(1, 5)).unwrap(), [false; 5]);
+    assert_eq!(store.gaps(&audit).unwrap().len(), 2);
+    let after = seen_of(&store);
+    assert_eq!(after[&av], before[&av]);
+    assert_eq!(after[&StreamKey::new("acme2", "audit")], before[&StreamKey::new("acme2", "audit")]);
+}
+
+#[test]
+fn what_is_not_configured_is_kept_for_thirty_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let key = StreamKey::new("acme", "audit");
+    let at = |day: u64| 1_000_000 * DAY_MS + day * DAY_MS;
+    let has = || store.stream(&key).unwrap().position.is_some();
+    let only = |source: &str| source == "acme2";
+    assert!(store.retire(|_| true, at(0)).unwrap().is_empty());
+    let told = store.retire(only, at(1)).unwrap();
+    assert_eq!(told, [Retired { source: "acme".into(), since_ms: at(1), dropped: false }]);
+    assert_eq!(store.summaries().unwrap()[0].retired_ms, Some(at(1)));
+    // Back in time: it goes on, and the days begin anew.
+    store.retire(|_| true, at(30)).unwrap();
+    assert_eq!(store.summaries().unwrap()[0].retired_ms, None);
+    assert!(!store.retire(only, at(31)).unwrap()[0].dropped);
+    assert!(!store.retire(only, at(60)).unwrap()[0].dropped && has());
+    assert!(store.retire(only, at(61)).unwrap()[0].dropped && !has());
+    assert_eq!(store.known(&key, &ids(1, 1)).unwrap(), [false]);
+    assert_eq!(store.stream(&key).unwrap().ledger.counts.records, 20, "the ledger is for ever");
+    assert!(!store.retire(only, at(62)).unwrap()[0].dropped, "once");
+    assert!(store.stream(&StreamKey::new("acme2", "audit")).unwrap().position.is_some());
+    // Noticed under a clock that stood at the epoch.
+    let late = Commit { at_ms: at(70), ..commit("acme", "audit", vec![]) };
+    store.commit(vec![late]).unwrap();
+    store.retire(|_| true, at(70)).unwrap();
+    store.retire(only, 5).unwrap();
+    assert!(!store.retire(only, at(99)).unwrap()[0].dropped && has());
+    assert!(store.retire(only, at(100)).unwrap()[0].dropped);
+}
+
+#[test]
+fn a_store_of_format_1_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = StreamKey::new("acme", "audit");
+    {
+        let store = filled(folder.path());
+        let guard = store.database().unwrap();
+        let transaction = guard.as_ref().unwrap().begin_write().unwrap();
+        let old =
+            r#"{"counts":{"records":5,"events":5,"accepted":5,"delivered":{"lake":5}},"since_ms":1,"updated_ms":2}"#;
+        transaction.open_table(LEDGERS).unwrap().insert(key.row().as_str(), old.as_bytes()).unwrap();
+        transaction.open_table(META).unwrap().insert(FORMAT_KEY, 1).unwrap();
+        transaction.delete_table(GAPS).unwrap();
+        transaction.delete_table(PARTLY).unwrap();
+        transaction.delete_table(RETIRED).unwrap();
+        transaction.commit().unwrap();
+    }
+    let store = Store::open(folder.path()).unwrap();
+    let state = store.stream(&key).unwrap();
+    assert_eq!(state.position.as_deref(), Some(b"{\"at\":7}".as_slice()));
+    assert_eq!((state.ledger.counts.imbalances(), state.ledger.counts.sinks["lake"].accepted), (vec![], 5));
+    store.commit(vec![commit("acme", "audit", vec![])]).unwrap();
+    let counts = store.stream(&key).unwrap().ledger.counts;
+    assert_eq!((counts.imbalances(), counts.sinks["lake"].delivered, counts.records), (vec![], 11, 15));
+    drop(store);
+    Store::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_damaged_store_is_set_aside_and_a_sound_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Store::check(folder.path()).unwrap_err();
+    assert!(matches!(missing, StateError::Missing { .. }) && std::fs::read_dir(folder.path()).unwrap().count() == 0);
+    drop(filled(folder.path()));
+    Store::check(folder.path()).unwrap();
+    assert_eq!(Store::set_aside(folder.path(), "x").unwrap(), None);
+    let path = folder.path().join("state.redb");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.truncate(5_000);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(Store::check(folder.path()).unwrap_err(), StateError::Damaged { .. }));
+    let aside = Store::set_aside(folder.path(), "x").unwrap().unwrap();
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes);
+    assert!(Store::open(folder.path()).unwrap().streams().unwrap().is_empty());
+}
+
+#[test]
+fn parts_that_sinks_have_are_replaced_and_dropped_with_their_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let key = StreamKey::new("acme", "audit");
+    assert_eq!(store.stream(&key).unwrap().partly["lake"], [1, 2].into());
+    let none = Commit { partly: None, ..commit("acme", "audit", vec![]) };
+    store.commit(vec![none.clone()]).unwrap();
+    assert_eq!(store.stream(&key).unwrap().partly.len(), 2);
+    store.commit(vec![Commit { partly: Some([("lake".to_owned(), [2].into())].into()), ..none.clone() }]).unwrap();
+    assert_eq!(store.stream(&key).unwrap().partly, [("lake".to_owned(), [2].into())].into());
+    store.commit(vec![Commit { partly: Some(Partly::new()), ..none }]).unwrap();
+    assert_eq!(store.stream(&key).unwrap().partly, Partly::new());
+    assert_eq!(store.stream(&StreamKey::new("acme", "siem/av")).unwrap().partly.len(), 2);
+}
+
+#[test]
+fn a_replay_is_counted_beside_the_balance() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path());
+    let key = StreamKey::new("acme", "audit");
+    store.replayed(&key, "lake", 2).unwrap();
+    let counts = store.stream(&key).unwrap().ledger.counts;
+    assert_eq!((counts.sinks["lake"].replayed, counts.imbalances()), (2, vec![]));
+}

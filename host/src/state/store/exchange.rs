@@ -1,0 +1,230 @@
+//! How a store is given away and taken in: as lines of JSON that people can read.
+
+use std::io::{self, BufRead, Write};
+
+use redb::WriteTransaction;
+use serde::{Deserialize, Serialize};
+
+use super::schema::{CLOCKS, GAPS, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
+use super::{Store, add_gaps};
+use crate::state::seen::{self, BLOCKS, RUNS};
+use crate::state::{Gap, Ledger, StateError, StreamKey};
+
+/// Ids in one line of an export: 16 bytes each, as hexadecimal.
+const LINE_IDS: usize = 1_000;
+
+/// Version of an export's lines.
+const EXPORT_FORM: u32 = 1;
+
+/// A line of an export.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Export { form: u32 },
+    Stream { source: String, stream: String, position: Option<String>, clock: (u64, u64), ledger: Ledger },
+    Gap { source: String, stream: String, gap: Gap },
+    Partly { source: String, stream: String, sink: String, ids: Vec<String> },
+    Seen { source: String, stream: String, run: u64, oldest_expires: u64, expires: u64, ids: Vec<String> },
+    End { lines: u64 },
+}
+
+/// Why an export cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("cannot read it: {0}")]
+    Read(#[from] io::Error),
+    #[error("line {0} is no line of an export: {1}. Nothing was taken in")]
+    Line(u64, String),
+    #[error("it ends too early. Nothing was taken in; export again")]
+    Short,
+    #[error("there is a stream {0} already. Nothing was taken in; reset it first, or import into another data_dir")]
+    There(StreamKey),
+}
+
+impl Store {
+    /// Writes everything as lines of JSON.
+    pub fn export(&self, out: &mut impl Write) -> Result<(), ImportError> {
+        let lines = std::cell::Cell::new(0);
+        let mut put = |line: &Line| {
+            lines.set(lines.get() + 1);
+            serde_json::to_writer(&mut *out, line)?;
+            out.write_all(b"\n")
+        };
+        put(&Line::Export { form: EXPORT_FORM })?;
+        for key in self.streams()? {
+            let state = self.stream(&key)?;
+            let (source, stream) = (key.source.clone(), key.stream.clone());
+            let row = key.row();
+            let clock = self.read(|transaction| {
+                Ok(transaction.open_table(CLOCKS)?.get(row.as_str())?.map_or((0, 0), |value| value.value()))
+            })?;
+            let position = state.position.map(|bytes| hex(&bytes));
+            put(&Line::Stream {
+                source: source.clone(),
+                stream: stream.clone(),
+                position,
+                clock,
+                ledger: state.ledger,
+            })?;
+            for gap in self.gaps(&key)? {
+                put(&Line::Gap { source: source.clone(), stream: stream.clone(), gap })?;
+            }
+            for (sink, ids) in state.partly {
+                let ids = ids.iter().map(|id| format!("{id:032x}")).collect();
+                put(&Line::Partly { source: source.clone(), stream: stream.clone(), sink, ids })?;
+            }
+            for run in self.read(|transaction| Ok(seen::runs(&transaction.open_table(RUNS)?, &row)?))? {
+                let ids = self.read(|transaction| Ok(seen::ids(&transaction.open_table(BLOCKS)?, &run)?))?;
+                let (oldest_expires, expires, _) = run.row();
+                for ids in ids.chunks(LINE_IDS) {
+                    put(&Line::Seen {
+                        source: source.clone(),
+                        stream: stream.clone(),
+                        run: run.number,
+                        oldest_expires,
+                        expires,
+                        ids: ids.iter().map(|id| format!("{id:032x}")).collect(),
+                    })?;
+                }
+            }
+        }
+        put(&Line::End { lines: lines.get() })?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Takes in what [`Store::export`] wrote, or nothing. Returns how many streams it was.
+    pub fn import(&self, input: &mut impl BufRead) -> Result<u64, ImportError> {
+        let there = self.streams()?;
+        let (mut streams, mut ended, mut number) = (0, false, 0);
+        let (mut pending, mut refused) = (None::<Run>, None);
+        let result = self.change(|transaction| {
+            let mut take = || -> Result<(), ImportError> {
+                for text in input.lines() {
+                    number += 1;
+                    let wrong = |reason: String| ImportError::Line(number, reason);
+                    let line: Line = serde_json::from_str(&text?).map_err(|error| wrong(error.to_string()))?;
+                    match line {
+                        Line::Export { form: EXPORT_FORM } if number == 1 => {}
+                        _ if number == 1 => return Err(wrong("it does not begin as an export does".into())),
+                        Line::End { lines } if lines == number - 1 => ended = true,
+                        Line::End { .. } => return Err(wrong("lines are missing before it".into())),
+                        _ if ended => return Err(wrong("it comes after the end".into())),
+                        line => {
+                            if let Line::Stream { source, stream, .. } = &line {
+                                let key = StreamKey::new(source, stream);
+                                if there.contains(&key) {
+                                    return Err(ImportError::There(key));
+                                }
+                                streams += 1;
+                            }
+                            self.take_line(transaction, line, &mut pending).map_err(|error| match error {
+                                redb::Error::Corrupted(reason) => wrong(reason),
+                                error => self.fault(error).into(),
+                            })?;
+                        }
+                    }
+                }
+                if !ended {
+                    return Err(ImportError::Short);
+                }
+                if let Some(run) = pending.take() {
+                    self.take_run(transaction, run).map_err(|error| self.fault(error))?;
+                }
+                Ok(())
+            };
+            take().map_err(|error| {
+                refused = Some(error);
+                corrupted("the import was refused".into())
+            })
+        });
+        match (refused, result) {
+            (Some(refused), _) => Err(refused),
+            (None, result) => Ok(result.map(|()| streams)?),
+        }
+    }
+
+    fn take_line(
+        &self,
+        transaction: &WriteTransaction,
+        line: Line,
+        pending: &mut Option<Run>,
+    ) -> Result<(), redb::Error> {
+        match line {
+            Line::Export { .. } | Line::End { .. } => return Err(corrupted("it stands in the middle".into())),
+            Line::Stream { source, stream, position, clock, ledger } => {
+                let row = StreamKey::new(source, stream).row();
+                if let Some(position) = position {
+                    let bytes = unhex(&position)?;
+                    transaction.open_table(POSITIONS)?.insert(row.as_str(), (POSITION_FORM, bytes.as_slice()))?;
+                }
+                transaction.open_table(CLOCKS)?.insert(row.as_str(), clock)?;
+                let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
+                transaction.open_table(LEDGERS)?.insert(row.as_str(), bytes.as_slice())?;
+            }
+            Line::Gap { source, stream, gap } => {
+                let row = StreamKey::new(source, stream).row();
+                add_gaps(&mut transaction.open_table(GAPS)?, &row, &[gap])?;
+            }
+            Line::Partly { source, stream, sink, ids } => {
+                let row = StreamKey::new(source, stream).row();
+                let ids = ids.iter().map(|id| parse_id(id)).collect::<Result<Vec<_>, _>>()?;
+                transaction.open_table(PARTLY)?.insert((row.as_str(), sink.as_str()), id_bytes(&ids).as_slice())?;
+            }
+            Line::Seen { source, stream, run, oldest_expires, expires, ids } => {
+                let row = StreamKey::new(source, stream).row();
+                let ids = ids.iter().map(|id| parse_id(id)).collect::<Result<Vec<_>, _>>()?;
+                match pending {
+                    // The run goes on.
+                    Some(known) if known.row == row && known.run == run => known.ids.extend(ids),
+                    _ => {
+                        let next = Run { row, run, oldest_expires, expires, ids };
+                        if let Some(done) = pending.replace(next) {
+                            self.take_run(transaction, done)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_run(&self, transaction: &WriteTransaction, run: Run) -> Result<(), redb::Error> {
+        let Run { row, oldest_expires, expires, mut ids, .. } = run;
+        ids.sort_unstable();
+        let number = self.next_run();
+        seen::write_blocks(&mut transaction.open_table(BLOCKS)?, number, &ids)?;
+        let value = (oldest_expires, expires, ids.len() as u64);
+        transaction.open_table(RUNS)?.insert((row.as_str(), number), value)?;
+        Ok(())
+    }
+}
+
+/// Seen ids of an import, until their last line has been read.
+struct Run {
+    row: String,
+    run: u64,
+    oldest_expires: u64,
+    expires: u64,
+    ids: Vec<u128>,
+}
+
+fn parse_id(text: &str) -> Result<u128, redb::Error> {
+    let bytes = unhex(text)?;
+    let mut ids = parse_ids(&bytes);
+    ids.next().filter(|_| bytes.len() == 16).ok_or_else(|| corrupted("an id is not 32 hexadecimal digits".into()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>, redb::Error> {
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    match digits {
+        Some(digits) if digits.len() % 2 == 0 => Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()),
+        _ => Err(corrupted("what must be hexadecimal is not".into())),
+    }
+}
