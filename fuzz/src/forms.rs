@@ -32,14 +32,14 @@ thread_local! {
     static NORMALIZERS: RefCell<Normalizers> = const { RefCell::new(BTreeMap::new()) };
 }
 
-fn normalizer(form: usize, generation: usize, include_original: bool) -> Normalizer {
+fn normalizer(form: Form, generation: Generation, include_original: bool) -> Normalizer {
     Normalizer::new(Settings {
-        form: FORMS[form],
+        form,
         fields: vec![("site".to_owned(), "a \"b\"".to_owned())],
         labels: ["elastic", "sumo", "stellar"].map(str::to_owned).to_vec(),
         category: Some("mail".to_owned()),
         include_original,
-        ..Settings::new(GENERATIONS[generation], "acme")
+        ..Settings::new(generation, "acme")
     })
 }
 
@@ -56,16 +56,16 @@ pub fn check(record: &[u8], origin: &Origin<'_>, include_original: bool) {
         Encoding::Json => Json::read(record).filter(|json| matches!(json, Json::Object(_))),
         Encoding::KeyValue => None,
     };
-    for generation in 0..GENERATIONS.len() {
+    for generation in GENERATIONS {
         let mut heads = Vec::new();
-        for form in 0..FORMS.len() {
+        for (index, form) in FORMS.into_iter().enumerate() {
             let chunk = NORMALIZERS.with_borrow_mut(|normalizers| {
                 let normalizer = normalizers
-                    .entry((form, generation, include_original))
+                    .entry((index, generation as usize, include_original))
                     .or_insert_with(|| normalizer(form, generation, include_original));
                 push(normalizer, record, origin)
             });
-            heads.push(judge(FORMS[form], record, origin, source.as_ref(), include_original, &chunk));
+            heads.push(judge(form, record, origin, source.as_ref(), include_original, &chunk));
         }
         assert!(heads.windows(2).all(|pair| pair[0] == pair[1]), "the forms differ: {heads:?}");
     }

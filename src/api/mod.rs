@@ -190,9 +190,10 @@ impl Answer {
                 .status(200)
                 .hint("Check `base_url`, and whether a proxy answers instead of Mimecast; it is tried again")
         };
-        let Some(text) = readable(text) else {
+        if text.len() > ANSWER_LIMIT {
             return Err(protocol("answer-too-large", "with more than 16 MiB of JSON").into());
-        };
+        }
+        let text = readable(text);
         // A structure would be read from an array, too.
         let object = text.trim_ascii_start().starts_with(b"{");
         let fail = serde_json::from_slice::<FailOnly<'_>>(&text).ok().filter(|_| object);
@@ -216,6 +217,19 @@ impl Answer {
     }
 }
 
+/// An answer's text, with a question mark for each byte that is no UTF-8: one wrong byte in one row must not hold up a stream
+/// for ever. In place, for a guest has no room for a second text.
+fn readable(mut text: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while let Err(wrong) = std::str::from_utf8(&text[at..]) {
+        let begin = at + wrong.valid_up_to();
+        let end = wrong.error_len().map_or(text.len(), |length| begin + length);
+        text[begin..end].fill(b'?');
+        at = end;
+    }
+    text
+}
+
 /// Whether there is no word and no number in a JSON text.
 fn says_nothing(json: &str) -> bool {
     fn nothing(value: &serde_json::Value) -> bool {
@@ -228,26 +242,6 @@ fn says_nothing(json: &str) -> bool {
         }
     }
     serde_json::from_str(json).is_ok_and(|value| nothing(&value))
-}
-
-/// An answer's text, with U+FFFD for what is no UTF-8: one wrong byte in one row must not hold up a stream for ever. `None`
-/// if it is longer than [`ANSWER_LIMIT`], before or after that.
-fn readable(text: Vec<u8>) -> Option<Vec<u8>> {
-    let text = match String::from_utf8(text) {
-        Ok(text) => return Some(text.into_bytes()).filter(|text| text.len() <= ANSWER_LIMIT),
-        Err(wrong) => wrong.into_bytes(),
-    };
-    let mut mended = Vec::with_capacity(text.len());
-    for chunk in text.utf8_chunks() {
-        mended.extend_from_slice(chunk.valid().as_bytes());
-        if !chunk.invalid().is_empty() {
-            mended.extend_from_slice("\u{fffd}".as_bytes());
-        }
-        if mended.len() > ANSWER_LIMIT {
-            return None;
-        }
-    }
-    Some(mended)
 }
 
 #[derive(serde::Deserialize)]

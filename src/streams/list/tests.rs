@@ -367,8 +367,4 @@ fn bytes_that_are_no_utf8_do_not_hold_up_a_list() {
         let read = answered(page);
         assert_eq!((read.bodies, read.faults.len()), (vec!["mark-1".into(), "mark-2".into(), "mark-3".into()], 0));
     }
-    // One byte becomes three, and the text must not outgrow what an answer may have.
-    let long = |bytes: usize| [b"{\"data\":[{\"id\":\"mark-1\"}],\"x\":\"", &vec![0xff; bytes][..], b"\"}"].concat();
-    assert_eq!(answered(&long(5 << 20)).bodies, ["mark-1"]);
-    assert_eq!(answered(&long(6 << 20)).faults[0].code, "answer-too-large");
 }
