@@ -18,7 +18,8 @@ use crate::collect::{
 };
 use crate::config::{self, Config, QuotaLimit};
 use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
-use crate::outside::Outside;
+use crate::observe::api::Api;
+use crate::outside::{Clock, Outside};
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
 };
@@ -176,7 +177,10 @@ impl Host {
             })
             .collect();
         let Options { outside, drain, .. } = host.options;
-        Ok(Running::new(sources, attached, Arc::new(disk), config.max_in_flight_bytes, outside, drain))
+        let disk = Arc::new(disk);
+        let storage = Arc::clone(&disk) as Arc<dyn Storage>;
+        let running = Running::new(sources, attached, storage, config.max_in_flight_bytes, outside, drain);
+        Ok(Running { disk: Some(disk), ..running })
     }
 
     /// All sources that some sink takes. All faults at once, so that the operator mends them in one go.
@@ -241,6 +245,9 @@ pub struct Running {
     pipeline: Option<Pipeline>,
     delivery: JoinSet<()>,
     board: Board,
+    clock: Clock,
+    /// Where the state is, if it is in a folder.
+    disk: Option<Arc<Disk>>,
     drain: Duration,
 }
 
@@ -298,12 +305,17 @@ impl Running {
                 workers.spawn(guarded(worker.run(), entry));
             }
         }
-        Self { stop, workers, pipeline: Some(pipeline), delivery, board, drain }
+        Self { stop, workers, pipeline: Some(pipeline), delivery, board, clock, disk: None, drain }
     }
 
     /// Every stream, by source and name.
     pub fn status(&self) -> Vec<StreamStatus> {
         self.board.all()
+    }
+
+    /// What the local socket answers from. It keeps the store open.
+    pub fn api(&self) -> Api {
+        Api { board: self.board.clone(), clock: self.clock, disk: self.disk.clone() }
     }
 
     /// Waits until each stream has been caught up once with everything stored, or is in error.

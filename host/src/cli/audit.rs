@@ -5,10 +5,13 @@ use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::exit;
-use super::place::{Place, table, time, told};
-use crate::state::{Gap, SinkCounts, StateError, Store, StreamKey, Summary};
+use super::place::{Place, table, time};
+use super::view::View;
+use crate::observe::view::Stored;
+use crate::state::{SinkCounts, StreamKey, Summary};
 
 #[derive(Debug, Args)]
 pub struct Audit {
@@ -37,25 +40,27 @@ given up, or not answered for when the host ended).
 GAPS are what the vendor no longer serves, or never served whole; --gaps shows each.";
 
 /// Shows the ledger of what `arguments` names; the exit code is 1 if it does not balance. Errors are those of `out`.
-pub fn audit(config: &Path, arguments: &Audit, out: &mut impl Write) -> io::Result<u8> {
-    let store = match arguments.place.store(config) {
-        Ok(store) => store,
+pub fn audit(config: &Path, arguments: &Audit, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let view = match View::open(&arguments.place, config, runtime) {
+        Ok(view) => view,
         Err(code) => return Ok(code),
     };
     let named = |source: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|name| name == source);
-    let streams = match read(&store, named) {
+    let mut streams = match view.streams(named) {
         Ok(streams) => streams,
-        Err(error) => return Ok(told(&error)),
+        Err(code) => return Ok(code),
     };
+    streams.sort_by_cached_key(|Stored { summary, .. }| (tenant(summary).to_owned(), summary.key.clone()));
+    let live = view.is_live();
     if let Some(unknown) =
-        arguments.sources.iter().find(|name| !streams.iter().any(|(row, _)| row.key.source == **name))
+        arguments.sources.iter().find(|name| !streams.iter().any(|stored| stored.summary.key.source == **name))
     {
         eprintln!("tributary: nothing was counted of a source {unknown:?}. `tributary audit` alone shows all");
         return Ok(exit::USAGE);
     }
     let wrong: Vec<String> = streams
         .iter()
-        .flat_map(|(row, gaps)| {
+        .flat_map(|Stored { summary: row, gaps }| {
             let mut wrong = row.ledger.counts.imbalances();
             if row.ledger.counts.gaps < gaps.len() as u64 {
                 wrong.push(format!("gaps {} are fewer than the {} that are kept", row.ledger.counts.gaps, gaps.len()));
@@ -64,12 +69,12 @@ pub fn audit(config: &Path, arguments: &Audit, out: &mut impl Write) -> io::Resu
         })
         .collect();
     if arguments.json {
-        let rows: Vec<Value> = streams.iter().map(|(row, gaps)| value(row, gaps)).collect();
+        let rows: Vec<Value> = streams.iter().map(|stored| value(stored, live)).collect();
         let all = json!({ "balanced": wrong.is_empty(), "imbalances": wrong, "streams": rows });
         serde_json::to_writer_pretty(&mut *out, &all)?;
         writeln!(out)?;
     } else {
-        text(&streams, arguments.gaps, out)?;
+        text(&streams, arguments.gaps, live, out)?;
         for text in &wrong {
             writeln!(out, "x {text}")?;
         }
@@ -81,23 +86,12 @@ pub fn audit(config: &Path, arguments: &Audit, out: &mut impl Write) -> io::Resu
     Ok(if wrong.is_empty() { exit::OK } else { exit::FAILED })
 }
 
-fn read(store: &Store, named: impl Fn(&str) -> bool) -> Result<Vec<(Summary, Vec<Gap>)>, StateError> {
-    let summaries = store.summaries()?.into_iter().filter(|row| named(&row.key.source));
-    let mut streams = summaries
-        .map(|row| Ok((store.gaps(&row.key)?, row)))
-        .map(|row| row.map(|(gaps, row)| (row, gaps)))
-        .collect::<Result<Vec<_>, StateError>>()?;
-    let order = |row: &Summary| (tenant(row).to_owned(), row.key.clone());
-    streams.sort_by_key(|(row, _)| order(row));
-    Ok(streams)
-}
-
 /// What an earlier release wrote does not name the tenant; its default is the source's id.
 fn tenant(row: &Summary) -> &str {
     if row.ledger.tenant.is_empty() { &row.key.source } else { &row.ledger.tenant }
 }
 
-fn text(streams: &[(Summary, Vec<Gap>)], gaps: bool, out: &mut impl Write) -> io::Result<()> {
+fn text(streams: &[Stored], gaps: bool, live: bool, out: &mut impl Write) -> io::Result<()> {
     let titles = [
         "TENANT",
         "SOURCE",
@@ -113,7 +107,7 @@ fn text(streams: &[(Summary, Vec<Gap>)], gaps: bool, out: &mut impl Write) -> io
     ];
     let rows: Vec<_> = streams
         .iter()
-        .map(|(row, _)| {
+        .map(|Stored { summary: row, .. }| {
             let counts = &row.ledger.counts;
             let number = |number: u64| number.to_string();
             [
@@ -135,10 +129,12 @@ fn text(streams: &[(Summary, Vec<Gap>)], gaps: bool, out: &mut impl Write) -> io
     let titles = ["TENANT", "SOURCE", "STREAM", "SINK", "OFFERED", "DELIVERED", "FILTERED", "DEAD", "LOST", "REPLAYED"];
     let rows: Vec<_> = streams
         .iter()
-        .flat_map(|(row, _)| row.ledger.counts.sinks.iter().map(move |(sink, counts)| (row, sink, counts)))
+        .flat_map(|Stored { summary: row, .. }| {
+            row.ledger.counts.sinks.iter().map(move |(sink, counts)| (row, sink, counts))
+        })
         .map(|(row, sink, counts)| {
             let SinkCounts { accepted, delivered, filtered, dead_lettered, replayed, .. } = counts;
-            let numbers = [*accepted, *delivered, *filtered, *dead_lettered, lost(counts), *replayed];
+            let numbers = [*accepted, *delivered, *filtered, *dead_lettered, lost(counts, live), *replayed];
             let [a, b, c, d, e, f] = numbers.map(|number| number.to_string());
             [tenant(row).to_owned(), row.key.source.clone(), row.key.stream.clone(), sink.clone(), a, b, c, d, e, f]
         })
@@ -148,7 +144,7 @@ fn text(streams: &[(Summary, Vec<Gap>)], gaps: bool, out: &mut impl Write) -> io
     if gaps {
         let rows: Vec<_> = streams
             .iter()
-            .flat_map(|(row, gaps)| gaps.iter().map(move |gap| (&row.key, gap)))
+            .flat_map(|Stored { summary: row, gaps }| gaps.iter().map(move |gap| (&row.key, gap)))
             .map(|(StreamKey { source, stream }, gap)| {
                 let nanos = |time_ns: Option<u64>| time_ns.map_or_else(String::new, |ns| time(ns / 1_000_000));
                 let (begin, end) = (nanos(gap.begin), nanos(gap.end));
@@ -158,15 +154,24 @@ fn text(streams: &[(Summary, Vec<Gap>)], gaps: bool, out: &mut impl Write) -> io
         writeln!(out)?;
         table(out, ["SOURCE", "STREAM", "FOUND", "FROM", "TO", "GAP", "REASON"], 0..0, &rows)?;
     }
-    writeln!(out, "\n{LEGEND}\n")
+    writeln!(out, "\n{LEGEND}")?;
+    let pending: u64 = all_sinks(streams).map(SinkCounts::pending).sum();
+    if live && pending > 0 {
+        writeln!(out, "Sinks with acknowledgements = false have not answered yet for {pending} of the offered.")?;
+    }
+    writeln!(out)
 }
 
-fn lost(counts: &SinkCounts) -> u64 {
-    // No host runs, so nobody will answer for what is pending.
-    counts.lost.saturating_add(counts.pending())
+fn all_sinks(streams: &[Stored]) -> impl Iterator<Item = &SinkCounts> {
+    streams.iter().flat_map(|stored| stored.summary.ledger.counts.sinks.values())
 }
 
-fn value(row: &Summary, gaps: &[Gap]) -> Value {
+fn lost(counts: &SinkCounts, live: bool) -> u64 {
+    // Where no host runs, nobody will answer for what is pending.
+    counts.lost.saturating_add(if live { 0 } else { counts.pending() })
+}
+
+fn value(Stored { summary: row, gaps }: &Stored, live: bool) -> Value {
     let counts = &row.ledger.counts;
     let sinks: serde_json::Map<String, Value> = counts
         .sinks
@@ -174,7 +179,7 @@ fn value(row: &Summary, gaps: &[Gap]) -> Value {
         .map(|(sink, counts)| {
             let value = json!({
                 "accepted": counts.accepted, "delivered": counts.delivered, "filtered": counts.filtered,
-                "dead_lettered": counts.dead_lettered, "lost": lost(counts), "replayed": counts.replayed,
+                "dead_lettered": counts.dead_lettered, "lost": lost(counts, live), "pending": counts.pending() * u64::from(live), "replayed": counts.replayed,
             });
             (sink.clone(), value)
         })

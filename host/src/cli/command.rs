@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
-use super::{Cli, Verb, audit, check, dead_letters, describe, exit, run, state};
+use super::{Cli, Verb, audit, check, dead_letters, describe, exit, run, state, status};
 use crate::observe::init_logging;
 use crate::{Host, Options};
 
@@ -46,11 +46,12 @@ fn perform(cli: &Cli) -> u8 {
             };
             validate(&cli.config, arguments, &mut plan_for, &mut io::stdout())
         }),
-        Verb::Audit(arguments) => audit::audit(&cli.config, arguments, &mut io::stdout().lock()),
+        Verb::Audit(arguments) => audit::audit(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::DeadLetters(arguments) => {
             dead_letters::dead_letters(&cli.config, arguments, &runtime, &mut io::stdout().lock())
         }
-        Verb::State(arguments) => state::state(&cli.config, arguments, &mut io::stdout().lock()),
+        Verb::State(arguments) => state::state(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
+        Verb::Status(arguments) => status::status(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Describe(arguments) => with_host(&runtime, |host| {
             let mut out = io::stdout().lock();
             describe::describe(host.component(), arguments.format, &mut out)?;

@@ -1,5 +1,6 @@
 //! The command line. One file a verb.
 
+mod ask;
 pub mod audit;
 pub mod check;
 mod command;
@@ -9,7 +10,9 @@ pub mod exit;
 pub mod place;
 pub mod run;
 pub mod state;
+pub mod status;
 pub mod validate;
+mod view;
 
 pub use command::main;
 
@@ -69,12 +72,18 @@ pub enum Verb {
     Check(Check),
     /// Show what was counted of each stream at each sink, and whether it balances
     ///
-    /// For when no host runs with this state. Exits with 1 if it does not balance.
+    /// Of a running host too. Exits with 1 if it does not balance.
     Audit(audit::Audit),
     /// Look after records that could not be read, and events that a sink refused for good
     DeadLetters(dead_letters::DeadLettersVerb),
-    /// Look after what the host remembers, while no host runs
+    /// Look after what the host remembers
+    ///
+    /// What only reads asks a running host; the rest is for when none runs.
     State(state::State),
+    /// Show the streams of the running host: state, lag, and what is wrong
+    ///
+    /// Exits with 69 if no host runs.
+    Status(status::Status),
     /// Say what the built-in source is: its streams, their limits, and the keys it takes
     Describe(Describe),
 }

@@ -1,12 +1,15 @@
 //! `tributary run`: collects until it is told to stop.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Run, exit};
 use crate::config;
+use crate::observe::server::serve;
+use crate::observe::socket::{self, Socket};
 use crate::state::StateError;
 use crate::{Host, Options, Running, StartError};
 
@@ -31,10 +34,37 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Err(error) => return refused(code(&error), &error),
     };
     tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
+    let served = Served::start(&loaded.config.data_dir, &running);
     signals.next().await;
     tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
     finish(running, signals).await;
+    // What is asked while it stops is answered too. The socket goes before the store is let go.
+    served.end().await;
     exit::OK
+}
+
+/// The local socket, if there is one.
+struct Served(Option<tokio::task::JoinHandle<()>>);
+
+impl Served {
+    fn start(data_dir: &Path, running: &Running) -> Self {
+        match Socket::bind(data_dir) {
+            Ok(socket) => Self(Some(tokio::spawn(serve(socket, Arc::new(running.api()))))),
+            Err(error) => {
+                let path = socket::path(data_dir);
+                tracing::warn!(path = %path.display(), "there is no local socket, so `tributary status` and other verbs cannot ask this host: {error}");
+                Self(None)
+            }
+        }
+    }
+
+    async fn end(self) {
+        if let Some(task) = self.0 {
+            task.abort();
+            // It was aborted: there is nothing to learn of it.
+            let _ = task.await;
+        }
+    }
 }
 
 async fn finish(running: Running, mut signals: Signals) {

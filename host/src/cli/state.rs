@@ -1,4 +1,4 @@
-//! `tributary state`: looks after what the host remembers, while no host runs.
+//! `tributary state`: looks after what the host remembers.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::exit;
 use super::place::{Place, table, time, told};
 use super::run::refused;
+use super::view::View;
 use crate::outside::Clock;
 use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
 
@@ -116,11 +118,11 @@ pub struct Move {
 }
 
 /// Performs a verb and returns the exit code. Errors are those of writing to `out`.
-pub fn state(config: &Path, arguments: &State, out: &mut impl Write) -> io::Result<u8> {
+pub fn state(config: &Path, arguments: &State, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     match &arguments.verb {
-        StateVerb::Show(arguments) => show(config, arguments, out),
+        StateVerb::Show(arguments) => show(config, arguments, runtime, out),
         StateVerb::Check(arguments) => check(config, arguments, out),
-        StateVerb::Export(arguments) => export(config, arguments, out),
+        StateVerb::Export(arguments) => export(config, arguments, runtime, out),
         StateVerb::Import(arguments) => import(config, arguments, out),
         StateVerb::Reset(arguments) => reset(config, arguments, out),
         StateVerb::Move(arguments) => rename(config, arguments, out),
@@ -137,11 +139,10 @@ macro_rules! or_code {
     };
 }
 
-fn show(config: &Path, arguments: &Show, out: &mut impl Write) -> io::Result<u8> {
-    let store = or_code!(arguments.place.store(config));
+fn show(config: &Path, arguments: &Show, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let view = or_code!(View::open(&arguments.place, config, runtime));
     let named = |source: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|name| name == source);
-    let all = or_code!(store.summaries().map_err(|error| told(&error)));
-    let rows: Vec<Summary> = all.into_iter().filter(|row| named(&row.key.source)).collect();
+    let rows: Vec<Summary> = or_code!(view.streams(named)).into_iter().map(|stored| stored.summary).collect();
     if let Some(unknown) = arguments.sources.iter().find(|name| !rows.iter().any(|row| row.key.source == **name)) {
         return Ok(unknown_source(unknown));
     }
@@ -232,31 +233,25 @@ fn check(config: &Path, arguments: &CheckState, out: &mut impl Write) -> io::Res
     Ok(code)
 }
 
-fn export(config: &Path, arguments: &Export, out: &mut impl Write) -> io::Result<u8> {
-    let store = or_code!(arguments.place.store(config));
-    let written = match &arguments.output {
-        None => store.export(out),
-        Some(path) => {
-            let mut options = std::fs::OpenOptions::new();
-            // Positions are no secrets, but subjects stand in no better place than their owner's.
-            std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-            match options.open(path) {
-                Ok(file) => {
-                    let mut writer = BufWriter::new(file);
-                    store.export(&mut writer).and_then(|()| Ok(writer.get_ref().sync_all()?))
-                }
-                Err(error) => {
-                    let text = format!("cannot make {}: {error}. Name a file that is not there", path.display());
-                    return Ok(refused(exit::CANNOT_CREATE, &text));
-                }
-            }
+fn export(config: &Path, arguments: &Export, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let view = or_code!(View::open(&arguments.place, config, runtime));
+    let Some(path) = &arguments.output else { return Ok(view.export(out)?.map_or_else(|code| code, |()| exit::OK)) };
+    let mut options = std::fs::OpenOptions::new();
+    // Positions are no secrets, but subjects stand in no better place than their owner's.
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            let text = format!("cannot make {}: {error}. Name a file that is not there", path.display());
+            return Ok(refused(exit::CANNOT_CREATE, &text));
         }
     };
+    let mut writer = BufWriter::new(file);
+    let written = view.export(&mut writer).and_then(|written| writer.get_ref().sync_all().map(|()| written));
     match written {
-        Ok(()) => Ok(exit::OK),
-        Err(ImportError::State(error)) => Ok(told(&error)),
-        Err(ImportError::Read(error)) if arguments.output.is_none() => Err(error),
-        Err(error) => Ok(refused(exit::IO, &error)),
+        Ok(Ok(())) => Ok(exit::OK),
+        Ok(Err(code)) => Ok(code),
+        Err(error) => Ok(refused(exit::IO, &format!("cannot write {}: {error}", path.display()))),
     }
 }
 

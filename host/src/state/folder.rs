@@ -10,6 +10,8 @@ use tracing::warn;
 use super::error::StateError;
 
 pub const STATE_FILE: &str = "state.redb";
+/// Where a running host listens.
+pub const SOCKET_FILE: &str = "socket";
 const LOCK_FILE: &str = "lock";
 
 /// The data folder, held by this process until it is dropped.
@@ -97,7 +99,7 @@ fn tighten_folder(path: &Path) {
         return;
     }
     // Drafts of the state file, and damaged ones that were set aside, begin as it does.
-    let is_ours = |name: &str| name.starts_with(STATE_FILE) || [LOCK_FILE, "dead-letters"].contains(&name);
+    let is_ours = |name: &str| name.starts_with(STATE_FILE) || [LOCK_FILE, SOCKET_FILE, "dead-letters"].contains(&name);
     let only_ours = fs::read_dir(path)
         .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(is_ours)));
     if only_ours && mode & 0o1000 == 0 && fs::set_permissions(path, fs::Permissions::from_mode(0o700)).is_ok() {

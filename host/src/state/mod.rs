@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod filter;
 mod folder;
+mod hex;
 mod ledger;
 mod seen;
 mod store;
@@ -16,14 +17,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
-pub use folder::{DataDir, is_writable};
+pub use folder::{DataDir, SOCKET_FILE, is_writable};
 pub use ledger::{Counts, Gap, Ledger, SinkCounts};
 pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
 /// Names one stream of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamKey {
     pub source: String,
     pub stream: String,

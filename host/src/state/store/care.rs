@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redb::ReadableTable;
+use serde::{Deserialize, Serialize};
 
 use super::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LEDGERS, PARTLY, POSITIONS, RETIRED, corrupted, parse_ledger, rehearse,
 };
 use super::{Store, remove_stream};
 use crate::state::folder::{DataDir, STATE_FILE};
+use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
 use crate::state::{Ledger, StateError, StreamKey};
 
@@ -27,10 +29,11 @@ pub struct Retired {
     pub dropped: bool,
 }
 
-/// What the store knows of one stream, beside its position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the store knows of one stream, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub key: StreamKey,
+    #[serde(with = "hex::option")]
     pub position: Option<Vec<u8>>,
     pub ledger: Ledger,
     /// Ids that are remembered as seen.
@@ -93,27 +96,22 @@ impl Store {
 
     /// All streams.
     pub fn summaries(&self) -> Result<Vec<Summary>, StateError> {
-        let mut summaries = Vec::new();
-        for key in self.streams()? {
-            let state = self.stream(&key)?;
-            let seen = self.read(|transaction| {
-                let runs = seen::runs(&transaction.open_table(RUNS)?, &key.row())?;
-                Ok(runs.iter().map(|run| run.count).sum())
-            })?;
-            let retired = self.read(|transaction| {
-                let retired = transaction.open_table(RETIRED)?.get(key.source.as_str())?;
-                Ok(retired.map(|since| since.value()))
-            })?;
-            summaries.push(Summary {
-                position: state.position,
-                ledger: state.ledger,
-                seen,
-                partly: state.partly.into_iter().map(|(sink, ids)| (sink, ids.len() as u64)).collect(),
-                retired_ms: retired,
-                key,
-            });
-        }
-        Ok(summaries)
+        self.streams()?.into_iter().map(|key| self.summary(key)).collect()
+    }
+
+    /// One stream.
+    pub fn summary(&self, key: StreamKey) -> Result<Summary, StateError> {
+        let state = self.stream(&key)?;
+        let seen = self.read(|transaction| {
+            let runs = seen::runs(&transaction.open_table(RUNS)?, &key.row())?;
+            Ok(runs.iter().map(|run| run.count).sum())
+        })?;
+        let retired_ms = self.read(|transaction| {
+            let retired = transaction.open_table(RETIRED)?.get(key.source.as_str())?;
+            Ok(retired.map(|since| since.value()))
+        })?;
+        let partly = state.partly.into_iter().map(|(sink, ids)| (sink, ids.len() as u64)).collect();
+        Ok(Summary { position: state.position, ledger: state.ledger, seen, partly, retired_ms, key })
     }
 
     /// Notes which sources are `configured`. Of those that are not, the state is kept for [`KEPT`] and then dropped, but

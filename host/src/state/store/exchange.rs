@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{CLOCKS, GAPS, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
 use super::{Store, add_gaps};
+use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
 use crate::state::{Gap, Ledger, StateError, StreamKey};
 
@@ -60,7 +61,7 @@ impl Store {
             let clock = self.read(|transaction| {
                 Ok(transaction.open_table(CLOCKS)?.get(row.as_str())?.map_or((0, 0), |value| value.value()))
             })?;
-            let position = state.position.map(|bytes| hex(&bytes));
+            let position = state.position.map(|bytes| hex::encode(&bytes));
             put(&Line::Stream {
                 source: source.clone(),
                 stream: stream.clone(),
@@ -217,14 +218,6 @@ fn parse_id(text: &str) -> Result<u128, redb::Error> {
     ids.next().filter(|_| bytes.len() == 16).ok_or_else(|| corrupted("an id is not 32 hexadecimal digits".into()))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(text: &str) -> Result<Vec<u8>, redb::Error> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    match digits {
-        Some(digits) if digits.len() % 2 == 0 => Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()),
-        _ => Err(corrupted("what must be hexadecimal is not".into())),
-    }
+    hex::decode(text).ok_or_else(|| corrupted("what must be hexadecimal is not".into()))
 }

@@ -1,0 +1,112 @@
+//! `tributary status`: the streams of the running host.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::ask::RunningHost;
+use super::exit;
+use super::place::{Place, table, time};
+use super::run::refused;
+use crate::observe::view::{Sources, StreamView};
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Ids of the sources to show; all of them if none is named
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Shows what the running host says, and returns the exit code. Errors are those of `out`.
+pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let host = match running(&arguments.place, config, runtime) {
+        Ok(host) => host,
+        Err(code) => return Ok(code),
+    };
+    let mut shown: Sources = match host.get("/v1/sources") {
+        Ok(sources) => sources,
+        Err(code) => return Ok(code),
+    };
+    let named = &arguments.sources;
+    if let Some(unknown) = named.iter().find(|name| !shown.sources.iter().any(|source| source.id == **name)) {
+        let text = format!("the running host has no source {unknown:?}. `tributary status` shows all");
+        return Ok(refused(exit::USAGE, &text));
+    }
+    shown.sources.retain(|source| named.is_empty() || named.contains(&source.id));
+    if arguments.json {
+        serde_json::to_writer_pretty(&mut *out, &shown)?;
+        writeln!(out)?;
+        return Ok(exit::OK);
+    }
+    let rows: Vec<_> = shown
+        .sources
+        .iter()
+        .flat_map(|source| source.streams.iter().map(move |stream| (source, stream)))
+        .map(|(source, stream)| {
+            [
+                source.tenant.clone(),
+                source.id.clone(),
+                stream.stream.clone(),
+                stream.state.clone(),
+                stream.lag_ms.map_or_else(String::new, duration),
+                stream.stored.accepted.to_string(),
+                stream.newest_ms.map_or_else(String::new, time),
+                trouble(stream),
+            ]
+        })
+        .collect();
+    table(out, ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""], 4..6, &rows)?;
+    Ok(exit::OK)
+}
+
+/// The host that runs with the state of `place`. Otherwise the exit code; why has been said.
+pub fn running<'a>(place: &Place, config: &Path, runtime: &'a Runtime) -> Result<RunningHost<'a>, u8> {
+    let folder = place.folder(config)?;
+    RunningHost::find(&folder, runtime)?.ok_or_else(|| {
+        let text = format!("no host runs with the state in {}. Start one with `tributary run`", folder.display());
+        refused(exit::UNAVAILABLE, &text)
+    })
+}
+
+fn trouble(stream: &StreamView) -> String {
+    let held = stream.held.iter().map(|why| format!("positions stand still: {why}"));
+    held.chain(stream.fault.clone()).collect::<Vec<_>>().join("; ")
+}
+
+/// The largest unit that has a whole number of them, and the next one.
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m{s:02}s"),
+        (0, h, m, _) => format!("{h}h{m:02}m"),
+        (d, h, ..) => format!("{d}d{h:02}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (ms, text) in [
+            (0, "0s"),
+            (59_999, "59s"),
+            (60_000, "1m00s"),
+            (3_600_000 + 61_000, "1h01m"),
+            (7 * 86_400_000 + 3_600_000, "7d01h"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+}

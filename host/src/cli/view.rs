@@ -1,0 +1,95 @@
+//! What is stored, from the store itself or from the host that holds it.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+
+use tokio::runtime::Runtime;
+
+use super::ask::{RunningHost, broken, other_release};
+use super::exit;
+use super::place::{Place, told};
+use super::run::refused;
+use crate::observe::view::{StateLine, Stored};
+use crate::state::{ImportError, StateError, Store};
+
+/// Where a verb reads.
+pub enum View<'a> {
+    /// No host runs.
+    Store(Box<Store>),
+    Host(RunningHost<'a>),
+}
+
+impl<'a> View<'a> {
+    /// The store of `place`, or the host that holds it. Otherwise the exit code; why has been said.
+    pub fn open(place: &Place, config: &Path, runtime: &'a Runtime) -> Result<Self, u8> {
+        let folder = place.folder(config)?;
+        match Store::open_existing(&folder) {
+            Ok(store) => Ok(Self::Store(Box::new(store))),
+            Err(error @ StateError::InUse { .. }) => match RunningHost::find(&folder, runtime)? {
+                Some(host) => Ok(Self::Host(host)),
+                None => Err(told(&error)),
+            },
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    /// Whether a host runs, and numbers go on.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
+
+    /// What is stored of the streams of the sources that `named` takes. Otherwise the exit code; why has been said.
+    pub fn streams(&self, named: impl Fn(&str) -> bool) -> Result<Vec<Stored>, u8> {
+        let taken = |stored: &Stored| named(&stored.summary.key.source);
+        match self {
+            Self::Store(store) => {
+                let read = || Stored::read(store)?.collect::<Result<Vec<_>, _>>();
+                let all: Vec<Stored> = read().map_err(|error| told(&error))?;
+                Ok(all.into_iter().filter(taken).collect())
+            }
+            Self::Host(host) => {
+                let (mut streams, mut ended) = (Vec::new(), false);
+                for line in host.lines("/v1/state")?.lines() {
+                    let line = line.map_err(|error| broken(&error))?;
+                    match serde_json::from_str(&line).map_err(|error| other_release(&error))? {
+                        StateLine::Stream(stored) if taken(&stored) => streams.push(stored),
+                        StateLine::Stream(_) => {}
+                        StateLine::End(_) => ended = true,
+                        StateLine::Failed(reason) => return Err(refused(exit::IO, &reason)),
+                    }
+                }
+                if ended { Ok(streams) } else { Err(broken(&io::ErrorKind::UnexpectedEof.into())) }
+            }
+        }
+    }
+
+    /// Writes everything as lines of JSON. Otherwise the exit code, after why has been said; or the error of `out`.
+    pub fn export(&self, out: &mut impl Write) -> io::Result<Result<(), u8>> {
+        match self {
+            Self::Store(store) => match store.export(out) {
+                Ok(()) => Ok(Ok(())),
+                Err(ImportError::State(error)) => Ok(Err(told(&error))),
+                Err(ImportError::Read(error)) => Err(error),
+                Err(error) => Ok(Err(refused(exit::IO, &error))),
+            },
+            Self::Host(host) => {
+                let mut lines = match host.lines("/v1/state/export") {
+                    Ok(lines) => lines,
+                    Err(code) => return Ok(Err(code)),
+                };
+                loop {
+                    let length = match lines.fill_buf() {
+                        Ok([]) => break,
+                        Ok(bytes) => {
+                            out.write_all(bytes)?;
+                            bytes.len()
+                        }
+                        Err(error) => return Ok(Err(broken(&error))),
+                    };
+                    lines.consume(length);
+                }
+                out.flush().map(Ok)
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a running host shows of itself, as JSON.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::collect::StreamStatus;
+use crate::outside::Clock;
+use crate::state::{Counts, Gap, StateError, Store, Summary};
+
+/// The answer of `GET /v1/sources`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    pub sources: Vec<SourceView>,
+}
+
+/// One source, with its streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    pub id: String,
+    pub tenant: String,
+    pub streams: Vec<StreamView>,
+}
+
+/// One stream. Numbers count from the start of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamView {
+    pub stream: String,
+    /// As [`crate::collect::StreamState`] is written.
+    pub state: String,
+    /// Whether the last poll reached the end of what the vendor has.
+    pub caught_up: bool,
+    /// How far behind the present it reads; none before the first event.
+    pub lag_ms: Option<u64>,
+    /// When the newest event happened, in milliseconds since the Unix epoch.
+    pub newest_ms: Option<u64>,
+    pub read: Counts,
+    pub stored: Counts,
+    /// Chunks between pull and store.
+    pub in_flight: u64,
+    pub polls: u64,
+    pub faults: u64,
+    /// The last fault, with what to do about it, until a success.
+    pub fault: Option<String>,
+    /// Why what was read cannot be stored for now.
+    pub held: Option<String>,
+}
+
+impl Sources {
+    /// `statuses` are those of all streams, by source.
+    pub fn of(statuses: &[StreamStatus], clock: Clock) -> Self {
+        let now = clock.nanos();
+        let sources = statuses.chunk_by(|a, b| Arc::ptr_eq(&a.source, &b.source) || a.source == b.source);
+        let source = |streams: &[StreamStatus]| SourceView {
+            id: streams[0].source.to_string(),
+            tenant: streams[0].tenant.to_string(),
+            streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
+        };
+        Self { sources: sources.map(source).collect() }
+    }
+}
+
+impl StreamView {
+    fn of(status: &StreamStatus, now: u64) -> Self {
+        let millis = |nanos: u64| Duration::from_nanos(nanos).as_millis() as u64;
+        Self {
+            stream: status.stream.to_string(),
+            state: status.state.to_string(),
+            caught_up: status.caught_up,
+            lag_ms: status.lag(now).map(millis),
+            newest_ms: status.newest.map(millis),
+            read: status.read.clone(),
+            stored: status.stored.clone(),
+            in_flight: status.in_flight,
+            polls: status.polls,
+            faults: status.faults,
+            fault: status.fault.clone(),
+            held: status.held.clone(),
+        }
+    }
+}
+
+/// A line of the answer of `GET /v1/state`. Without its end it is not whole.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateLine {
+    /// What is stored of one stream.
+    Stream(Stored),
+    /// So many streams were before it.
+    End(u64),
+    /// Why there is no more.
+    Failed(String),
+}
+
+/// What is stored of one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub summary: Summary,
+    pub gaps: Vec<Gap>,
+}
+
+impl Stored {
+    /// Everything in `store`, a stream at a time.
+    pub fn read(store: &Store) -> Result<impl Iterator<Item = Result<Self, StateError>>, StateError> {
+        let streams = store.streams()?;
+        Ok(streams.into_iter().map(|key| Ok(Self { gaps: store.gaps(&key)?, summary: store.summary(key)? })))
+    }
+}
+
+/// Writes all that is stored as lines. Errors are those of `out`.
+pub fn write_state(store: &Store, out: &mut impl Write) -> io::Result<()> {
+    let mut put = |line: &StateLine| {
+        serde_json::to_writer(&mut *out, line)?;
+        out.write_all(b"\n")
+    };
+    let mut streams = 0;
+    let mut all = || -> Result<io::Result<()>, StateError> {
+        for stored in Stored::read(store)? {
+            let written = put(&StateLine::Stream(stored?));
+            if written.is_err() {
+                return Ok(written);
+            }
+            streams += 1;
+        }
+        Ok(put(&StateLine::End(streams)))
+    };
+    match all() {
+        Ok(written) => written,
+        Err(error) => put(&StateLine::Failed(error.to_string())),
+    }
+}

@@ -1,0 +1,213 @@
+//! The verbs that ask a running host through its local socket.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mimecast_simulator as sim;
+use serde_json::Value;
+use tributary_tests::delivered::Delivered;
+use tributary_tests::process::{Output, Process, command, output, until};
+use tributary_tests::world::configuration;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A vendor, and a configuration for a host.
+struct Site {
+    server: sim::Server,
+    folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl Site {
+    fn new() -> Self {
+        let clock = sim::Clock::real();
+        let tenant = sim::Tenant::v2("acme", 600);
+        let settings = sim::Settings {
+            start_ms: clock.now(),
+            backlog_ms: 6 * 3_600_000,
+            tenants: vec![tenant.clone()],
+            quota_factor: 900,
+            ..sim::Settings::default()
+        };
+        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tributary.toml");
+        let more = "quotas.siem-batch = { requests = 50, window_secs = 1 }\ncollect = [\"siem/receipt\", \"audit\"]";
+        fs::write(&file, configuration(folder.path(), &server.api_url, &[tenant], more, "")).unwrap();
+        Self { server, folder, file }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("state/socket")
+    }
+
+    fn call(&self, line: &str) -> Output {
+        let arguments: Vec<&str> = line.split(' ').chain(["-c", self.file.to_str().unwrap()]).collect();
+        output(&mut command(BINARY, &arguments))
+    }
+
+    /// Calls it and expects `code`, with each of `words` in what it says.
+    fn says(&self, line: &str, code: i32, words: &[&str]) -> Output {
+        let said = self.call(line);
+        assert_eq!(said.code, Some(code), "{line}: {said:?}");
+        for word in words {
+            assert!(said.text().contains(word), "{line}: no {word:?} in {}", said.text());
+        }
+        said
+    }
+
+    fn json(&self, line: &str) -> Value {
+        let said = self.says(line, 0, &[]);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {said:?}"))
+    }
+
+    /// A host that has read everything that there is.
+    fn started(&self) -> Process {
+        let process = Process::run(BINARY, &self.file);
+        let settled = || {
+            self.socket().exists() && {
+                let said = self.call("status --json");
+                let shown: Value = serde_json::from_str(&said.stdout).unwrap_or_default();
+                shown["sources"][0]["streams"].as_array().is_some_and(|streams| {
+                    streams.iter().all(|stream| stream["caught_up"] == true && stream["in_flight"] == 0)
+                })
+            }
+        };
+        assert!(until(MINUTE, settled), "{:?} {}", self.call("status --json"), process.kill());
+        process
+    }
+
+    /// Sends bytes to the socket, and gives what it answers until it closes.
+    fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(MINUTE)).unwrap();
+        // It may refuse before it has read everything.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+#[test]
+fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
+    let site = Site::new();
+    site.says("status", 69, &["no host runs", "tributary run"]);
+    let process = site.started();
+    assert_eq!(fs::metadata(site.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = site.says("status", 0, &["STATE", "siem/receipt", "collecting", "audit"]);
+    let rows: Vec<Vec<&str>> = shown.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((rows.len(), &rows[1][..5]), (3, &["acme", "acme", "audit", "collecting", "0s"][..]), "{shown:?}");
+    let events: usize = rows[1..].iter().map(|row| row[5].parse::<usize>().unwrap()).sum();
+    assert_eq!(events, Delivered::read(&site.folder.path().join("events"), "acme").total());
+    let json = site.json("status acme --json");
+    assert_eq!(json["sources"][0]["streams"][1]["stored"]["accepted"].to_string(), rows[2][5]);
+    site.says("status nobody", 64, &["nobody", "shows all"]);
+
+    let verbs = ["audit --gaps", "audit acme --json", "state show", "state show --json acme", "state export"];
+    let live: Vec<String> = verbs.iter().map(|verb| site.says(verb, 0, &[]).stdout).collect();
+    let export = site.folder.path().join("export");
+    site.says(&format!("state export -o {}", export.display()), 0, &[]);
+    assert_eq!(fs::read_to_string(&export).unwrap(), live[4]);
+    site.says("audit nobody", 64, &["nobody"]);
+    site.says("state show nobody", 64, &["nobody"]);
+    // What changes it does not go on beside a host.
+    let import = format!("state import {}", export.display());
+    for verb in ["state move acme other", import.as_str()] {
+        site.says(verb, 75, &["in use by another tributary, process", "Stop it"]);
+    }
+
+    process.signal("TERM");
+    let (status, log) = process.wait(MINUTE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!site.socket().exists(), "{log}");
+    for (verb, live) in verbs.iter().zip(live) {
+        // A poll may have moved a position meanwhile, and time goes on; the numbers are those that were told.
+        let said = site.says(verb, 0, &[]).stdout;
+        let still = |text: &str| text.lines().map(|line| line.len()).collect::<Vec<_>>();
+        assert_eq!(still(&said).len(), still(&live).len(), "{verb}: {said} {live}");
+        if verb.starts_with("audit") {
+            assert_eq!(said, live, "{verb}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_host_leaves_a_socket_that_hinders_nobody() {
+    let site = Site::new();
+    site.started().kill();
+    assert!(site.socket().exists());
+    site.says("status", 69, &["no host runs"]);
+    site.says("audit", 0, &["Everything balances"]);
+    let process = site.started();
+    site.says("status", 0, &["collecting"]);
+    drop(process);
+}
+
+#[test]
+fn requests_that_are_wrong_large_or_slow_are_refused_and_others_go_on() {
+    let site = Site::new();
+    let process = site.started();
+    let get = |path: &str| site.raw(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
+    let good = get("/v1/sources");
+    assert!(good.starts_with("HTTP/1.1 200 ") && good.contains("\"acme\""), "{good}");
+    assert!(!good.contains("secret") && !get("/v1/state").contains("secret"));
+    assert!(get("/v2/sources").starts_with("HTTP/1.1 404 "));
+    let wrong = site.raw(b"DELETE /v1/sources HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert!(wrong.starts_with("HTTP/1.1 405 ") && wrong.contains("\"message\""), "{wrong}");
+    let body = |length: usize| {
+        let head = format!("GET /v1/sources HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        site.raw(&[head.as_bytes(), &vec![b' '; length]].concat())
+    };
+    assert!(body(60_000).starts_with("HTTP/1.1 200 "));
+    assert!(body(70_000).starts_with("HTTP/1.1 413 "));
+    let long = format!("GET /v1/sources HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    assert!(!site.raw(long.as_bytes()).starts_with("HTTP/1.1 200 "));
+    // Half a request is left after ten seconds, and meanwhile nobody waits.
+    let slow: Vec<UnixStream> = (0..8)
+        .map(|_| {
+            let mut stream = UnixStream::connect(site.socket()).unwrap();
+            stream.write_all(b"GET /v1/sources HTTP/1.1\r\nhost: ").unwrap();
+            stream.set_read_timeout(Some(MINUTE)).unwrap();
+            stream
+        })
+        .collect();
+    site.says("status", 0, &["collecting"]);
+    for mut stream in slow {
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        assert!(read.is_ok(), "it is not closed: {read:?}");
+        assert!(!String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 200 "));
+    }
+    site.says("status", 0, &["collecting"]);
+    drop(process);
+}
+
+/// Linux knows no longer paths of sockets.
+#[test]
+fn without_a_socket_the_host_runs_all_the_same() {
+    let site = Site::new();
+    let deep = site.folder.path().join("x".repeat(120));
+    let text = fs::read_to_string(&site.file).unwrap();
+    let state = site.folder.path().join("state");
+    fs::write(&site.file, text.replace(state.to_str().unwrap(), deep.to_str().unwrap())).unwrap();
+    let process = Process::run(BINARY, &site.file);
+    let begin = site.server.now();
+    let all = || {
+        let delivered = Delivered::read(&site.folder.path().join("events"), "acme");
+        let compared = delivered.compare(&site.server.simulator(), "acme", begin, site.server.now());
+        compared.streams.get("audit").is_some_and(|events| *events > 0)
+    };
+    assert!(until(MINUTE, all));
+    site.says("status", 69, &["no host runs"]);
+    site.says("audit", 75, &["in use by another tributary"]);
+    process.signal("TERM");
+    let (status, log) = process.wait(MINUTE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("there is no local socket") && log.contains("Choose a shorter data_dir"), "{log}");
+}
