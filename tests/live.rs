@@ -66,19 +66,21 @@ impl Site {
         serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {said:?}"))
     }
 
+    fn is_settled(&self) -> bool {
+        let shown: Value = serde_json::from_str(&self.call("status --json").stdout).unwrap_or_default();
+        let settled = |stream: &Value| stream["caught_up"] == true && stream["in_flight"] == 0;
+        shown["sources"][0]["streams"].as_array().is_some_and(|streams| streams.iter().all(settled))
+    }
+
     /// A host that has read everything that there is.
     fn started(&self) -> Process {
         let process = Process::run(BINARY, &self.file);
-        let settled = || {
-            self.socket().exists() && {
-                let said = self.call("status --json");
-                let shown: Value = serde_json::from_str(&said.stdout).unwrap_or_default();
-                shown["sources"][0]["streams"].as_array().is_some_and(|streams| {
-                    streams.iter().all(|stream| stream["caught_up"] == true && stream["in_flight"] == 0)
-                })
-            }
-        };
-        assert!(until(MINUTE, settled), "{:?} {}", self.call("status --json"), process.kill());
+        assert!(
+            until(MINUTE, || self.socket().exists() && self.is_settled()),
+            "{:?} {}",
+            self.call("status --json"),
+            process.kill()
+        );
         process
     }
 
@@ -98,6 +100,7 @@ impl Site {
 fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
     let site = Site::new();
     site.says("status", 69, &["no host runs", "tributary run"]);
+    site.says("restart acme", 69, &["no host runs"]);
     let process = site.started();
     assert_eq!(fs::metadata(site.socket()).unwrap().permissions().mode() & 0o777, 0o600);
     let shown = site.says("status", 0, &["STATE", "siem/receipt", "collecting", "audit"]);
@@ -108,6 +111,15 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
     let json = site.json("status acme --json");
     assert_eq!(json["sources"][0]["streams"][1]["stored"]["accepted"].to_string(), rows[2][5]);
     site.says("status nobody", 64, &["nobody", "shows all"]);
+
+    // Restarted, it reads on and delivers nothing twice.
+    let polls = || site.json("status --json")["sources"][0]["streams"][0]["polls"].as_u64().unwrap();
+    let before = polls();
+    site.says("restart acme", 0, &["begin anew"]);
+    assert!(until(MINUTE, || polls() > before && site.is_settled()));
+    site.says("restart nobody", 64, &["nobody", "tributary status"]);
+    site.says("restart a/b", 64, &["is no id"]);
+    assert_eq!(Delivered::read(&site.folder.path().join("events"), "acme").repeated_ids(), 0);
 
     let verbs = ["audit --gaps", "audit acme --json", "state show", "state show --json acme", "state export"];
     let live: Vec<String> = verbs.iter().map(|verb| site.says(verb, 0, &[]).stdout).collect();

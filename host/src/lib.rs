@@ -16,4 +16,4 @@ pub mod state;
 /// The component that is built in.
 pub const COMPONENT: &[u8] = include_bytes!(env!("TRIBUTARY_COMPONENT_FILE"));
 
-pub use host::{Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};
+pub use host::{Control, Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod describe;
 pub mod exit;
 pub mod place;
+pub mod restart;
 pub mod run;
 pub mod state;
 pub mod status;
@@ -84,6 +85,10 @@ pub enum Verb {
     ///
     /// Exits with 69 if no host runs.
     Status(status::Status),
+    /// Wake the streams of a source of the running host, whatever they wait for
+    ///
+    /// They forget what was wrong, authenticate anew, and go on where they were. Exits with 69 if no host runs.
+    Restart(restart::Restart),
     /// Say what the built-in source is: its streams, their limits, and the keys it takes
     Describe(Describe),
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::exit;
 use super::place::{Place, table, time, told};
+use super::restart::is_id;
 use super::run::refused;
 use super::view::View;
 use crate::outside::Clock;
@@ -322,7 +323,6 @@ fn set_aside(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Resu
 
 fn rename(config: &Path, arguments: &Move, out: &mut impl Write) -> io::Result<u8> {
     let Move { old, new, place } = arguments;
-    let is_id = |id: &str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if !is_id(new) {
         return Ok(refused(exit::USAGE, &format!("{new:?} is no id: use letters, digits, `-` and `_`")));
     }

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
                 for line in host.lines("/v1/state")?.lines() {
                     let line = line.map_err(|error| broken(&error))?;
                     match serde_json::from_str(&line).map_err(|error| other_release(&error))? {
-                        StateLine::Stream(stored) if taken(&stored) => streams.push(stored),
+                        StateLine::Stream(stored) if taken(&stored) => streams.push(*stored),
                         StateLine::Stream(_) => {}
                         StateLine::End(_) => ended = true,
                         StateLine::Failed(reason) => return Err(refused(exit::IO, &reason)),

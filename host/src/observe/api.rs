@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
+use serde_json::json;
 
 use super::server::{Answer, Asked, Service, json, lines, refusal};
 use super::view::{Sources, write_state};
-use crate::collect::Board;
+use crate::Control;
 use crate::deliver::Disk;
 use crate::outside::Clock;
 use crate::state::ImportError;
@@ -14,7 +15,7 @@ use crate::state::ImportError;
 /// A running host, as its local socket shows it.
 #[derive(Clone)]
 pub struct Api {
-    pub board: Board,
+    pub control: Control,
     pub clock: Clock,
     /// `None` where the state is not in a folder.
     pub disk: Option<Arc<Disk>>,
@@ -24,7 +25,7 @@ impl Service for Api {
     async fn answer(&self, asked: Asked) -> Answer {
         let path: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
         match (asked.method, path.as_slice()) {
-            (Method::GET, ["v1", "sources"]) => json(StatusCode::OK, &Sources::of(&self.board.all(), self.clock)),
+            (Method::GET, ["v1", "sources"]) => json(StatusCode::OK, &Sources::of(&self.control.status(), self.clock)),
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))
             }
@@ -36,6 +37,17 @@ impl Service for Api {
                     })
                 })
             }),
+            (Method::POST, ["v1", "sources", source, "restart"]) => {
+                if self.control.restart(source) {
+                    json(StatusCode::OK, &json!({ "restarted": source }))
+                } else {
+                    let message = format!("the running host has no source {source:?} that a sink takes");
+                    refusal(StatusCode::NOT_FOUND, message, Some("`tributary status` shows all"))
+                }
+            }
+            (_, ["v1", "sources", _, "restart"]) => {
+                refusal(StatusCode::METHOD_NOT_ALLOWED, "this is done by POST", None)
+            }
             (_, ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: GET", None)
             }

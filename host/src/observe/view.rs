@@ -87,7 +87,7 @@ impl StreamView {
 #[serde(rename_all = "snake_case")]
 pub enum StateLine {
     /// What is stored of one stream.
-    Stream(Stored),
+    Stream(Box<Stored>),
     /// So many streams were before it.
     End(u64),
     /// Why there is no more.
@@ -118,7 +118,7 @@ pub fn write_state(store: &Store, out: &mut impl Write) -> io::Result<()> {
     let mut streams = 0;
     let mut all = || -> Result<io::Result<()>, StateError> {
         for stored in Stored::read(store)? {
-            let written = put(&StateLine::Stream(stored?));
+            let written = put(&StateLine::Stream(Box::new(stored?)));
             if written.is_err() {
                 return Ok(written);
             }
