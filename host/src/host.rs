@@ -20,6 +20,7 @@ use crate::config::{self, Config, QuotaLimit};
 use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
 use crate::observe::api::Api;
 use crate::outside::{Clock, Outside};
+use crate::replay::{Ground, Owned, ReplayError, Replayable, Replaying, Replays, Request};
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
 };
@@ -152,13 +153,34 @@ impl Host {
     /// # Errors
     /// As [`Host::start`].
     pub async fn collect(self, config: &Config) -> Result<Running, StartError> {
-        let host = self;
-        let planned = host.plan_all(config).await?;
+        let planned = self.plan_all(config).await?;
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
-        let now = host.options.outside.clock.millis();
+        let now = self.options.outside.clock.millis();
         tell_retired(&disk.store.retire(|source| config.sources.contains_key(source), now)?, now);
+        self.assemble(config, planned, disk, true)
+    }
+
+    /// Starts nothing but the sinks that take `source`: spans of it can be replayed.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn stand_by(self, config: &Config, source: &config::Source) -> Result<Running, StartError> {
+        let planned = self.plan(source).await.map_err(|error| StartError::Sources(vec![error]))?;
+        let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
+        self.assemble(config, vec![planned], disk, false)
+    }
+
+    fn assemble(
+        self,
+        config: &Config,
+        planned: Vec<Planned>,
+        disk: Disk,
+        collects: bool,
+    ) -> Result<Running, StartError> {
+        let host = self;
+        let needed = |sink: &&config::Sink| collects || planned.iter().any(|source| sink.takes(&source.config.id));
         let mut attached = Vec::new();
-        for sink in config.sinks.values() {
+        for sink in config.sinks.values().filter(needed) {
             let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
             attached.push(Attached {
                 id: sink.id.clone(),
@@ -179,7 +201,9 @@ impl Host {
         let Options { outside, drain, .. } = host.options;
         let disk = Arc::new(disk);
         let storage = Arc::clone(&disk) as Arc<dyn Storage>;
-        let running = Running::new(sources, attached, storage, config.max_in_flight_bytes, outside, drain);
+        let bytes = config.max_in_flight_bytes;
+        let running = Running::assemble(sources, attached, storage, bytes, outside, drain, collects);
+        running.control.replays.keep_in(&disk);
         Ok(Running { disk: Some(disk), ..running })
     }
 
@@ -244,6 +268,7 @@ pub struct Control {
     /// By id.
     pub(crate) accounts: Arc<BTreeMap<Arc<str>, Arc<Account>>>,
     board: Board,
+    replays: Replays,
     refused: Arc<Notify>,
 }
 
@@ -265,6 +290,14 @@ impl Control {
         account.is_some()
     }
 
+    /// Begins to read a span of a stream again, beside the stream's own position.
+    ///
+    /// # Errors
+    /// Why it does not begin, with what to do.
+    pub async fn replay(&self, request: &Request) -> Result<Replaying, ReplayError> {
+        self.replays.start(request).await
+    }
+
     /// Waits until a vendor refuses the credentials of any source: it is time to look for newer ones.
     pub async fn credentials_refused(&self) {
         self.refused.notified().await;
@@ -281,6 +314,8 @@ pub struct Running {
     clock: Clock,
     /// Where the state is, if it is in a folder.
     disk: Option<Arc<Disk>>,
+    /// Ended with it.
+    _replays: Owned,
     drain: Duration,
 }
 
@@ -294,6 +329,19 @@ impl Running {
         outside: Outside,
         drain: Duration,
     ) -> Self {
+        Self::assemble(sources, sinks, storage, in_flight_bytes, outside, drain, true)
+    }
+
+    /// Without workers, unless it `collects`.
+    fn assemble(
+        sources: Vec<Ready>,
+        sinks: Vec<Attached>,
+        storage: Arc<dyn Storage>,
+        in_flight_bytes: usize,
+        outside: Outside,
+        drain: Duration,
+        collects: bool,
+    ) -> Self {
         let Outside { clock, random, .. } = outside;
         let (lines, committer) = committer(Arc::clone(&storage), random.fork());
         let (pipeline, tasks) = Pipeline::new(lines, sinks, clock, &random);
@@ -304,7 +352,8 @@ impl Running {
         }
         let (stop, stopped) = watch::channel(false);
         let (board, mut workers) = (Board::default(), JoinSet::new());
-        let (mut accounts, refused) = (BTreeMap::new(), Arc::new(Notify::new()));
+        let (mut accounts, mut replayable) = (BTreeMap::new(), BTreeMap::new());
+        let refused = Arc::new(Notify::new());
         let host = host_memory(in_flight_bytes);
         let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
         for Ready { config, streams, quotas, source } in sources {
@@ -323,7 +372,8 @@ impl Running {
                 (clock, random.fork()),
             ));
             accounts.insert(Arc::clone(&account.id), Arc::clone(&account));
-            for stream in streams {
+            let mut ids = BTreeMap::new();
+            for stream in streams.iter().filter(|_| collects) {
                 let name: Arc<str> = stream.name.as_str().into();
                 let entry = board.entry(&account.id, &account.tenant, &name);
                 let interval = Duration::from_millis(stream.interval_ms.into());
@@ -336,11 +386,24 @@ impl Running {
                     pipeline.route(StreamKey::new(&*account.id, &*stream.name)),
                     entry.clone(),
                 );
+                ids.insert(stream.name.clone(), worker.ids());
                 workers.spawn(guarded(worker.run(), entry));
             }
+            let max_in_flight_bytes = config.max_in_flight_bytes;
+            replayable.insert(config.id.clone(), Replayable { account, streams, max_in_flight_bytes, ids });
         }
-        let control = Control { accounts: Arc::new(accounts), board, refused };
-        Self { stop, workers, pipeline: Some(pipeline), delivery, control, clock, disk: None, drain }
+        let replays = Replays::new(Ground {
+            sources: replayable,
+            pipeline: pipeline.clone(),
+            memory: host,
+            memory_bytes: in_flight_bytes,
+            clock,
+            random: random.fork(),
+            disk: None,
+        });
+        let owned = Owned(replays.clone());
+        let control = Control { accounts: Arc::new(accounts), board, replays, refused };
+        Self { stop, workers, pipeline: Some(pipeline), delivery, control, clock, disk: None, _replays: owned, drain }
     }
 
     /// Every stream, by source and name.
@@ -372,6 +435,7 @@ impl Running {
     /// False, if that took longer than the time to drain; then some events are pulled again after the next start.
     pub async fn stop(mut self) -> bool {
         self.stop.send_replace(true);
+        self.control.replays.stop();
         let deadline = Instant::now() + self.drain;
         let drained = async {
             while self.workers.join_next().await.is_some() {}
@@ -385,6 +449,7 @@ impl Running {
 
     /// Ends at once. Positions stay where they were stored.
     pub async fn kill(mut self) {
+        self.control.replays.kill().await;
         self.workers.shutdown().await;
         self.delivery.shutdown().await;
     }

@@ -9,6 +9,7 @@ pub mod deliver;
 mod host;
 pub mod observe;
 pub mod outside;
+pub mod replay;
 pub mod sandbox;
 pub mod sinks;
 pub mod state;

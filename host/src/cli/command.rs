@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
-use super::{Cli, Verb, audit, check, dead_letters, describe, exit, restart, run, state, status};
+use super::{Cli, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status};
 use crate::observe::init_logging;
 use crate::{Host, Options};
 
@@ -52,6 +52,7 @@ fn perform(cli: &Cli) -> u8 {
         }
         Verb::State(arguments) => state::state(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Status(arguments) => status::status(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
+        Verb::Replay(arguments) => replay::replay(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Restart(arguments) => restart::restart(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Describe(arguments) => with_host(&runtime, |host| {
             let mut out = io::stdout().lock();

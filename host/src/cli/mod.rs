@@ -7,7 +7,9 @@ mod command;
 pub mod dead_letters;
 pub mod describe;
 pub mod exit;
+mod moment;
 pub mod place;
+pub mod replay;
 pub mod restart;
 pub mod run;
 pub mod state;
@@ -77,6 +79,11 @@ pub enum Verb {
     Audit(audit::Audit),
     /// Look after records that could not be read, and events that a sink refused for good
     DeadLetters(dead_letters::DeadLettersVerb),
+    /// Read a span of a stream again, and deliver what of it was never delivered
+    ///
+    /// The running host does it, or this command alone if none runs. The stream's own position stays where it is. Stopped,
+    /// it goes on with --resume. Exits with 75 if it could not come to the end.
+    Replay(replay::Replay),
     /// Look after what the host remembers
     ///
     /// What only reads asks a running host; the rest is for when none runs.

@@ -18,4 +18,4 @@ pub use schedule::Schedule;
 pub use session::{Issued, Sessions, Trouble};
 pub use source::{Call, ComponentSource, Reader, Source};
 pub use status::{Board, Entry, StreamState, StreamStatus};
-pub use worker::{Surroundings, Worker};
+pub use worker::{Ended, Gaps, Mark, Replay, Span, Surroundings, Worker};

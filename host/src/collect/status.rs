@@ -152,6 +152,19 @@ impl Board {
         }
     }
 
+    /// Waits until nothing is between pull and store.
+    pub async fn emptied(&self) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            if self.lock().values().all(|entry| entry.lock().in_flight == 0) {
+                return;
+            }
+            // As above.
+            let _ = changed.changed().await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,6 +197,11 @@ impl Entry {
 
     pub fn state(&self) -> StreamState {
         self.lock().state
+    }
+
+    /// The last fault, until a success.
+    pub fn fault(&self) -> Option<String> {
+        self.lock().fault.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, StreamStatus> {

@@ -1,6 +1,7 @@
 //! The worker of one stream: it reads, hands on what it read, and comes back.
 
 mod accept;
+mod replay;
 mod trouble;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use self::replay::{Ended, Gaps, Mark, Replay, Span};
 use super::account::Account;
 use super::care::Care;
 use super::judge::Judge;
@@ -61,6 +63,8 @@ pub struct Worker {
     judge: Judge,
     /// Tells when the streams of the source begin anew.
     restarts: watch::Receiver<u64>,
+    /// Set if it reads a span again.
+    replay: Option<Replay>,
 }
 
 /// How a poll ended.
@@ -115,7 +119,13 @@ impl Worker {
             care,
             judge,
             restarts,
+            replay: None,
         }
+    }
+
+    /// What it has on its way.
+    pub fn ids(&self) -> Ids {
+        self.ids.clone()
     }
 
     /// Reads until the host stops. Dropped at any moment, it loses nothing.
@@ -259,6 +269,9 @@ impl Worker {
     }
 
     fn start(&self) -> Start {
+        if let Some(replay) = &self.replay {
+            return replay.start(self.position.as_ref());
+        }
         match (&self.position, self.lost) {
             (position, Some(OnPositionLost::Oldest)) => Start::Oldest(position.clone()),
             (position, Some(OnPositionLost::Now)) => Start::Now(position.clone()),

@@ -110,8 +110,19 @@ impl Pipeline {
         (Self { lines, outlets: outlets.into() }, tasks)
     }
 
+    /// The sinks that take `source`.
+    pub fn sinks(&self, source: &str) -> Vec<Arc<str>> {
+        self.outlets.iter().filter(|outlet| outlet.takes(source)).map(|outlet| Arc::clone(&outlet.id)).collect()
+    }
+
     pub fn route(&self, key: StreamKey) -> Route {
-        let outlets = self.outlets.iter().filter(|outlet| outlet.takes(&key.source)).cloned().collect();
+        self.route_to(key, None)
+    }
+
+    /// To one sink alone, if one is named.
+    pub fn route_to(&self, key: StreamKey, sink: Option<&str>) -> Route {
+        let wanted = |outlet: &&Outlet| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
+        let outlets = self.outlets.iter().filter(wanted).cloned().collect();
         Route { line: self.lines.line(key), outlets, had: Partly::new() }
     }
 }

@@ -1,15 +1,19 @@
 //! What a running host answers: its streams, and what it has stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
+use tokio::sync::mpsc;
 
-use super::server::{Answer, Asked, Service, json, lines, refusal};
+use super::server::{Answer, Asked, Service, json, lines, refusal, streamed};
 use super::view::{Sources, write_state};
 use crate::Control;
 use crate::deliver::Disk;
 use crate::outside::Clock;
+use crate::replay::Request;
 use crate::state::ImportError;
 
 /// A running host, as its local socket shows it.
@@ -45,7 +49,11 @@ impl Service for Api {
                     refusal(StatusCode::NOT_FOUND, message, Some("`tributary status` shows all"))
                 }
             }
-            (_, ["v1", "sources", _, "restart"]) => {
+            (Method::POST, ["v1", "replays"]) => match serde_json::from_slice::<Request>(&asked.body) {
+                Ok(request) => self.replay(&request).await,
+                Err(error) => refusal(StatusCode::BAD_REQUEST, format!("this is no replay: {error}"), None),
+            },
+            (_, ["v1", "replays"] | ["v1", "sources", _, "restart"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this is done by POST", None)
             }
             (_, ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export"]) => {
@@ -56,7 +64,31 @@ impl Service for Api {
     }
 }
 
+/// How often whoever asked for a replay is told how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
 impl Api {
+    /// Replays, and tells how far it is until it ends. It stops when nobody listens any more.
+    async fn replay(&self, request: &Request) -> Answer {
+        let mut replaying = match self.control.replay(request).await {
+            Ok(replaying) => replaying,
+            Err(error) if error.is_usage() => return refusal(StatusCode::BAD_REQUEST, error.to_string(), None),
+            Err(error) => return refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), None),
+        };
+        let (sender, lines) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let progress = replaying.progress(TOLD_EVERY).await;
+                let line = serde_json::to_vec(&progress).map_err(std::io::Error::other);
+                let line = line.map(|line| Bytes::from([&line[..], b"\n"].concat()));
+                if sender.send(line).await.is_err() || progress.ended.is_some() {
+                    return;
+                }
+            }
+        });
+        streamed(lines)
+    }
+
     fn stored(&self, answer: impl FnOnce(Arc<Disk>) -> Answer) -> Answer {
         match &self.disk {
             Some(disk) => answer(Arc::clone(disk)),

@@ -8,7 +8,7 @@ mod disk;
 mod error;
 mod filter;
 mod folder;
-mod hex;
+pub(crate) mod hex;
 mod ledger;
 mod seen;
 mod store;
@@ -25,6 +25,9 @@ pub use folder::{DataDir, SOCKET_FILE, is_writable};
 pub use ledger::{Counts, Gap, Ledger, SinkCounts};
 pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
+/// Behind a stream's name, for what replays of it store.
+const REPLAY: &str = "@replay";
+
 /// Names one stream of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamKey {
@@ -35,6 +38,22 @@ pub struct StreamKey {
 impl StreamKey {
     pub fn new(source: impl Into<String>, stream: impl Into<String>) -> Self {
         StreamKey { source: source.into(), stream: stream.into() }
+    }
+
+    /// Under which a replay of this stream is stored; of one that goes to `sink` alone, if one is named.
+    pub fn replay(&self, sink: Option<&str>) -> Self {
+        let sink = sink.map_or_else(String::new, |sink| format!(":{sink}"));
+        StreamKey::new(&*self.source, format!("{}{REPLAY}{sink}", self.stream))
+    }
+
+    /// Whether a replay is stored under it.
+    pub fn is_replay(&self) -> bool {
+        self.stream.contains(REPLAY)
+    }
+
+    /// The stream that has what was delivered under this key, if it is a replay to all of its sinks.
+    fn replayed(&self) -> Option<Self> {
+        Some(StreamKey::new(&*self.source, self.stream.strip_suffix(REPLAY)?))
     }
 
     /// As a key of the store. An id of a source holds no NUL, so the first one parts the two.

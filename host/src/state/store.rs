@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use tracing::{info, warn};
@@ -24,12 +25,15 @@ use super::error::StateError;
 use super::filter::{Filter, Filters};
 use super::folder::{self, DataDir, STATE_FILE};
 use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
-use super::{Commit, Gap, Ledger, Partly, StreamKey, StreamState};
+use super::{Commit, Counts, Gap, Ledger, Partly, StreamKey, StreamState};
 
 /// Pages of the file in memory.
 const CACHE_BYTES: usize = 64 << 20;
 /// Filters of seen ids in memory: 200 million ids. What does not fit is read from the file when it is needed.
 const FILTER_BYTES: usize = 256 << 20;
+
+/// For how long a replay knows what it has delivered, should it be interrupted. When it is done, it is forgotten.
+const REPLAY_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// See the module. Dropping it closes the file.
 #[derive(Debug)]
@@ -200,6 +204,7 @@ impl Store {
         if commits.is_empty() {
             return Ok(());
         }
+        let commits = self.with_streams(commits)?;
         let times: Vec<(StreamKey, u64)> = commits.iter().map(|commit| (commit.key.clone(), commit.at_ms)).collect();
         let changes = {
             let guard = self.database()?;
@@ -229,6 +234,31 @@ impl Store {
         drop(filters);
         self.last_commits.lock().unwrap_or_else(PoisonError::into_inner).extend(times);
         Ok(())
+    }
+
+    /// What a replay delivers, its stream has seen: it would deliver it again otherwise. A replay to one sink alone is no
+    /// reason for that, since the others have not got it.
+    fn with_streams(&self, commits: Vec<Commit>) -> Result<Vec<Commit>, StateError> {
+        let mut all = Vec::with_capacity(commits.len());
+        for mut commit in commits {
+            if commit.key.is_replay() {
+                if let Some(key) =
+                    commit.key.replayed().filter(|_| !commit.seen_for.is_zero() && !commit.seen.is_empty())
+                {
+                    let mut known = self.known(&key, &commit.seen)?.into_iter();
+                    let new = commit.seen.iter().copied().filter(|_| !known.next().unwrap_or(false));
+                    let (seen, ledger) = (new.collect(), self.stream(&key)?.ledger);
+                    // The stream grows no older by it: it is not read.
+                    let at_ms = if ledger.updated_ms == 0 { commit.at_ms } else { ledger.updated_ms };
+                    let (position, counts, gaps, partly) = (None, Counts::default(), Vec::new(), None);
+                    let (tenant, seen_for) = (commit.tenant.clone(), commit.seen_for);
+                    all.push(Commit { key, tenant, position, counts, seen, seen_for, gaps, partly, at_ms });
+                }
+                commit.seen_for = REPLAY_KEPT;
+            }
+            all.push(commit);
+        }
+        Ok(all)
     }
 
     fn write(

@@ -32,7 +32,9 @@ impl Worker {
             gaps: chunk.gaps.len() as u64,
             ..Counts::default()
         };
-        if !moved && counts == Counts::default() {
+        // The end of a replay is stored, whatever it brought.
+        let ends = caught_up && self.replay.is_some();
+        if !moved && !ends && counts == Counts::default() {
             self.entry.update(|status| status.progress(&counts, newest, caught_up));
             return;
         }
@@ -46,21 +48,26 @@ impl Worker {
             .malformed
             .into_iter()
             .map(|Malformed { reason, head, size }| {
-                DeadLetter::malformed(at_ms, &*self.key.source, &*self.key.stream, reason, head, size)
+                DeadLetter::malformed(at_ms, &*self.origin.source, &*self.origin.stream, reason, head, size)
             })
             .collect();
-        let gaps = chunk
+        let gaps: Vec<Gap> = chunk
             .gaps
             .into_iter()
             .map(|sandbox::Gap { what, begin, end, reason }| Gap { what, begin, end, reason, at_ms })
             .collect();
+        let mut position = (moved || ends).then(|| chunk.position.clone());
+        if let Some(replay) = &self.replay {
+            replay.found(&gaps);
+            position = position.map(|position| replay.mark(&position, caught_up));
+        }
         let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
         let commit = Commit {
             key: self.key.clone(),
             tenant: self.origin.tenant.to_string(),
-            position: moved.then(|| chunk.position.clone()),
+            position,
             counts: counts.clone(),
-            seen: if seen_for.is_zero() { Vec::new() } else { events.iter().map(|event| event.id).collect() },
+            seen: if self.forgets() { Vec::new() } else { events.iter().map(|event| event.id).collect() },
             seen_for,
             gaps,
             partly: None,
@@ -84,17 +91,28 @@ impl Worker {
         self.route.send(Parcel { commit, dead_letters, room, flight, caught_up, report }, batch);
     }
 
+    /// Whether no record of the stream is read twice, so that nothing need be remembered. A replay remembers for itself.
+    fn forgets(&self) -> bool {
+        self.stream.repeats_within_ms == 0 && self.replay.is_none()
+    }
+
     /// The events that were not seen before: not in this chunk, not on their way, not stored.
     async fn unseen(&self, mut events: Vec<Head>) -> (Vec<Head>, Flight) {
         let mut chunk = HashSet::with_capacity(events.len());
         events.retain(|event| chunk.insert(event.id));
-        if self.stream.repeats_within_ms == 0 || events.is_empty() {
+        if self.forgets() || events.is_empty() {
             return (events, self.ids.depart(Vec::new()));
         }
         // What is on its way is asked first: an id that is stored meanwhile is found by the second question.
         events.retain(|event| !self.ids.contains(event.id));
+        let mut key = self.key.clone();
+        if let Some(replay) = self.replay.as_ref().filter(|replay| !replay.span.all) {
+            // The stream's worker does not ask about a replay in turn: its position could pass what a crash then takes
+            // from the replay. So a record that both read at once is delivered twice.
+            events.retain(|event| !replay.others.contains(event.id));
+            key = replay.of.clone();
+        }
         let ids: Arc<[EventId]> = events.iter().map(|event| event.id).collect();
-        let key = self.key.clone();
         let known = self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
         let mut known = known.into_iter();
         events.retain(|_| !known.next().unwrap_or(false));

@@ -1,0 +1,415 @@
+//! Replays: a span of a stream is read again, beside the stream's own position.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, StreamStatus, Surroundings, Worker};
+use crate::deliver::{Disk, Ids, Memory, Pipeline, Storage, blocking};
+use crate::outside::{Clock, Random};
+use crate::sandbox::LogStream;
+use crate::state::{Counts, Forget, Gap, StateError, StreamKey};
+
+/// What an operator wants to be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub source: String,
+    pub stream: String,
+    /// This sink alone: then all of the span is delivered, since what was delivered before is not known by sink.
+    pub sink: Option<String>,
+    /// `None` goes on with the one that was interrupted.
+    pub span: Option<Span>,
+}
+
+/// Why a replay does not begin. Each text ends with what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    #[error("there is no source {0:?} that a sink takes. There is {1}")]
+    Source(String, String),
+    #[error("the configuration of {0} selects no stream {1:?}. It selects {2}")]
+    Stream(String, String, String),
+    #[error("no sink {0:?} takes {1}. There is {2}")]
+    Sink(String, String, String),
+    #[error("the span begins at {} and ends at {}: nothing lies in it. Let --from be before --to", time(.0.from), time(.0.to))]
+    Empty(Span),
+    #[error("the span ends in the future, at {}. Leave --to out for now", time(.0.to))]
+    Future(Span),
+    #[error("what one sink lacks is not known: ids are remembered by stream. Say --all to send the whole span to {0}")]
+    BySink(String),
+    #[error(
+        "{0} remembers nothing of what it delivered, since it never reads a record twice. Say --all to deliver the whole span again"
+    )]
+    Forgets(StreamKey),
+    #[error(
+        "what was delivered of {key} before {} may be forgotten: its ids are kept for {days}. Begin there, or say --all to deliver the whole span again",
+        time(*.since)
+    )]
+    Forgotten { key: StreamKey, since: u64, days: String },
+    #[error("no replay of {0} was interrupted. Name a span with --from and --to")]
+    NothingToResume(StreamKey),
+    #[error("a replay of {0} is running already. Wait for its end")]
+    Running(StreamKey),
+    #[error("the host stops. Try again when it runs")]
+    Stopping,
+    #[error("this host keeps no state in a folder, and so no replay")]
+    NoState,
+    #[error("{0}")]
+    State(String),
+}
+
+impl ReplayError {
+    /// Whether another request is what helps.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Running(_) | Self::Stopping | Self::NoState | Self::State(_))
+    }
+}
+
+impl From<StateError> for ReplayError {
+    fn from(error: StateError) -> Self {
+        ReplayError::State(error.to_string())
+    }
+}
+
+fn time(nanos: u64) -> String {
+    DateTime::<Utc>::from_timestamp_nanos(nanos as i64).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub span: Span,
+    /// Whether it goes on where an earlier one was interrupted.
+    pub resumed: bool,
+    /// Since it began, or went on.
+    pub read: Counts,
+    /// Of it, what is delivered and stored.
+    pub stored: Counts,
+    /// When the newest event happened that was read: nanoseconds since the Unix epoch.
+    pub newest: Option<u64>,
+    pub fault: Option<String>,
+    pub held: Option<String>,
+    pub gaps: Vec<Gap>,
+    pub ended: Option<Ended>,
+}
+
+/// A replay that runs. Dropped, it is told to stop.
+pub struct Replaying {
+    pub span: Span,
+    pub resumed: bool,
+    board: Board,
+    gaps: Gaps,
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<Ended>,
+    end: Option<Ended>,
+}
+
+impl Replaying {
+    /// Tells it to stop; what was read is delivered first.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for its end, but no longer than this, and gives how far it is.
+    pub async fn progress(&mut self, wait: Duration) -> Progress {
+        if self.end.is_none() {
+            let deadline = Instant::now() + wait;
+            tokio::select! {
+                biased;
+                end = &mut self.ended => self.end = Some(end.unwrap_or_else(|_| broke_down())),
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        let status: Option<StreamStatus> = self.board.all().pop();
+        let (read, stored, newest, fault, held) = match status {
+            Some(status) => (status.read, status.stored, status.newest, status.fault, status.held),
+            None => (Counts::default(), Counts::default(), None, None, None),
+        };
+        let (span, resumed, gaps, ended) = (self.span, self.resumed, self.gaps.all(), self.end.clone());
+        Progress { span, resumed, read, stored, newest, fault, held, gaps, ended }
+    }
+
+    /// Waits for its end.
+    pub async fn end(&mut self) -> Progress {
+        loop {
+            let progress = self.progress(Duration::from_secs(60)).await;
+            if progress.ended.is_some() {
+                return progress;
+            }
+        }
+    }
+}
+
+fn broke_down() -> Ended {
+    Ended::Failed("it ended before it was done; if the host was not stopped, report it".into())
+}
+
+impl Drop for Replaying {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A source of which spans can be read again.
+pub(crate) struct Replayable {
+    pub account: Arc<Account>,
+    pub streams: Vec<LogStream>,
+    pub max_in_flight_bytes: usize,
+    /// What the streams' own workers have on their way.
+    pub ids: BTreeMap<String, Ids>,
+}
+
+/// What replays share with the host in which they run.
+pub(crate) struct Ground {
+    pub sources: BTreeMap<String, Replayable>,
+    pub pipeline: Pipeline,
+    pub memory: Arc<Semaphore>,
+    pub memory_bytes: usize,
+    pub clock: Clock,
+    pub random: Random,
+    pub disk: Option<Arc<Disk>>,
+}
+
+/// The replays of a host.
+#[derive(Clone)]
+pub(crate) struct Replays(Arc<Mutex<State>>);
+
+struct State {
+    /// `None` once the host stops.
+    ground: Option<Ground>,
+    /// By the key under which each stores.
+    running: BTreeMap<StreamKey, watch::Sender<bool>>,
+    tasks: JoinSet<()>,
+}
+
+impl Replays {
+    pub fn new(ground: Ground) -> Self {
+        Self(Arc::new(Mutex::new(State { ground: Some(ground), running: BTreeMap::new(), tasks: JoinSet::new() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn keep_in(&self, disk: &Arc<Disk>) {
+        if let Some(ground) = &mut self.lock().ground {
+            ground.disk = Some(Arc::clone(disk));
+        }
+    }
+
+    /// Lets none begin, and tells those that run to stop.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.ground = None;
+        for stop in state.running.values() {
+            stop.send_replace(true);
+        }
+    }
+
+    /// Ends them at once.
+    pub async fn kill(&self) {
+        let mut tasks = self.cut();
+        tasks.shutdown().await;
+    }
+
+    fn cut(&self) -> JoinSet<()> {
+        let mut state = self.lock();
+        state.ground = None;
+        std::mem::take(&mut state.tasks)
+    }
+
+    /// Begins a replay.
+    pub async fn start(&self, request: &Request) -> Result<Replaying, ReplayError> {
+        let (begun, disk, key) = {
+            let state = self.lock();
+            let ground = state.ground.as_ref().ok_or(ReplayError::Stopping)?;
+            let (stream, key) = ground.judge(request)?;
+            if state.running.contains_key(&key) {
+                return Err(ReplayError::Running(stream));
+            }
+            (stream, ground.disk.clone().ok_or(ReplayError::NoState)?, key)
+        };
+        let storage = Arc::clone(&disk) as Arc<dyn Storage>;
+        let (stored, at) = (disk, key.clone());
+        let kept = blocking(&storage, move |_| stored.store.stream(&at)).await?;
+        let mark = Mark::read(kept.position.as_deref()).filter(|mark| !mark.done);
+        let resumes = mark.as_ref().filter(|mark| request.span.is_none_or(|span| span == mark.span));
+        let span = request
+            .span
+            .or(resumes.map(|mark| mark.span))
+            .ok_or_else(|| ReplayError::NothingToResume(begun.clone()))?;
+        let goes_on = resumes.is_some();
+        let (position, partly) = match (goes_on, mark) {
+            (true, Some(mark)) => (mark.position, kept.partly),
+            (_, given_up) => {
+                if let Some(Mark { span, .. }) = given_up {
+                    let (from, to) = (time(span.from), time(span.to));
+                    tracing::warn!(stream = %key, %from, %to, "the replay of another span was interrupted, and is given up");
+                }
+                self.forget(&storage, &key).await?;
+                (None, Default::default())
+            }
+        };
+        self.spawn(request, key, span, goes_on, |worker, replay, key| worker.replaying(replay, key, position, partly))
+    }
+
+    async fn forget(&self, storage: &Arc<dyn Storage>, key: &StreamKey) -> Result<(), ReplayError> {
+        let (disk, key) = (self.disk()?, key.clone());
+        Ok(blocking(storage, move |_| disk.store.forget(&key, Forget::All)).await?)
+    }
+
+    fn disk(&self) -> Result<Arc<Disk>, ReplayError> {
+        let state = self.lock();
+        state.ground.as_ref().ok_or(ReplayError::Stopping)?.disk.clone().ok_or(ReplayError::NoState)
+    }
+
+    fn spawn(
+        &self,
+        request: &Request,
+        key: StreamKey,
+        span: Span,
+        resumed: bool,
+        make: impl FnOnce(Worker, Replay, StreamKey) -> Worker,
+    ) -> Result<Replaying, ReplayError> {
+        let mut state = self.lock();
+        while state.tasks.try_join_next().is_some() {}
+        let State { ground, running, tasks } = &mut *state;
+        let ground = ground.as_ref().ok_or(ReplayError::Stopping)?;
+        let disk = ground.disk.clone().ok_or(ReplayError::NoState)?;
+        ground.judge(&Request { span: Some(span), ..request.clone() })?;
+        if running.contains_key(&key) {
+            return Err(ReplayError::Running(StreamKey::new(&*request.source, &*request.stream)));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let (board, gaps) = (Board::default(), Gaps::default());
+        let worker = ground.worker(request, &key, &board, stopped).ok_or(ReplayError::Stopping)?;
+        let of = StreamKey::new(&*request.source, &*request.stream);
+        let others = ground.sources.get(&request.source).and_then(|source| source.ids.get(&request.stream)).cloned();
+        let replay = Replay { span, of, others: others.unwrap_or_default(), gaps: gaps.clone() };
+        let worker = make(worker, replay, key.clone());
+        running.insert(key.clone(), stop.clone());
+        let (sender, ended) = oneshot::channel();
+        let (note, told) = (Running(self.clone(), key.clone()), board.clone());
+        tracing::info!(stream = %key, from = time(span.from), to = time(span.to), all = span.all, resumed, "replay");
+        tasks.spawn(async move {
+            let mut end = worker.replay().await;
+            told.emptied().await;
+            if end == Ended::Done {
+                let (storage, done) = (Arc::clone(&disk) as Arc<dyn Storage>, key.clone());
+                let forgotten = blocking(&storage, move |_| disk.store.forget(&done, Forget::All)).await;
+                if let Err(error) = forgotten {
+                    end = Ended::Failed(format!("everything is delivered, but {error}"));
+                }
+            }
+            drop(note);
+            tracing::info!(stream = %key, end = ?end, "the replay has ended");
+            // Whoever asked may have gone.
+            let _ = sender.send(end);
+        });
+        Ok(Replaying { span, resumed, board, gaps, stop, ended, end: None })
+    }
+}
+
+/// Ends the replays of a host that is dropped.
+pub(crate) struct Owned(pub Replays);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        drop(self.0.cut());
+    }
+}
+
+/// Notes that a replay has ended, however it did.
+struct Running(Replays, StreamKey);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.lock().running.remove(&self.1);
+    }
+}
+
+impl Ground {
+    /// Which stream a request means, and under which key its replay is stored.
+    fn judge(&self, request: &Request) -> Result<(StreamKey, StreamKey), ReplayError> {
+        let Request { source, stream, sink, span } = request;
+        let Some(known) = self.sources.get(source) else {
+            let ids: Vec<&str> = self.sources.keys().map(String::as_str).collect();
+            return Err(ReplayError::Source(source.clone(), ids.join(", ")));
+        };
+        let Some(found) = known.streams.iter().find(|known| known.name == *stream) else {
+            let names: Vec<&str> = known.streams.iter().map(|stream| stream.name.as_str()).collect();
+            return Err(ReplayError::Stream(source.clone(), stream.clone(), names.join(", ")));
+        };
+        let sinks = self.pipeline.sinks(source);
+        if let Some(sink) = sink.as_ref().filter(|sink| !sinks.iter().any(|known| **known == ***sink)) {
+            return Err(ReplayError::Sink(sink.clone(), source.clone(), sinks.join(", ")));
+        }
+        let key = StreamKey::new(&**source, &**stream);
+        if let Some(span) = span {
+            self.judge_span(&key, found, sink.as_deref(), *span)?;
+        }
+        let stored = key.replay(sink.as_deref());
+        Ok((key, stored))
+    }
+
+    fn judge_span(
+        &self,
+        key: &StreamKey,
+        found: &LogStream,
+        sink: Option<&str>,
+        span: Span,
+    ) -> Result<(), ReplayError> {
+        let now = self.clock.nanos();
+        if span.from >= span.to {
+            return Err(ReplayError::Empty(span));
+        }
+        if span.to > now {
+            return Err(ReplayError::Future(span));
+        }
+        if span.all {
+            return Ok(());
+        }
+        if let Some(sink) = sink {
+            return Err(ReplayError::BySink(sink.to_owned()));
+        }
+        let kept = Duration::from_millis(found.repeats_within_ms);
+        if kept.is_zero() {
+            return Err(ReplayError::Forgets(key.clone()));
+        }
+        // What happened since then was read since then, and its id is kept for so long after that.
+        let since = now.saturating_sub(kept.as_nanos() as u64);
+        if span.from < since {
+            let minutes = kept.as_secs() / 60;
+            let days = match (minutes % 1440, minutes % 60) {
+                (0, _) => format!("{} days", minutes / 1440),
+                (_, 0) => format!("{} hours", minutes / 60),
+                _ => format!("{} hours {} minutes", minutes / 60, minutes % 60),
+            };
+            return Err(ReplayError::Forgotten { key: key.clone(), since, days });
+        }
+        Ok(())
+    }
+
+    fn worker(&self, request: &Request, key: &StreamKey, board: &Board, stop: watch::Receiver<bool>) -> Option<Worker> {
+        let source = self.sources.get(&request.source)?;
+        let stream = source.streams.iter().find(|stream| stream.name == request.stream)?;
+        let account = &source.account;
+        let entry = board.entry(&account.id, &account.tenant, &key.stream.as_str().into());
+        let interval = Duration::from_millis(stream.interval_ms.into());
+        let storage = Arc::clone(self.disk.as_ref()?) as Arc<dyn Storage>;
+        Some(Worker::new(
+            Arc::clone(account),
+            Surroundings { clock: self.clock, random: self.random.fork(), storage, stop },
+            stream.clone(),
+            Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
+            Memory::new(source.max_in_flight_bytes, Arc::clone(&self.memory), self.memory_bytes),
+            self.pipeline.route_to(key.clone(), request.sink.as_deref()),
+            entry,
+        ))
+    }
+}
