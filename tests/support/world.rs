@@ -118,6 +118,12 @@ impl World {
     }
 
     pub async fn try_start(&self) -> Result<Running, StartError> {
+        let (host, config) = self.host().await;
+        host.collect(&config).await
+    }
+
+    /// A host that runs nothing yet, and the configuration that the tenants' operator would write.
+    pub async fn host(&self) -> (Host, config::Config) {
         let file = self.folder.path().join("tributary.toml");
         let text = configuration(self.folder.path(), guest::API, &self.tenants, &self.source, &self.sink);
         std::fs::write(&file, text).unwrap();
@@ -127,7 +133,13 @@ impl World {
         let network = Arc::new(self.memory.clone());
         let outside = Outside { clock: self.clock, random, network };
         let options = Options { outside, ..Options::new(tributary_host::COMPONENT) };
-        Host::around(component().await, options).collect(&config).await
+        (Host::around(component().await, options), config)
+    }
+
+    /// A host that collects nothing, in which the first tenant's streams can be replayed.
+    pub async fn stand_by(&self) -> Running {
+        let (host, config) = self.host().await;
+        host.stand_by(&config, &config.sources[&self.tenants[0].name]).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub async fn start(&self) -> Running {

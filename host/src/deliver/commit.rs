@@ -7,6 +7,7 @@ mod queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -121,7 +122,7 @@ impl Acknowledgement {
 #[derive(Debug)]
 pub struct Line {
     key: Arc<StreamKey>,
-    next: u64,
+    numbers: Arc<AtomicU64>,
     committer: UnboundedSender<Message>,
 }
 
@@ -140,8 +141,7 @@ impl Line {
         batch: Arc<Batch>,
         sinks: Vec<Expected>,
     ) -> impl Iterator<Item = Acknowledgement> + use<> {
-        let ticket = Ticket { key: Arc::clone(&self.key), number: self.next };
-        self.next += 1;
+        let ticket = Ticket { key: Arc::clone(&self.key), number: self.numbers.fetch_add(1, Ordering::Relaxed) };
         let committer = self.committer.clone();
         let given: Vec<_> = sinks.iter().map(|expected| (Arc::clone(&expected.sink), expected.sent)).collect();
         // Announced before any sink can acknowledge it.
@@ -158,11 +158,15 @@ impl Line {
 
 /// Gives workers their lines. When it and all lines and acknowledgements are gone, the committer ends.
 #[derive(Clone)]
-pub struct Lines(UnboundedSender<Message>);
+pub struct Lines {
+    committer: UnboundedSender<Message>,
+    /// Of all chunks, so that a second line of a stream, behind the first, names none of its chunks again.
+    numbers: Arc<AtomicU64>,
+}
 
 impl Lines {
     pub fn line(&self, key: StreamKey) -> Line {
-        Line { key: Arc::new(key), next: 0, committer: self.0.clone() }
+        Line { key: Arc::new(key), numbers: Arc::clone(&self.numbers), committer: self.committer.clone() }
     }
 }
 
@@ -170,7 +174,7 @@ impl Lines {
 pub fn committer(storage: Arc<dyn Storage>, random: Random) -> (Lines, Committer) {
     let (sender, messages) = unbounded_channel();
     let (queues, holds) = (Queues::new(), BTreeMap::new());
-    (Lines(sender), Committer { storage, random, messages, queues, holds })
+    (Lines { committer: sender, numbers: Arc::default() }, Committer { storage, random, messages, queues, holds })
 }
 
 pub struct Committer {
@@ -226,7 +230,9 @@ impl Committer {
     fn take(&mut self, message: Message) {
         match message {
             Message::Restored(key, partly) => self.queue(key).restore(partly),
-            Message::Chunk { ticket, parcel, batch, sinks } => self.queue(ticket.key).push(parcel, batch, sinks),
+            Message::Chunk { ticket, parcel, batch, sinks } => {
+                self.queue(ticket.key).push(ticket.number, parcel, batch, sinks)
+            }
             Message::Answered { ticket, sink, sent, answer } => {
                 self.queue(ticket.key).answered(ticket.number, &sink, sent, answer);
             }

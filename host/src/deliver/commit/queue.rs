@@ -53,6 +53,7 @@ impl Answer {
 
 /// One chunk.
 struct Waiting {
+    number: u64,
     parcel: Box<Parcel>,
     batch: Arc<Batch>,
     sinks: Vec<Expected>,
@@ -61,7 +62,7 @@ struct Waiting {
 
 /// See the module.
 pub struct Queue {
-    first: u64,
+    /// Their numbers ascend.
     waiting: VecDeque<Waiting>,
     /// A moved position that is not worth a transaction of its own yet.
     idle: Option<(Instant, Box<Commit>)>,
@@ -85,7 +86,6 @@ pub struct Transaction {
 impl Queue {
     pub fn new() -> Self {
         Self {
-            first: 0,
             waiting: VecDeque::new(),
             idle: None,
             late: Counts::default(),
@@ -101,14 +101,16 @@ impl Queue {
         self.partly = partly;
     }
 
-    pub fn push(&mut self, parcel: Box<Parcel>, batch: Arc<Batch>, sinks: Vec<Expected>) {
-        self.waiting.push_back(Waiting { parcel, batch, sinks, since: Instant::now() });
+    pub fn push(&mut self, number: u64, parcel: Box<Parcel>, batch: Arc<Batch>, sinks: Vec<Expected>) {
+        self.waiting.push_back(Waiting { number, parcel, batch, sinks, since: Instant::now() });
     }
 
     /// Notes what a sink, of which `sent` tells how much it was sent, says of chunk `number`.
     pub fn answered(&mut self, number: u64, sink: &Arc<str>, sent: u64, answer: Answer) {
-        let Some(place) = number.checked_sub(self.first) else { return self.answered_late(sink, sent, answer) };
-        let waiting = usize::try_from(place).ok().and_then(|place| self.waiting.get_mut(place));
+        let Ok(place) = self.waiting.binary_search_by_key(&number, |waiting| waiting.number) else {
+            return self.answered_late(sink, sent, answer);
+        };
+        let waiting = self.waiting.get_mut(place);
         if let Some(expected) = waiting.and_then(|waiting| waiting.sinks.iter_mut().find(|known| known.sink == *sink)) {
             expected.answer.get_or_insert(answer);
         }
@@ -152,7 +154,6 @@ impl Queue {
     pub fn collect(&mut self, transaction: &mut Transaction, all: bool) {
         let mut merged: Option<Box<Commit>> = None;
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.is_ready() && waiting.is_kept()) {
-            self.first += 1;
             let Waiting { parcel, batch, sinks, .. } = waiting;
             let Parcel { mut commit, room, flight, caught_up, report, .. } = *parcel;
             for expected in sinks {
