@@ -153,7 +153,7 @@ impl Site {
 
         let delivered = self.delivered();
         let torn: usize = delivered.iter().map(|delivered| delivered.unreadable.len()).sum();
-        let streams = delivered.iter().map(|delivered| streams(delivered)).sum::<usize>();
+        let streams = delivered.iter().map(streams).sum::<usize>();
         assert!(torn <= streams + 2, "a kill tears at most the last line of a file: {torn} in {streams} files");
         let lines = delivered.iter().map(Delivered::total).sum::<usize>();
         let in_flight = lines.checked_sub(self.stored() + self.caught).expect("what is stored lies in the files");
