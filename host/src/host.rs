@@ -83,6 +83,7 @@ pub enum SourceReason {
 }
 
 /// A component that is ready to run sources, without anything that runs.
+#[derive(Clone)]
 pub struct Host {
     component: Component,
     options: Options,

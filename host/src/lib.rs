@@ -9,6 +9,7 @@ pub mod deliver;
 mod host;
 pub mod observe;
 pub mod outside;
+mod reload;
 pub mod replay;
 pub mod sandbox;
 pub mod sinks;
@@ -18,3 +19,4 @@ pub mod state;
 pub const COMPONENT: &[u8] = include_bytes!(env!("TRIBUTARY_COMPONENT_FILE"));
 
 pub use host::{Control, Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};
+pub use reload::{Reloaded, Reloader};
