@@ -223,3 +223,98 @@ fn without_a_socket_the_host_runs_all_the_same() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("there is no local socket") && log.contains("Choose a shorter data_dir"), "{log}");
 }
+
+/// How often each event of a stream lies there.
+fn times(site: &Site, stream: &str) -> Vec<usize> {
+    let mut ids = std::collections::BTreeMap::new();
+    let delivered = Delivered::read(&site.folder.path().join("events"), "acme");
+    for event in delivered.events.into_values().flatten().filter(|event| event.stream == stream) {
+        *ids.entry(event.id).or_insert(0) += 1;
+    }
+    ids.into_values().collect()
+}
+
+#[test]
+fn a_span_is_replayed_by_the_running_host_or_alone() {
+    let site = Site::new();
+    let process = site.started();
+    let total = times(&site, "siem/receipt").len();
+    assert!(total > 5, "{total}");
+    let wrong = |words: &str| {
+        for (line, code, words) in [
+            ("replay --source acme --stream siem/receipt", 64, "--from"),
+            ("replay --source acme --stream siem/receipt --from yesterday", 64, "7d, 36h"),
+            ("replay --source acme --stream siem/receipt --from 3h --to 4h", 64, "before --to"),
+            ("replay --source acme --stream dlp --from 3h", 64, "It selects"),
+            ("replay --source nobody --stream dlp --from 3h", 64, "There is acme"),
+            ("replay --source acme --stream audit --from 3d", 64, "say --all"),
+            ("replay --source acme --stream audit --resume", 64, "Name a span"),
+        ] {
+            let said = site.says(line, code, &[words]);
+            assert!(said.stdout.is_empty(), "{said:?}");
+        }
+        site.says("replay --source acme --stream siem/receipt --from 7h", 0, &[words, "had been delivered before"]);
+    };
+    wrong("0 of them delivered");
+    assert_eq!(times(&site, "siem/receipt"), vec![1; total]);
+    let said = site.says("replay --source acme --stream siem/receipt --from 7h --all --json", 0, &[]);
+    let end: Value = serde_json::from_str(said.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["ended"], end["stored"]["accepted"].as_u64()), (&"done".into(), Some(total as u64)));
+    assert_eq!(times(&site, "siem/receipt"), vec![2; total]);
+    site.says("audit", 0, &["siem/receipt@replay", "Everything balances"]);
+    process.signal("TERM");
+    assert!(process.wait(MINUTE).0.success());
+
+    std::fs::remove_dir_all(site.folder.path().join("events")).unwrap();
+    wrong("0 of them delivered");
+    site.says("replay --source acme --stream siem/receipt --from 7h --all", 0, &["events were read"]);
+    assert_eq!(times(&site, "siem/receipt"), vec![1; total]);
+    let audit = site.json("audit --json");
+    let row = audit["streams"].as_array().unwrap().iter().find(|row| row["stream"] == "siem/receipt@replay").unwrap();
+    assert_eq!((&row["accepted"], &audit["balanced"]), (&Value::from(2 * total), &Value::Bool(true)));
+}
+
+/// A signal stops it where it is, alone or in the host, and `--resume` brings the rest.
+#[test]
+fn a_replay_that_is_stopped_can_be_resumed() {
+    let site = Site::new();
+    let process = site.started();
+    let total = times(&site, "siem/receipt").len();
+    let slow = sim::Fault::Slow { at: sim::Endpoint::Storage, delay_ms: 4_000 };
+    let interrupt = || {
+        site.server.simulator().inject("acme", slow.clone(), sim::When::Always).unwrap();
+        let line = "replay --source acme --stream siem/receipt --from 7h --all";
+        let arguments: Vec<&str> = line.split(' ').chain(["-c", site.file.to_str().unwrap()]).collect();
+        let mut child = command(BINARY, &arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = child.wait().unwrap();
+        site.server.simulator().clear_faults("acme").unwrap();
+        status.code()
+    };
+    assert_eq!(interrupt(), None, "a client has nothing to finish");
+    let resume = || site.call("replay --source acme --stream siem/receipt --resume");
+    // The host finishes the pull that is under way.
+    let mut said = resume();
+    assert!(until(MINUTE, || {
+        if said.code == Some(75) {
+            said = resume();
+        }
+        said.code != Some(75)
+    }));
+    // It may have come to its end with that pull.
+    assert!(said.code == Some(0) || said.stderr.contains("Name a span"), "{said:?}");
+    assert_eq!(times(&site, "siem/receipt"), vec![2; total]);
+    process.signal("TERM");
+    assert!(process.wait(MINUTE).0.success());
+    let code = interrupt();
+    if code == Some(75) {
+        let said = resume();
+        assert!(said.code == Some(0) && said.stdout.contains("resumed"), "{said:?}");
+    } else {
+        assert_eq!(code, Some(0));
+    }
+    assert_eq!(times(&site, "siem/receipt"), vec![3; total]);
+    site.says("audit", 0, &["Everything balances"]);
+}

@@ -14,7 +14,7 @@ use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, 
 use crate::deliver::{Disk, Ids, Memory, Pipeline, Storage, blocking};
 use crate::outside::{Clock, Random};
 use crate::sandbox::LogStream;
-use crate::state::{Counts, Forget, Gap, StateError, StreamKey};
+use crate::state::{Commit, Counts, Forget, Gap, StateError, StreamKey};
 
 /// What an operator wants to be read again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,21 +251,44 @@ impl Replays {
                     let (from, to) = (time(span.from), time(span.to));
                     tracing::warn!(stream = %key, %from, %to, "the replay of another span was interrupted, and is given up");
                 }
-                self.forget(&storage, &key).await?;
+                self.begin(&storage, request, &key, span).await?;
                 (None, Default::default())
             }
         };
         self.spawn(request, key, span, goes_on, |worker, replay, key| worker.replaying(replay, key, position, partly))
     }
 
-    async fn forget(&self, storage: &Arc<dyn Storage>, key: &StreamKey) -> Result<(), ReplayError> {
-        let (disk, key) = (self.disk()?, key.clone());
-        Ok(blocking(storage, move |_| disk.store.forget(&key, Forget::All)).await?)
-    }
-
-    fn disk(&self) -> Result<Arc<Disk>, ReplayError> {
-        let state = self.lock();
-        state.ground.as_ref().ok_or(ReplayError::Stopping)?.disk.clone().ok_or(ReplayError::NoState)
+    /// Forgets the replay before it, and notes this one, so that it can be resumed whenever it is interrupted.
+    async fn begin(
+        &self,
+        storage: &Arc<dyn Storage>,
+        request: &Request,
+        key: &StreamKey,
+        span: Span,
+    ) -> Result<(), ReplayError> {
+        let (disk, tenant, at_ms) = {
+            let state = self.lock();
+            let ground = state.ground.as_ref().ok_or(ReplayError::Stopping)?;
+            ground.judge(&Request { span: Some(span), ..request.clone() })?;
+            let tenant = ground.sources.get(&request.source).map(|source| source.account.tenant.to_string());
+            (ground.disk.clone().ok_or(ReplayError::NoState)?, tenant.unwrap_or_default(), ground.clock.millis())
+        };
+        let commit = Commit {
+            key: key.clone(),
+            tenant,
+            position: Some(Mark { span, done: false, position: None }.bytes()),
+            counts: Counts::default(),
+            seen: Vec::new(),
+            seen_for: Duration::ZERO,
+            gaps: Vec::new(),
+            partly: None,
+            at_ms,
+        };
+        let begun = blocking(storage, move |_| {
+            disk.store.forget(&commit.key, Forget::All)?;
+            disk.store.commit(vec![commit])
+        });
+        Ok(begun.await?)
     }
 
     fn spawn(

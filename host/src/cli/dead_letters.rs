@@ -244,7 +244,11 @@ fn text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
         .collect();
     writeln!(out, "{}", shown.trim_end_matches('\n'))?;
     match &letter.refused {
-        None => writeln!(out, "\nIt could not be read, and is not read again from here; --raw writes it out."),
+        None => writeln!(
+            out,
+            "\nIt could not be read, and is not read again from here: a source takes records from its vendor alone.\n`tributary replay --source {} --stream {} --from …` reads its time again there; --raw writes it out.",
+            letter.source, letter.stream
+        ),
         Some(_) if letter.is_cut() => writeln!(out, "\nIt was too long to be kept whole, and cannot be replayed."),
         Some(_) => writeln!(out, "\n`tributary dead-letters replay {}` sends it to the sink again.", letter.id),
     }

@@ -179,7 +179,7 @@ fn report(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
     if *malformed > 0 {
         writeln!(
             out,
-            "{malformed} are records that could not be read, and stay: no sink refused them. `tributary dead-letters show ID --raw` writes one out"
+            "{malformed} are records that could not be read, and stay: a source takes records from its vendor alone. `tributary replay` reads their time again there, as long as the vendor keeps it; `tributary dead-letters show ID --raw` writes one out"
         )?;
     }
     for sink in homeless {

@@ -37,6 +37,12 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// As it is stored.
+    pub fn bytes(&self) -> Vec<u8> {
+        // It has no maps and no floats, so this cannot fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// From what is stored; `None` if nothing is, or nothing that this release knows.
     pub fn read(stored: Option<&[u8]>) -> Option<Self> {
         serde_json::from_slice(stored?).ok()
@@ -89,9 +95,7 @@ impl Replay {
 
     /// What to store as the position.
     pub fn mark(&self, position: &[u8], done: bool) -> Vec<u8> {
-        let mark = Mark { span: self.span, done, position: Some(position.to_vec()) };
-        // It has no maps and no floats, so this cannot fail.
-        serde_json::to_vec(&mark).unwrap_or_default()
+        Mark { span: self.span, done, position: Some(position.to_vec()) }.bytes()
     }
 
     pub fn found(&self, gaps: &[Gap]) {

@@ -186,6 +186,25 @@ async fn only_a_contiguous_prefix_that_all_sinks_have_is_committed() {
     assert_eq!(commit.counts.sinks["1"], SinkCounts { accepted: 3, delivered: 3, ..SinkCounts::default() });
 }
 
+/// As a second replay of a stream is.
+#[tokio::test(start_paused = true)]
+async fn a_second_line_of_a_stream_goes_on_behind_the_first() {
+    let case = Case::new();
+    let (mut first, mut other) = (case.line("a"), case.line("b"));
+    say(case.announce(&mut first, 1, 1, "x").await);
+    say(case.announce(&mut first, 2, 1, "x").await);
+    case.settle().await;
+    drop(first);
+    let mut second = case.line("a");
+    let waiting = case.announce(&mut second, 3, 1, "x").await;
+    say(case.announce(&mut other, 9, 1, "x").await);
+    say(waiting);
+    say(case.announce(&mut second, 4, 1, "x").await);
+    let stored = case.settle().await.join(", ");
+    assert!(stored.ends_with("a at Some([4]) +2, b at Some([9]) +1"), "{stored}");
+    assert_eq!(case.journal.last().counts.sinks["0"].delivered, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_that_is_dropped_is_none() {
     let case = Case::new();

@@ -235,3 +235,42 @@ fn a_replay_is_counted_beside_the_balance() {
     let counts = store.stream(&key).unwrap().ledger.counts;
     assert_eq!((counts.sinks["lake"].replayed, counts.imbalances()), (2, vec![]));
 }
+
+/// A replay to all sinks tells the stream what it has delivered; one to a single sink does not. Neither moves the stream.
+#[test]
+fn what_a_replay_delivers_its_stream_has_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let stream = StreamKey::new("acme", "audit");
+    let hour = Duration::from_secs(3600);
+    let commit = |key: &StreamKey, seen: &[u128], at_ms: u64| Commit {
+        key: key.clone(),
+        tenant: "acme".into(),
+        position: Some(format!("of {key}").into_bytes()),
+        counts: Counts { records: 1, events: 1, accepted: 1, ..Default::default() },
+        seen: seen.to_vec(),
+        seen_for: hour,
+        gaps: Vec::new(),
+        partly: None,
+        at_ms,
+    };
+    store.commit(vec![commit(&stream, &[1], 1_000_000)]).unwrap();
+    let before = store.summary(stream.clone()).unwrap();
+    let (all, one) = (stream.replay(None), stream.replay(Some("lake")));
+    assert!(all.is_replay() && one.is_replay() && !stream.is_replay());
+    store.commit(vec![commit(&all, &[1, 2], 2_000_000), commit(&one, &[3], 2_000_000)]).unwrap();
+    let known = |key: &StreamKey| store.known(key, &[1, 2, 3]).unwrap();
+    assert_eq!(known(&stream), [true, true, false]);
+    assert_eq!((known(&all), known(&one)), (vec![true, true, false], vec![false, false, true]));
+    let after = store.summary(stream.clone()).unwrap();
+    assert_eq!((&after.position, &after.ledger, after.seen), (&before.position, &before.ledger, 2));
+    // What the replay knows for itself goes when it is done; what the stream knows stays.
+    store.forget(&all, Forget::All).unwrap();
+    assert_eq!((known(&all), known(&stream)), (vec![false; 3], vec![true, true, false]));
+    // The stream's own time stood still: an hour of it later nothing is known.
+    let step = 15 * 60_000;
+    for number in 1..=5 {
+        store.commit(vec![commit(&stream, &[], 1_000_000 + number * step)]).unwrap();
+    }
+    assert_eq!(known(&stream)[..2], [false, false]);
+}
