@@ -112,15 +112,6 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
     assert_eq!(json["sources"][0]["streams"][1]["stored"]["accepted"].to_string(), rows[2][5]);
     site.says("status nobody", 64, &["nobody", "shows all"]);
 
-    // Restarted, it reads on and delivers nothing twice.
-    let polls = || site.json("status --json")["sources"][0]["streams"][0]["polls"].as_u64().unwrap();
-    let before = polls();
-    site.says("restart acme", 0, &["begin anew"]);
-    assert!(until(MINUTE, || polls() > before && site.is_settled()));
-    site.says("restart nobody", 64, &["nobody", "tributary status"]);
-    site.says("restart a/b", 64, &["is no id"]);
-    assert_eq!(Delivered::read(&site.folder.path().join("events"), "acme").repeated_ids(), 0);
-
     let verbs = ["audit --gaps", "audit acme --json", "state show", "state show --json acme", "state export"];
     let live: Vec<String> = verbs.iter().map(|verb| site.says(verb, 0, &[]).stdout).collect();
     let export = site.folder.path().join("export");
@@ -150,7 +141,7 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
 }
 
 #[test]
-fn a_killed_host_leaves_a_socket_that_hinders_nobody() {
+fn a_killed_host_leaves_a_socket_that_hinders_nobody_and_sources_are_restarted() {
     let site = Site::new();
     site.started().kill();
     assert!(site.socket().exists());
@@ -158,6 +149,14 @@ fn a_killed_host_leaves_a_socket_that_hinders_nobody() {
     site.says("audit", 0, &["Everything balances"]);
     let process = site.started();
     site.says("status", 0, &["collecting"]);
+    // Restarted, it reads on and delivers nothing twice.
+    let polls = || site.json("status --json")["sources"][0]["streams"][0]["polls"].as_u64().unwrap();
+    let before = polls();
+    site.says("restart acme", 0, &["begin anew"]);
+    assert!(until(MINUTE, || polls() > before && site.is_settled()));
+    site.says("restart nobody", 64, &["nobody", "tributary status"]);
+    site.says("restart a/b", 64, &["is no id"]);
+    assert_eq!(Delivered::read(&site.folder.path().join("events"), "acme").repeated_ids(), 0);
     drop(process);
 }
 
