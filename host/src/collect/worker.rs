@@ -1,6 +1,7 @@
 //! The worker of one stream: it reads, hands on what it read, and comes back.
 
 mod accept;
+mod standstill;
 mod trouble;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::standstill::Standstill;
 use super::account::Account;
 use super::care::Care;
 use super::judge::Judge;
@@ -61,6 +63,7 @@ pub struct Worker {
     judge: Judge,
     /// Tells when the streams of the source begin anew.
     restarts: watch::Receiver<u64>,
+    standstill: Standstill,
 }
 
 /// How a poll ended.
@@ -115,6 +118,7 @@ impl Worker {
             care,
             judge,
             restarts,
+            standstill: Standstill::default(),
         }
     }
 
@@ -216,7 +220,7 @@ impl Worker {
                         Ok(None) => return Outcome::Stopping,
                         Err(_) => {
                             drop(reader);
-                            allowance = self.allowance(true).await;
+                            allowance = self.patient_allowance().await;
                             if allowance.is_none() {
                                 return Outcome::Stopping;
                             }
