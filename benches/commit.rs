@@ -45,7 +45,6 @@ fn main() -> ExitCode {
     let bench = Bench::new(Records::new(wanted));
 
     let mut samples: [[Vec<f64>; 2]; 2] = Default::default();
-    let mut commits = 0;
     for round in 0..=rounds {
         // Whoever comes second finds another state of the machine.
         let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
@@ -61,12 +60,11 @@ fn main() -> ExitCode {
                 samples[which][1].push(wall.as_nanos() as f64 / bench.records.count as f64);
             }
         }
-        commits = COMMITS.swap(0, Ordering::Relaxed);
     }
 
     let count = bench.records.count;
     println!("{count} SIEM records from gzip to a null sink, by one stream; {rounds} rounds in turns");
-    println!("the store on {} knew {KNOWN} ids before; {commits} transactions", bench.folder.display());
+    println!("the store on {} knew {KNOWN} ids before", bench.folder.display());
     println!("\n{:<12} {:>16} {:>16} {:>16} {:>10}", "an event", "forgetting", "remembering", "difference", "share");
     let mut good = true;
     for (title, number) in [("CPU time", 0), ("wall time", 1)] {
@@ -85,6 +83,10 @@ fn main() -> ExitCode {
         );
         good &= share <= SHARE;
     }
+    println!();
+    let records = count * (rounds as u64 + 1);
+    KNOWN_CALLS.print("asking for known ids", records);
+    COMMIT_CALLS.print("commits", records);
     // One short round says nothing.
     if good || rounds < 5 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -270,7 +272,38 @@ impl Storage for Nothing {
     }
 }
 
-static COMMITS: AtomicU64 = AtomicU64::new(0);
+/// What the store did: how often, and CPU and wall time in nanoseconds.
+struct Calls {
+    number: AtomicU64,
+    cpu: AtomicU64,
+    wall: AtomicU64,
+}
+
+impl Calls {
+    fn count<T>(&self, call: impl FnOnce() -> T) -> T {
+        let (cpu, wall) = (support::thread_cpu(), Instant::now());
+        let value = call();
+        self.number.fetch_add(1, Ordering::Relaxed);
+        self.cpu.fetch_add((support::thread_cpu() - cpu).as_nanos() as u64, Ordering::Relaxed);
+        self.wall.fetch_add(wall.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        value
+    }
+
+    fn print(&self, title: &str, records: u64) {
+        let [number, cpu, wall] =
+            [&self.number, &self.cpu, &self.wall].map(|counter| counter.swap(0, Ordering::Relaxed) as f64);
+        let each = |nanos: f64| nanos / number / 1e6;
+        println!(
+            "{title:<24} {number:>6} calls, each {:>7.2} ms of CPU and {:>7.2} ms; an event {:>6.0} ns of CPU",
+            each(cpu),
+            each(wall),
+            cpu / records as f64
+        );
+    }
+}
+
+static KNOWN_CALLS: Calls = Calls { number: AtomicU64::new(0), cpu: AtomicU64::new(0), wall: AtomicU64::new(0) };
+static COMMIT_CALLS: Calls = Calls { number: AtomicU64::new(0), cpu: AtomicU64::new(0), wall: AtomicU64::new(0) };
 
 /// The real store.
 struct Counted(Disk);
@@ -281,12 +314,11 @@ impl Storage for Counted {
     }
 
     fn known(&self, key: &StreamKey, ids: &[u128]) -> Result<Vec<bool>, StateError> {
-        self.0.known(key, ids)
+        KNOWN_CALLS.count(|| self.0.known(key, ids))
     }
 
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
-        COMMITS.fetch_add(1, Ordering::Relaxed);
-        self.0.commit(commits)
+        COMMIT_CALLS.count(|| self.0.commit(commits))
     }
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
