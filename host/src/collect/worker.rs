@@ -2,6 +2,7 @@
 
 mod accept;
 mod replay;
+mod standstill;
 mod trouble;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::replay::{Ended, Gaps, Mark, Replay, Span};
+use self::standstill::Standstill;
 use super::account::Account;
 use super::care::Care;
 use super::judge::Judge;
@@ -65,6 +67,7 @@ pub struct Worker {
     restarts: watch::Receiver<u64>,
     /// Set if it reads a span again.
     replay: Option<Replay>,
+    standstill: Standstill,
 }
 
 /// How a poll ended.
@@ -120,6 +123,7 @@ impl Worker {
             judge,
             restarts,
             replay: None,
+            standstill: Standstill::default(),
         }
     }
 
@@ -226,7 +230,7 @@ impl Worker {
                         Ok(None) => return Outcome::Stopping,
                         Err(_) => {
                             drop(reader);
-                            allowance = self.allowance(true).await;
+                            allowance = self.patient_allowance().await;
                             if allowance.is_none() {
                                 return Outcome::Stopping;
                             }

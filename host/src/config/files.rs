@@ -67,7 +67,7 @@ mod tests {
             files.note(&path(name));
         }
         type Step<'a> = (&'a str, &'a dyn Fn());
-        let steps: [Step<'_>; 5] = [
+        let steps: [Step<'_>; 6] = [
             ("written", &|| fs::write(path("one"), "longer than before").unwrap()),
             ("exchanged", &|| {
                 fs::write(path("two"), "longer than before").unwrap();
@@ -78,6 +78,7 @@ mod tests {
                 std::os::unix::fs::symlink(path("three"), path("new")).unwrap();
                 fs::rename(path("new"), path("link")).unwrap();
             }),
+            ("written where the link leads", &|| fs::write(path("three"), "short").unwrap()),
             ("removed", &|| fs::remove_file(path("one")).unwrap()),
             ("made", &|| fs::write(path("none"), "").unwrap()),
         ];

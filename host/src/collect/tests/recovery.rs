@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::collect::Policy;
+use crate::sandbox::GuestError;
 
 /// How often the streams were read, and the last start.
 fn opened(case: &Case) -> (usize, Option<Start>) {
@@ -177,4 +178,63 @@ async fn long_trouble_is_retried_at_the_interval() {
     assert_eq!(only(&running).state, StreamState::Collecting);
     assert!(running.stop().await);
     case.assert_whole(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logins_are_tried_again_as_their_trouble_wants() {
+    let mut expired = fault(FaultClass::Credentials);
+    if let GuestError::Fault(fault) = &mut expired {
+        fault.code = "keys-expired".into();
+    }
+    let cases = [
+        // What, its state, logins in ten hours from the second on.
+        (fault(FaultClass::Credentials), StreamState::Error, 9..=10),
+        (fault(FaultClass::NotEntitled), StreamState::NotLicensed, 9..=10),
+        (fault(FaultClass::Configuration), StreamState::Stopped, 0..=0),
+        (expired, StreamState::Stopped, 0..=0),
+        // Forty or so in the first ninety minutes, then one in five minutes.
+        (fault(FaultClass::Unavailable), StreamState::Error, 110..=160),
+    ];
+    for (error, state, logins) in cases {
+        let case = Case::new(10);
+        case.vendor.with(|vendor| vendor.refuses = Some(error.clone()));
+        let running = case.start();
+        sleep(600 * MINUTE).await;
+        let tried = case.vendor.with(|vendor| vendor.logins.clone());
+        assert_eq!(only(&running).state, state, "{error}");
+        assert!(logins.contains(&(tried.len() - 1)), "{error}: {tried:?}");
+        if matches!(&error, GuestError::Fault(fault) if fault.class == FaultClass::Unavailable) {
+            let late: Vec<_> = tried.windows(2).filter(|pair| pair[0] > 100 * MINUTE).collect();
+            assert!(late.iter().all(|pair| pair[1] - pair[0] >= 5 * MINUTE), "at the interval: {tried:?}");
+        }
+        case.vendor.with(|vendor| vendor.refuses = None);
+        assert!(running.restart("acme"));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(only(&running).state, StreamState::Collecting, "{error}");
+        assert!(running.stop().await);
+        case.assert_whole(0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_dead_for_long_is_an_error_of_its_streams() {
+    // Room for all of it, and for less than one poll.
+    for backlog in [10, 100_000] {
+        let case = Case { in_flight: 1 << 20, ..Case::new(backlog) };
+        *case.world.sink_fails.lock().unwrap() = u32::MAX;
+        let running = case.start();
+        sleep(85 * MINUTE).await;
+        assert_ne!(only(&running).state, StreamState::Error);
+        sleep(15 * MINUTE).await;
+        let status = only(&running);
+        assert_eq!(status.state, StreamState::Error);
+        assert!(status.fault.as_ref().is_some_and(|fault| fault.contains("Nothing is lost")), "{status:?}");
+        *case.world.sink_fails.lock().unwrap() = 0;
+        sleep(15 * MINUTE).await;
+        let status = only(&running);
+        assert_eq!((status.state, status.fault), (StreamState::Collecting, None));
+        running.caught_up().await;
+        assert!(running.stop().await);
+        case.assert_whole(0);
+    }
 }
