@@ -18,6 +18,7 @@ use crate::collect::{
 };
 use crate::config::{self, Config, QuotaLimit};
 use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
+use crate::observe::{Cause, Health, Keeper};
 use crate::outside::Outside;
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
@@ -240,6 +241,8 @@ pub struct Running {
     workers: JoinSet<()>,
     pipeline: Option<Pipeline>,
     delivery: JoinSet<()>,
+    keeper: JoinSet<()>,
+    health: Health,
     board: Board,
     drain: Duration,
 }
@@ -255,15 +258,17 @@ impl Running {
         drain: Duration,
     ) -> Self {
         let Outside { clock, random, .. } = outside;
-        let (lines, committer) = committer(Arc::clone(&storage), random.fork());
-        let (pipeline, tasks) = Pipeline::new(lines, sinks, clock, &random);
+        let health = Health::new(clock);
+        sources.iter().for_each(|source| health.watch(&source.config));
+        let (lines, committer) = committer(Arc::clone(&storage), random.fork(), health.clone());
+        let (pipeline, tasks) = Pipeline::new(lines, sinks, &health, clock, &random);
         let mut delivery = JoinSet::new();
         delivery.spawn(committer.run());
         for task in tasks {
             delivery.spawn(task.run());
         }
         let (stop, stopped) = watch::channel(false);
-        let (board, mut workers) = (Board::default(), JoinSet::new());
+        let (board, mut workers) = (Board::new(health.clone()), JoinSet::new());
         let host = host_memory(in_flight_bytes);
         let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
         for Ready { config, streams, quotas, source } in sources {
@@ -276,7 +281,8 @@ impl Running {
             let account = Arc::new(Account {
                 id: config.id.as_str().into(),
                 tenant: config.tenant.as_str().into(),
-                sessions: Sessions::new(Arc::clone(&source), clock, random.fork()),
+                sessions: Sessions::new(Arc::clone(&source), clock, random.fork())
+                    .told_to(health.clone(), config.id.as_str().into()),
                 source,
                 quotas: quotas.collect::<BTreeMap<_, _>>(),
                 retry_for: config.retry_for,
@@ -298,7 +304,9 @@ impl Running {
                 workers.spawn(guarded(worker.run(), entry));
             }
         }
-        Self { stop, workers, pipeline: Some(pipeline), delivery, board, drain }
+        let mut keeper = JoinSet::new();
+        keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
+        Self { stop, workers, pipeline: Some(pipeline), delivery, keeper, health, board, drain }
     }
 
     /// Every stream, by source and name.
@@ -322,6 +330,8 @@ impl Running {
             // committer that of its own.
             self.pipeline = None;
             while self.delivery.join_next().await.is_some() {}
+            self.health.close();
+            while self.keeper.join_next().await.is_some() {}
         };
         timeout_at(deadline, drained).await.is_ok()
     }
@@ -330,6 +340,7 @@ impl Running {
     pub async fn kill(mut self) {
         self.workers.shutdown().await;
         self.delivery.shutdown().await;
+        self.keeper.shutdown().await;
     }
 }
 
@@ -349,9 +360,10 @@ async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
         }
     });
     if !ended.await {
-        entry.update(|status| {
-            status.fault = Some("the host's worker of this stream broke down; restart the host, and report it".into());
-        });
-        entry.enter(StreamState::Stopped);
+        let why = "the host's worker of this stream broke down";
+        entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
+        let cause = Cause::host("worker", why.into(), Some("Restart the host, and report it".into()));
+        entry.tell(&cause);
+        entry.enter_for(StreamState::Stopped, Some(&cause));
     }
 }

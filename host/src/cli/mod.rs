@@ -6,6 +6,7 @@ mod command;
 pub mod dead_letters;
 pub mod describe;
 pub mod exit;
+mod health;
 pub mod place;
 pub mod run;
 pub mod state;

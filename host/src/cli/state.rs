@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::exit;
 use super::place::{Place, table, time, told};
 use super::run::refused;
+use super::{exit, health};
 use crate::outside::Clock;
 use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
+
+/// Health events of a source that are shown beside its streams.
+const LAST_EVENTS: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct State {
@@ -44,6 +47,10 @@ pub struct Show {
     /// Ids of the sources to show; all of them if none is named
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
+
+    /// Show all health events that are kept, instead of the streams
+    #[arg(long)]
+    pub health: bool,
 
     /// Write JSON
     #[arg(long)]
@@ -142,8 +149,14 @@ fn show(config: &Path, arguments: &Show, out: &mut impl Write) -> io::Result<u8>
     let named = |source: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|name| name == source);
     let all = or_code!(store.summaries().map_err(|error| told(&error)));
     let rows: Vec<Summary> = all.into_iter().filter(|row| named(&row.key.source)).collect();
-    if let Some(unknown) = arguments.sources.iter().find(|name| !rows.iter().any(|row| row.key.source == **name)) {
+    let events = or_code!(health::read(&store, named).map_err(|error| told(&error)));
+    let known = |name: &str| rows.iter().any(|row| row.key.source == name) || events.contains_key(name);
+    if let Some(unknown) = arguments.sources.iter().find(|name| !known(name)) {
         return Ok(unknown_source(unknown));
+    }
+    if arguments.health {
+        health::show(&events, arguments.json, usize::MAX, out)?;
+        return Ok(exit::OK);
     }
     if arguments.json {
         let rows: Vec<Value> = rows.iter().map(value).collect();
@@ -168,6 +181,10 @@ fn show(config: &Path, arguments: &Show, out: &mut impl Write) -> io::Result<u8>
         })
         .collect();
     table(out, ["SOURCE", "STREAM", "RECORDS", "SEEN IDS", "STORED", "POSITION", ""], 2..4, &cells)?;
+    if !arguments.sources.is_empty() && !events.is_empty() {
+        writeln!(out)?;
+        health::show(&events, false, LAST_EVENTS, out)?;
+    }
     Ok(exit::OK)
 }
 

@@ -14,7 +14,10 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
@@ -62,6 +65,16 @@ pub struct StreamState {
 
 /// Which sinks have which events that lie behind the stored position, since other sinks do not have them yet: ids by sink.
 pub type Partly = BTreeMap<String, BTreeSet<u128>>;
+
+/// Health events that are kept of each source.
+pub const KEPT_HEALTH: usize = 1_000;
+
+/// A health event to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthRow {
+    pub source: Arc<str>,
+    pub json: Bytes,
+}
 
 /// What one stream has to store. It is all stored, or nothing is.
 #[derive(Debug, Clone)]

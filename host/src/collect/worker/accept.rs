@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::collect::StreamState;
 use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Progress, Room};
+use crate::observe::Place;
 use crate::sandbox::{self, Chunk, Malformed, Next};
 use crate::state::{Commit, Counts, DeadLetter, Gap};
 
@@ -18,6 +19,7 @@ impl Worker {
         self.care.succeeded(moved);
         self.lost = None;
         self.entry.enter(StreamState::Collecting);
+        self.entry.health().clear(&self.account.id, &Place::Stream(Arc::clone(&self.origin.stream)));
         let caught_up = chunk.next == Next::CaughtUp;
         let newest = chunk.events.iter().map(|event| event.time).max();
         let at_ms = self.around.clock.millis();
@@ -49,11 +51,12 @@ impl Worker {
                 DeadLetter::malformed(at_ms, &*self.key.source, &*self.key.stream, reason, head, size)
             })
             .collect();
-        let gaps = chunk
+        let gaps: Vec<Gap> = chunk
             .gaps
             .into_iter()
             .map(|sandbox::Gap { what, begin, end, reason }| Gap { what, begin, end, reason, at_ms })
             .collect();
+        gaps.iter().for_each(|gap| self.entry.health().gap(&self.account.id, &self.origin.stream, gap));
         let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
         let commit = Commit {
             key: self.key.clone(),
