@@ -8,7 +8,7 @@ use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
 use serde_json::Value;
 use tributary_host::state::{
-    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, Refused, SinkCounts, Store, StreamKey,
+    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, HealthRow, Refused, SinkCounts, Store, StreamKey,
 };
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Output, Process, command, output, until};
@@ -290,6 +290,23 @@ fn state_is_shown_exported_imported_reset_and_moved() {
     let shown = site.json("state show acme --json");
     assert_eq!((shown.as_array().unwrap().len(), &shown[0]["seen_ids"]), (2, &Value::from(3)));
 
+    assert!(!site.call("state show acme").stdout.contains("HEALTH"), "nothing was told");
+    site.says("state show other --health", 0, &["HEALTH"]);
+    let told = |number: u64| HealthRow {
+        source: "acme".into(),
+        json: format!("{{\"time\":\"T{number}\",\"event\":\"Gap\",\"message\":\"m{number}.\",\"hint\":\"Look\"}}")
+            .into(),
+    };
+    let store = Store::open(&site.state()).unwrap();
+    store.keep_health(&(0..12).map(told).collect::<Vec<_>>()).unwrap();
+    drop(store);
+    let last = site.says("state show acme", 0, &["SEEN IDS", "HEALTH", "T2 ", "T11", "m11.. Look"]).stdout;
+    assert!(!last.contains("T1 "), "the last ten: {last}");
+    assert!(!site.call("state show").stdout.contains("HEALTH"), "only of the source that is named");
+    site.says("state show --health", 0, &["T0", "T11"]);
+    let all = site.json("state show acme --health --json");
+    assert_eq!((all.as_array().unwrap().len(), &all[11]["time"]), (12, &Value::from("T11")));
+
     let file = site.folder.path().join("export.ndjson");
     let path = file.to_str().unwrap();
     site.says(&format!("state export -o {path}"), 0, &[]);
@@ -302,6 +319,7 @@ fn state_is_shown_exported_imported_reset_and_moved() {
     other.says(&format!("state import {path}"), 0, &["3 streams were taken in"]);
     assert_eq!(other.call("audit").stdout, site.call("audit").stdout);
     assert_eq!(other.json("state show --json"), site.json("state show --json"));
+    assert_eq!(other.call("state show --health --json").stdout, site.call("state show --health --json").stdout);
 
     site.says("state reset", 64, &["SOURCE"]);
     site.says("state reset acme --stream siem", 64, &["There is audit, siem/receipt"]);

@@ -19,8 +19,8 @@ impl Worker {
         self.care.succeeded(moved);
         self.lost = None;
         self.entry.enter(StreamState::Collecting);
-        self.entry.health().clear(&self.account.id, &Place::Stream(Arc::clone(&self.origin.stream)));
         let caught_up = chunk.next == Next::CaughtUp;
+        self.entry.health().progress(&self.account.id, &Place::Stream(Arc::clone(&self.origin.stream)), caught_up);
         let newest = chunk.events.iter().map(|event| event.time).max();
         let at_ms = self.around.clock.millis();
         for gap in &chunk.gaps {

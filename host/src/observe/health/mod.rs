@@ -146,11 +146,17 @@ impl Health {
 
     /// What was in trouble works.
     pub fn clear(&self, source: &str, place: &Place) {
+        self.progress(source, place, true);
+    }
+
+    /// The same, but only if it is `sure`, or has worked for long: a stream that is read up to a file which cannot be had
+    /// is in trouble all the same.
+    pub fn progress(&self, source: &str, place: &Place, sure: bool) {
         let mut book = self.book();
         let Some(troubles) = book.sources.get_mut(source).and_then(|watched| watched.troubles.get_mut(place)) else {
             return;
         };
-        let Some(codes) = troubles.clear() else { return };
+        let Some(codes) = troubles.clear(sure, Instant::now()) else { return };
         let message = format!("{} again, after {}", place.works(), codes.join(", "));
         let mut event = HealthEvent::new(Happening::Cleared, Severity::Informational, message);
         event.code = codes.into_iter().next();

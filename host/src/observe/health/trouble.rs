@@ -120,11 +120,14 @@ pub(super) struct Troubles {
     told: Vec<String>,
     /// When each code was told last, also before this began.
     last: BTreeMap<String, Instant>,
+    /// When there was trouble last, told or not.
+    seen: Option<Instant>,
 }
 
 impl Troubles {
     /// Whether trouble with this code is to be told now.
     pub fn is_news(&mut self, code: &str, now: Instant) -> bool {
+        self.seen = Some(now);
         self.last.retain(|_, at| now - *at < AGAIN);
         if self.told.iter().any(|told| told == code) || self.last.contains_key(code) || self.last.len() >= MOST_CODES {
             return false;
@@ -136,8 +139,11 @@ impl Troubles {
         true
     }
 
-    /// The codes that were told, if there was trouble that was.
-    pub fn clear(&mut self) -> Option<Vec<String>> {
+    /// The codes that were told, if there was trouble that was, and it is over: for sure, or since it is long ago.
+    pub fn clear(&mut self, sure: bool, now: Instant) -> Option<Vec<String>> {
+        if !sure && self.seen.is_some_and(|seen| now - seen < AGAIN) {
+            return None;
+        }
         let told = std::mem::take(&mut self.told);
         (!told.is_empty()).then_some(told)
     }
@@ -159,12 +165,17 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert_eq!(news, [0, 1], "each code once");
-        assert_eq!(troubles.clear().unwrap(), ["http-503", "cut"]);
-        assert_eq!(troubles.clear(), None);
+        assert_eq!(troubles.clear(false, Instant::now()), None, "a second of success proves little");
+        assert_eq!(troubles.clear(true, Instant::now()).unwrap(), ["http-503", "cut"]);
+        assert_eq!(troubles.clear(true, Instant::now()), None);
+        tokio::time::advance(AGAIN).await;
+        assert!(troubles.is_news("cut", Instant::now()));
+        tokio::time::advance(AGAIN).await;
+        assert_eq!(troubles.clear(false, Instant::now()).unwrap(), ["cut"]);
         let (mut begun, mut cleared) = (0, 0);
         for _ in 0..3_600 {
             begun += usize::from(troubles.is_news("http-500", Instant::now()));
-            cleared += usize::from(troubles.clear().is_some());
+            cleared += usize::from(troubles.clear(true, Instant::now()).is_some());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert_eq!((begun, cleared), (6, 6), "once in ten minutes");
