@@ -8,7 +8,7 @@ use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
 use serde_json::Value;
 use tributary_host::state::{
-    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, HealthRow, Refused, SinkCounts, Store, StreamKey,
+    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, HealthRow, Pieces, Refused, SinkCounts, Store, StreamKey,
 };
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Output, Process, command, output, until};
@@ -78,6 +78,7 @@ fn commit(source: &str, stream: &str) -> Commit {
         repeated: 20,
         accepted: 70,
         gaps: 1,
+        pieces: Pieces { listed: 12, fetched: 9, gone: 2 },
         sinks: [("lake".to_owned(), lake), ("probe".to_owned(), probe)].into(),
     };
     let gap = Gap {
@@ -132,7 +133,12 @@ fn audit_shows_the_ledger_and_tells_when_it_does_not_balance() {
     let one = site.says("audit other", 0, &[]);
     assert!(one.stdout.contains("other") && !one.stdout.contains("siem/receipt"), "{one:?}");
     site.says("audit nobody", 64, &["nobody", "shows all"]);
+    let row = said.stdout.lines().find(|line| line.contains("siem/receipt")).unwrap();
+    let numbers: Vec<&str> = row.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).collect();
+    assert_eq!(numbers, ["100", "90", "7", "3", "20", "70", "12", "9", "2", "1"]);
     let all = site.json("audit --json");
+    let pieces = serde_json::json!({ "listed": 12, "fetched": 9, "gone": 2, "open": 1 });
+    assert_eq!(all["streams"][0]["pieces"], pieces);
     assert_eq!((&all["balanced"], all["streams"].as_array().unwrap().len()), (&Value::Bool(true), 3));
     assert_eq!(all["streams"][0]["sinks"]["probe"]["lost"], 15);
     assert_eq!(all["streams"][0]["gap_list"][0]["reason"], "gone for an hour");

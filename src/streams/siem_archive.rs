@@ -209,6 +209,7 @@ impl SiemArchive {
                     if !self.state.done.contains(&Hash(hash)) {
                         pull.malformed(format!("member \"{}\" of an archive: {reason}", shown(&name)), &[], None);
                         self.state.done.push(Hash(hash));
+                        pull.page_read();
                     }
                     return Step::On;
                 }
@@ -249,6 +250,8 @@ impl SiemArchive {
                 None,
                 "Mimecast no longer serves the file in the archive where it was",
             );
+            pull.listed(1);
+            pull.gone(1);
         }
         self.empty_answers = if archive.names.is_empty() { self.empty_answers + 1 } else { 0 };
         if self.advance(pull, archive.next) && self.empty_answers < EMPTY_ANSWERS {
@@ -348,6 +351,7 @@ impl SiemArchive {
             pull.malformed(reason, member.records.room(), None);
         }
         pull.moved = true;
+        pull.page_read();
         self.state.done.push(Hash(member.hash));
         self.state.file = self.state.file.take().filter(|mark| mark.hash.0 != member.hash);
         Step::On
@@ -388,6 +392,10 @@ impl SiemArchive {
             archive.at, progress.0, self.state.tries
         );
         pull.malformed(reason, &rest.unwrap_or_default(), None);
+        if archive.member.as_ref().is_some_and(|member| !member.passed) {
+            // As far as it can be read. What stands behind it has no name yet.
+            pull.page_read();
+        }
         self.state.file = None;
         if self.advance(pull, archive.next) {
             return Step::On;

@@ -22,7 +22,7 @@ use bytes::Bytes;
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
 pub use folder::{DataDir, is_writable};
-pub use ledger::{Counts, Gap, Ledger, SinkCounts};
+pub use ledger::{Counts, Gap, Ledger, Pieces, SinkCounts};
 pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
 /// Names one stream of one source.

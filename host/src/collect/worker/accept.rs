@@ -9,7 +9,7 @@ use crate::collect::StreamState;
 use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Progress, Room};
 use crate::observe::Place;
 use crate::sandbox::{self, Chunk, Malformed, Next};
-use crate::state::{Commit, Counts, DeadLetter, Gap};
+use crate::state::{Commit, Counts, DeadLetter, Gap, Pieces};
 
 impl Worker {
     /// Hands a chunk on, without what was seen before.
@@ -32,6 +32,11 @@ impl Worker {
             malformed: chunk.malformed.len() as u64,
             merged: chunk.merged.into(),
             gaps: chunk.gaps.len() as u64,
+            pieces: Pieces {
+                listed: chunk.pieces.listed.into(),
+                fetched: chunk.pieces.fetched.into(),
+                gone: chunk.pieces.gone.into(),
+            },
             ..Counts::default()
         };
         if !moved && counts == Counts::default() {

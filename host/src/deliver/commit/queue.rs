@@ -170,7 +170,7 @@ impl Queue {
         {
             merge(&mut merged, Commit { partly: Some(self.partly.clone()), ..blank });
         }
-        let urgent = merged.as_ref().is_some_and(|new| new.counts != Counts::default() || new.partly.is_some());
+        let urgent = merged.as_ref().is_some_and(|new| !new.counts.is_idle() || new.partly.is_some());
         if self.late != Counts::default()
             && self.late_letters.is_empty()
             && let Some(blank) = self.blank()

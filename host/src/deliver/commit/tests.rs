@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::deliver::{Head, Ids, Memory, Origin, host_memory};
 use crate::outside::Clock;
-use crate::state::{HealthRow, Refused, SinkCounts, StreamState};
+use crate::state::{HealthRow, Pieces, Refused, SinkCounts, StreamState};
 
 /// Writes down what is stored, in order.
 #[derive(Default)]
@@ -114,7 +114,9 @@ impl Case {
         sinks: &str,
         malformed: bool,
     ) -> Vec<Acknowledgement> {
-        let counts = Counts { records, events: records, accepted: records, ..Counts::default() };
+        // A poll that brings nothing has read a page all the same.
+        let pieces = Pieces { listed: 1, fetched: 1, gone: 0 };
+        let counts = Counts { records, events: records, accepted: records, pieces, ..Counts::default() };
         let key = StreamKey::clone(&line.key);
         let letter = DeadLetter::malformed(0, &*key.source, &*key.stream, "r", vec![], None);
         let said = Arc::clone(&self.said);
