@@ -22,7 +22,19 @@ const STREAMS: [&str; 11] = [
 ];
 
 /// What tells a row from an object around rows.
-const OF_ROWS: [&str; 8] = ["id", "eventTime", "date", "dateReceived", "released", "created", "createTime", "viewed"];
+const OF_ROWS: [&str; 11] = [
+    "id",
+    "eventTime",
+    "date",
+    "dateReceived",
+    "released",
+    "created",
+    "createTime",
+    "viewed",
+    "messageId",
+    "subject",
+    "senderAddress",
+];
 
 /// An object around more lists than that is a row.
 const LISTS: usize = 8;
@@ -70,12 +82,17 @@ fn rows(page: &[u8]) -> Option<usize> {
     };
     let count = |row: &Json| {
         let Json::Object(members) = row else { return 1 };
-        let lists: Vec<usize> = members
-            .iter()
-            .filter_map(|(_, value)| if let Json::List(list) = value { Some(list.len()) } else { None })
-            .collect();
-        let is_row = members.iter().any(|(name, _)| OF_ROWS.contains(&name.as_str()));
-        if is_row || lists.is_empty() || lists.len() > LISTS { 1 } else { lists.iter().sum() }
+        let lists =
+            || members.iter().filter_map(|(_, value)| if let Json::List(list) = value { Some(list) } else { None });
+        let holds_no_object =
+            |list: &Vec<Json>| !list.is_empty() && !list.iter().any(|value| matches!(value, Json::Object(_)));
+        let count: usize = lists().map(Vec::len).sum();
+        let more = members.iter().any(|(_, value)| matches!(value, Json::Text(_) | Json::Object(_)));
+        let is_row = members.iter().any(|(name, _)| OF_ROWS.contains(&name.as_str()))
+            || !(1..=LISTS).contains(&lists().count())
+            || lists().any(holds_no_object)
+            || (count == 0 && more);
+        if is_row { 1 } else { count }
     };
     plain.then(|| rows.iter().map(count).sum())
 }

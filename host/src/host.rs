@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::collect::{
-    Account, Board, ComponentSource, Entry, Quota, Schedule, Sessions, Source, StreamState, StreamStatus, Surroundings,
+    Account, Board, ComponentSource, Entry, Policy, Quota, Schedule, Source, StreamState, StreamStatus, Surroundings,
     Worker,
 };
 use crate::config::{self, Config, QuotaLimit};
@@ -82,6 +82,7 @@ pub enum SourceReason {
 }
 
 /// A component that is ready to run sources, without anything that runs.
+#[derive(Clone)]
 pub struct Host {
     component: Component,
     options: Options,
@@ -235,6 +236,39 @@ pub struct Ready {
     pub source: Arc<dyn Source>,
 }
 
+/// What may be asked and told while the host runs, from any task. It holds nothing that the end of the host waits for.
+#[derive(Clone)]
+pub struct Control {
+    /// By id.
+    pub(crate) accounts: Arc<BTreeMap<Arc<str>, Arc<Account>>>,
+    board: Board,
+    refused: Arc<Notify>,
+}
+
+impl Control {
+    /// Every stream, by source and name.
+    pub fn status(&self) -> Vec<StreamStatus> {
+        self.board.all()
+    }
+
+    /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew
+    /// behind the last chunk pulled, so a healthy stream loses nothing. A pull that is under way ends first. False if there
+    /// is no such source, or no sink takes it.
+    pub fn restart(&self, source: &str) -> bool {
+        let account = self.accounts.get(source);
+        if let Some(account) = account {
+            tracing::info!(%source, "its streams begin anew");
+            account.restart();
+        }
+        account.is_some()
+    }
+
+    /// Waits until a vendor refuses the credentials of any source: it is time to look for newer ones.
+    pub async fn credentials_refused(&self) {
+        self.refused.notified().await;
+    }
+}
+
 /// A host at work. Dropped, it ends at once, as by [`Running::kill`].
 pub struct Running {
     stop: watch::Sender<bool>,
@@ -243,7 +277,7 @@ pub struct Running {
     delivery: JoinSet<()>,
     keeper: JoinSet<()>,
     health: Health,
-    board: Board,
+    control: Control,
     drain: Duration,
 }
 
@@ -269,6 +303,7 @@ impl Running {
         }
         let (stop, stopped) = watch::channel(false);
         let (board, mut workers) = (Board::new(health.clone()), JoinSet::new());
+        let (mut accounts, refused) = (BTreeMap::new(), Arc::new(Notify::new()));
         let host = host_memory(in_flight_bytes);
         let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
         for Ready { config, streams, quotas, source } in sources {
@@ -278,16 +313,16 @@ impl Running {
                 let limit = config.quotas.get(&quota.name).copied().unwrap_or(known);
                 (quota.name.clone(), Arc::new(Quota::new(limit.requests, limit.window, config.quota_share)))
             });
-            let account = Arc::new(Account {
-                id: config.id.as_str().into(),
-                tenant: config.tenant.as_str().into(),
-                sessions: Sessions::new(Arc::clone(&source), clock, random.fork())
-                    .told_to(health.clone(), config.id.as_str().into()),
+            let account = Arc::new(Account::new(
+                (&config.id, &config.tenant),
                 source,
-                quotas: quotas.collect::<BTreeMap<_, _>>(),
-                retry_for: config.retry_for,
-                on_position_lost: config.on_position_lost,
-            });
+                quotas.collect::<BTreeMap<_, _>>(),
+                Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
+                Arc::clone(&refused),
+                (clock, random.fork()),
+                &health,
+            ));
+            accounts.insert(Arc::clone(&account.id), Arc::clone(&account));
             for stream in streams {
                 let name: Arc<str> = stream.name.as_str().into();
                 let entry = board.entry(&account.id, &account.tenant, &name);
@@ -306,17 +341,28 @@ impl Running {
         }
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
-        Self { stop, workers, pipeline: Some(pipeline), delivery, keeper, health, board, drain }
+        let control = Control { accounts: Arc::new(accounts), board, refused };
+        Self { stop, workers, pipeline: Some(pipeline), delivery, keeper, health, control, drain }
     }
 
     /// Every stream, by source and name.
     pub fn status(&self) -> Vec<StreamStatus> {
-        self.board.all()
+        self.control.status()
+    }
+
+    /// Wakes all streams of `source`, whatever they wait for; false if it is not run. See [`Control::restart`].
+    pub fn restart(&self, source: &str) -> bool {
+        self.control.restart(source)
+    }
+
+    /// What may be asked and told while the host runs, from any task.
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Waits until each stream has been caught up once with everything stored, or is in error.
     pub async fn caught_up(&self) {
-        self.board.settled().await;
+        self.control.board.settled().await;
     }
 
     /// Finishes the pulls that are under way, lets the sinks take what was pulled, stores the positions.

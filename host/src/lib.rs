@@ -9,6 +9,7 @@ pub mod deliver;
 mod host;
 pub mod observe;
 pub mod outside;
+mod reload;
 pub mod sandbox;
 pub mod sinks;
 pub mod state;
@@ -16,4 +17,5 @@ pub mod state;
 /// The component that is built in.
 pub const COMPONENT: &[u8] = include_bytes!(env!("TRIBUTARY_COMPONENT_FILE"));
 
-pub use host::{Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};
+pub use host::{Control, Host, Options, Planned, Ready, Running, SourceError, SourceReason, StartError};
+pub use reload::{Reloaded, Reloader};

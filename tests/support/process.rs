@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,8 @@ pub fn output(command: &mut Command) -> Output {
 /// A process that runs on; killed when it is dropped.
 pub struct Process {
     child: Child,
-    log: Option<thread::JoinHandle<String>>,
+    log: Arc<Mutex<Vec<u8>>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Process {
@@ -53,12 +55,29 @@ impl Process {
             .spawn()
             .unwrap();
         let mut pipe = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut text = Vec::new();
-            pipe.read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
+        let log = Arc::<Mutex<Vec<u8>>>::default();
+        let text = Arc::clone(&log);
+        let reader = thread::spawn(move || {
+            let mut piece = [0; 4096];
+            loop {
+                match pipe.read(&mut piece).unwrap() {
+                    0 => return,
+                    length => text.lock().unwrap().extend_from_slice(&piece[..length]),
+                }
+            }
         });
-        Self { child, log: Some(log) }
+        Self { child, log, reader: Some(reader) }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// All that it has logged, once it has ended.
+    fn whole_log(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.log()
     }
 
     /// Sends a signal by its name.
@@ -81,14 +100,14 @@ impl Process {
                 None => panic!("the process does not end"),
             }
         };
-        (status, self.log.take().unwrap().join().unwrap())
+        (status, self.whole_log())
     }
 
     /// SIGKILL.
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.log.take().unwrap().join().unwrap()
+        self.whole_log()
     }
 }
 

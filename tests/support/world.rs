@@ -117,17 +117,27 @@ impl World {
         self.folder.path().join("events")
     }
 
-    pub async fn try_start(&self) -> Result<Running, StartError> {
+    /// The configuration, after `edit` has changed its text.
+    pub fn config(&self, edit: impl FnOnce(String) -> String) -> config::Config {
         let file = self.folder.path().join("tributary.toml");
         let text = configuration(self.folder.path(), guest::API, &self.tenants, &self.source, &self.sink);
-        std::fs::write(&file, text).unwrap();
-        let config = config::load(&file).unwrap_or_else(|error| panic!("{error}")).config;
+        std::fs::write(&file, edit(text)).unwrap();
+        config::load(&file).unwrap_or_else(|error| panic!("{error}")).config
+    }
+
+    /// A host with this world as its network.
+    pub async fn host(&self) -> Host {
         self.runs.set(self.runs.get() + 1);
         let random = Random::seeded(self.runs.get());
         let network = Arc::new(self.memory.clone());
         let outside = Outside { clock: self.clock, random, network };
         let options = Options { outside, ..Options::new(tributary_host::COMPONENT) };
-        Host::around(component().await, options).collect(&config).await
+        Host::around(component().await, options)
+    }
+
+    pub async fn try_start(&self) -> Result<Running, StartError> {
+        let config = self.config(|text| text);
+        self.host().await.collect(&config).await
     }
 
     pub async fn start(&self) -> Running {

@@ -8,6 +8,7 @@ pub mod describe;
 pub mod exit;
 mod health;
 pub mod place;
+mod reload;
 pub mod run;
 pub mod state;
 pub mod validate;
@@ -57,7 +58,8 @@ pub enum Verb {
     /// Collect and deliver until stopped
     ///
     /// SIGTERM or SIGINT drains and stops; a second one stops at once. What was not acknowledged by then is read again
-    /// at the next start.
+    /// at the next start. SIGHUP reads the configuration again and tries what stands still; a secret in a file is taken
+    /// over when the file changes.
     Run(Run),
     /// Judge the configuration, without calling any service
     ///

@@ -5,33 +5,54 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::Reload;
 use super::{Run, exit};
-use crate::config;
+use crate::config::Document;
 use crate::state::StateError;
-use crate::{Host, Options, Running, StartError};
+use crate::{Host, Options, Reloader, Running, StartError};
 
 /// Collects what the file at `path` configures, and returns the exit code. SIGTERM or SIGINT drains and stops; a second
 /// one stops at once.
 pub async fn run(path: &Path, arguments: &Run) -> u8 {
-    let loaded = match config::load(path) {
-        Ok(loaded) => loaded,
+    let read = Document::read(path).and_then(|document| Ok((document.fill()?, document)));
+    let (loaded, document) = match read {
+        Ok(read) => read,
         Err(error) => return refused(exit::CONFIGURATION, &error),
     };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let mut signals = match Signals::new() {
+    let signals = Signals::new().and_then(|signals| Ok((signals, signal(SignalKind::hangup())?)));
+    let (mut signals, hangup) = match signals {
         Ok(signals) => signals,
         Err(error) => return refused(exit::SOFTWARE, &error),
     };
     let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
     let options = Options { drain, ..Options::new(crate::COMPONENT) };
-    let running = match Host::start(&loaded.config, options).await {
-        Ok(running) => running,
+    let started = async {
+        let host = Host::load(options).await?;
+        Ok((host.clone().collect(&loaded.config).await?, host))
+    };
+    let (running, host) = match started.await {
+        Ok(started) => started,
         Err(error) => return refused(code(&error), &error),
     };
     tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
-    signals.next().await;
+    let control = running.control();
+    let reload = Reload {
+        path: path.to_owned(),
+        document,
+        files: loaded.files,
+        reloader: Reloader::new(host, control.clone(), loaded.config),
+        control,
+        hangup,
+        told: Vec::new(),
+    };
+    tokio::select! {
+        biased;
+        () = signals.next() => {}
+        never = reload.run() => match never {},
+    }
     tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
     finish(running, signals).await;
     exit::OK

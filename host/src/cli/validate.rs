@@ -22,7 +22,7 @@ pub type PlanFor<'a> = dyn FnMut(&Source) -> Result<String, Refusal> + 'a;
 pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out: &mut impl Write) -> io::Result<u8> {
     let mut report = Report { out, failed: false, warned: false };
     match config::load(path) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, .. }) => {
             report.steps(path, &[], &warnings, Some(&config))?;
             for source in config.sources.values() {
                 let result = plan_for(source).map_err(|refusal| refusal_text(&refusal));

@@ -13,6 +13,10 @@ use crate::sandbox::{FaultClass, GuestError};
 /// Throttling is the vendor's right; only when it lasts this long it is trouble.
 pub const THROTTLED_FOR: Duration = Duration::from_secs(3600);
 
+/// A fresh session that is refused may have been revoked by chance between its issue and its first use. Once, the next
+/// is tried this soon.
+const REVOKED_FOR: Duration = Duration::from_secs(60);
+
 /// A pause that the vendor asks for with a zero would be none.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,8 @@ pub enum Verdict {
     Pause(Duration),
     /// As the operator's policy for lost positions says.
     PositionLost,
+    /// The credentials are refused: again after this time, or not before there are others.
+    Refused(Option<Duration>),
     /// Not before the operator has changed something.
     Stop,
 }
@@ -35,6 +41,8 @@ pub struct Judge {
     backoff: Backoff,
     failing_since: Option<Instant>,
     throttled_since: Option<Instant>,
+    /// A fresh session was refused.
+    revoked: bool,
 }
 
 impl Judge {
@@ -55,9 +63,14 @@ impl Judge {
         if let GuestError::Fault(fault) = error {
             match fault.class {
                 FaultClass::Configuration => return (Verdict::Stop, Some(StreamState::Stopped)),
-                FaultClass::Credentials if fault.keys_expired() => return (Verdict::Stop, Some(StreamState::Stopped)),
+                FaultClass::Credentials if fault.keys_expired() => {
+                    return (Verdict::Refused(None), Some(StreamState::Stopped));
+                }
+                FaultClass::SessionExpired if !std::mem::replace(&mut self.revoked, true) => {
+                    return (Verdict::Retry(REVOKED_FOR), None);
+                }
                 FaultClass::Credentials | FaultClass::SessionExpired => {
-                    return (Verdict::Retry(REFUSED_FOR), Some(StreamState::Error));
+                    return (Verdict::Refused(Some(REFUSED_FOR)), Some(StreamState::Error));
                 }
                 FaultClass::NotEntitled => return (Verdict::Retry(REFUSED_FOR), Some(StreamState::NotLicensed)),
                 FaultClass::Throttled(pause) => {
@@ -98,8 +111,8 @@ mod tests {
         let hour = Verdict::Retry(60 * MINUTE);
         for (class, verdict, state) in [
             (FaultClass::Configuration, Verdict::Stop, Some(StreamState::Stopped)),
-            (FaultClass::Credentials, hour.clone(), Some(StreamState::Error)),
-            (FaultClass::SessionExpired, hour.clone(), Some(StreamState::Error)),
+            (FaultClass::Credentials, Verdict::Refused(Some(60 * MINUTE)), Some(StreamState::Error)),
+            (FaultClass::SessionExpired, Verdict::Retry(MINUTE), None),
             (FaultClass::NotEntitled, hour.clone(), Some(StreamState::NotLicensed)),
             (FaultClass::Throttled(90_000), Verdict::Pause(Duration::from_secs(90)), None),
             (FaultClass::Throttled(0), Verdict::Pause(Duration::from_secs(1)), None),
@@ -119,10 +132,22 @@ mod tests {
             status: Some(418),
         };
         let (verdict, state) = judge(&mut Judge::default(), &expired.clone().into());
-        assert_eq!((verdict, state), (Verdict::Stop, Some(StreamState::Stopped)));
+        assert_eq!((verdict, state), (Verdict::Refused(None), Some(StreamState::Stopped)));
         // The code means this of credentials only.
         expired.class = FaultClass::NotEntitled;
         assert_eq!(judge(&mut Judge::default(), &expired.into()).0, Verdict::Retry(REFUSED_FOR));
+    }
+
+    #[test]
+    fn a_fresh_session_that_is_refused_twice_means_wrong_credentials() {
+        let (mut case, expired) = (Judge::default(), fault(FaultClass::SessionExpired));
+        let refused = (Verdict::Refused(Some(REFUSED_FOR)), Some(StreamState::Error));
+        for _ in 0..2 {
+            assert_eq!(judge(&mut case, &expired), (Verdict::Retry(MINUTE), None));
+            assert_eq!(judge(&mut case, &expired), refused);
+            assert_eq!(judge(&mut case, &expired), refused);
+            case.succeeded();
+        }
     }
 
     #[tokio::test(start_paused = true)]

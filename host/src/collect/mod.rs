@@ -1,5 +1,6 @@
 //! One worker a (source, stream): when it reads, how much, and what it does about trouble.
 
+mod account;
 mod care;
 mod judge;
 mod quota;
@@ -11,9 +12,10 @@ mod status;
 mod tests;
 mod worker;
 
+pub use account::{Account, Policy, Replaceable};
 pub use quota::{Grant, Quota};
 pub use schedule::Schedule;
 pub use session::{Issued, Sessions, Trouble};
 pub use source::{Call, ComponentSource, Reader, Source};
 pub use status::{Board, Entry, StreamState, StreamStatus};
-pub use worker::{Account, Surroundings, Worker};
+pub use worker::{Surroundings, Worker};

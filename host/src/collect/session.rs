@@ -1,9 +1,10 @@
 //! One session for all streams of a source, renewed ahead of time and by one call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::judge::THROTTLED_FOR;
@@ -28,6 +29,8 @@ pub struct Sessions {
     health: Option<(Health, Arc<str>)>,
     /// Held during the call, so that all streams wait for the same one.
     state: Mutex<State>,
+    /// Raised when everything is to be forgotten, also what a call that is under way will bring.
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -37,6 +40,7 @@ struct State {
     backoff: Backoff,
     throttled_since: Option<Instant>,
     trouble: Option<Trouble>,
+    generation: u64,
 }
 
 /// A session, and which one it is.
@@ -45,12 +49,19 @@ pub struct Issued {
     pub session: Session,
     number: u64,
     renew_at: Option<u64>,
+    /// When it was asked for.
+    asked_at: Instant,
 }
 
 impl Issued {
     /// Whether it need not be renewed at `now`, in nanoseconds.
     fn is_fresh(&self, now: u64) -> bool {
         self.renew_at.is_none_or(|at| now < at)
+    }
+
+    /// Whether the vendor was asked for it at `moment` or later.
+    pub fn is_since(&self, moment: Instant) -> bool {
+        self.asked_at >= moment
     }
 }
 
@@ -64,7 +75,7 @@ pub struct Trouble {
 
 impl Sessions {
     pub fn new(source: Arc<dyn Source>, clock: Clock, random: Random) -> Self {
-        Self { source, clock, random, health: None, state: Mutex::default() }
+        Self { source, clock, random, health: None, state: Mutex::default(), generation: AtomicU64::new(0) }
     }
 
     /// With trouble told as that of `id`.
@@ -77,7 +88,7 @@ impl Sessions {
     /// # Errors
     /// What the last try gave, until the next one is due.
     pub async fn get(&self) -> Result<Arc<Issued>, Trouble> {
-        let mut state = self.state.lock().await;
+        let mut state = self.lock().await;
         let now = self.clock.nanos();
         match &state.newest {
             Some(newest) if newest.is_fresh(now) => Ok(Arc::clone(newest)),
@@ -90,7 +101,7 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::get`].
     pub async fn renew(&self, refused: &Issued) -> Result<Arc<Issued>, Trouble> {
-        let mut state = self.state.lock().await;
+        let mut state = self.lock().await;
         let now = self.clock.nanos();
         match &state.newest {
             // Another stream may have renewed it, but perhaps long ago.
@@ -101,8 +112,22 @@ impl Sessions {
 
     /// Forgets `refused`, so that the next [`Sessions::get`] authenticates.
     pub async fn forget(&self, refused: &Issued) {
-        let mut state = self.state.lock().await;
+        let mut state = self.lock().await;
         state.newest.take_if(|newest| newest.number <= refused.number);
+    }
+
+    /// Forgets every session and every trouble, so that the next [`Sessions::get`] authenticates at once.
+    pub fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().await;
+        let generation = self.generation.load(Ordering::Relaxed);
+        if state.generation != generation {
+            *state = State { generation, issued: state.issued, ..State::default() };
+        }
+        state
     }
 
     async fn authenticate(&self, state: &mut State) -> Result<Arc<Issued>, Trouble> {
@@ -110,7 +135,7 @@ impl Sessions {
             state.trouble = Some(trouble.clone());
             return Err(trouble);
         }
-        let begun = self.clock.nanos();
+        let (begun, asked_at) = (self.clock.nanos(), Instant::now());
         let answer = self.source.authenticate().await;
         match answer {
             Ok(session) => {
@@ -122,7 +147,7 @@ impl Sessions {
                 }
                 state.issued += 1;
                 let renew_at = session.expires_at.map(|end| renewal(begun, end));
-                let issued = Arc::new(Issued { session, number: state.issued, renew_at });
+                let issued = Arc::new(Issued { session, number: state.issued, renew_at, asked_at });
                 state.newest = Some(Arc::clone(&issued));
                 Ok(issued)
             }
@@ -179,8 +204,6 @@ fn renewal(begin: u64, end: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
     use crate::collect::source::{Call, Reader};
     use crate::sandbox::{Fault, Start};

@@ -1,5 +1,6 @@
 //! The worker under paused time, with a vendor that is a script, and sinks and state that can fail.
 
+mod recovery;
 mod sinks;
 mod vendor;
 
@@ -283,19 +284,6 @@ async fn an_expired_session_is_renewed_in_the_middle_of_a_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_session_that_is_refused_counts_as_wrong_credentials() {
-    let case = Case::new(10);
-    case.vendor.with(|state| state.expired = u64::MAX);
-    let running = case.start();
-    sleep(59 * MINUTE).await;
-    let status = only(&running);
-    assert_eq!((status.state, status.faults), (StreamState::Error, 1));
-    case.vendor.with(|state| state.expired = 0);
-    sleep(2 * MINUTE).await;
-    assert_eq!(only(&running).state, StreamState::Collecting);
-}
-
-#[tokio::test(start_paused = true)]
 async fn passing_trouble_is_retried_behind_the_last_chunk() {
     let case = Case::new(20_000);
     case.vendor.with(|state| state.script.extend((0..3).map(|_| fault(FaultClass::Unavailable))));
@@ -321,28 +309,6 @@ async fn poison_is_found_and_handed_over_verbatim() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_position_follows_the_policy() {
-    for (policy, again) in [(OnPositionLost::Oldest, true), (OnPositionLost::Now, true), (OnPositionLost::Stop, false)]
-    {
-        let case = Case { policy, ..Case::new(100) };
-        let running = case.start();
-        running.caught_up().await;
-        case.vendor.fails(FaultClass::PositionLost);
-        sleep(12 * MINUTE).await;
-        let position = 100u64.to_be_bytes().to_vec();
-        let starts = case.vendor.with(|state| state.opened.iter().map(|(_, start)| start.clone()).collect::<Vec<_>>());
-        let expected = match policy {
-            OnPositionLost::Oldest => Some(Start::Oldest(Some(position))),
-            OnPositionLost::Now => Some(Start::Now(Some(position))),
-            OnPositionLost::Stop => None,
-        };
-        assert_eq!(starts.get(2).cloned(), expected, "{policy:?}");
-        assert_eq!(only(&running).state == StreamState::Stopped, !again);
-        assert_eq!(starts.len() > 3, again, "it goes on from there: {starts:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn repeats_are_counted_and_not_delivered() {
     let case = Case::new(10_000);
     case.vendor.with(|state| state.repeat_after = Some(4_000));
@@ -351,24 +317,6 @@ async fn repeats_are_counted_and_not_delivered() {
     running.stop().await;
     let counts = case.assert_whole(case.vendor.records().max(10_000) - 4_000);
     assert_eq!(counts.accepted, 4_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn configuration_stops_and_a_missing_right_is_tried_hourly() {
-    let case = Case::new(10);
-    case.vendor.fails(FaultClass::NotEntitled);
-    let running = case.start();
-    running.caught_up().await;
-    assert_eq!(only(&running).state, StreamState::NotLicensed);
-    sleep(61 * MINUTE).await;
-    assert_eq!(only(&running).state, StreamState::Collecting);
-    case.vendor.fails(FaultClass::Configuration);
-    sleep(6 * MINUTE).await;
-    let pulls = case.vendor.with(|state| state.pulls);
-    assert_eq!(only(&running).state, StreamState::Stopped);
-    sleep(600 * MINUTE).await;
-    assert_eq!(case.vendor.with(|state| state.pulls), pulls);
-    assert!(running.stop().await);
 }
 
 #[tokio::test(start_paused = true)]

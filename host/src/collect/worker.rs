@@ -1,21 +1,23 @@
 //! The worker of one stream: it reads, hands on what it read, and comes back.
 
 mod accept;
+mod standstill;
 mod trouble;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::standstill::Standstill;
+use super::account::Account;
 use super::care::Care;
 use super::judge::Judge;
 use super::quota::{Grant, Quota};
 use super::schedule::Schedule;
-use super::session::{Issued, Sessions, Trouble};
-use super::source::{Reader, Source};
+use super::session::{Issued, Trouble};
+use super::source::{Reader, Source as _};
 use super::status::{Entry, StreamState};
 use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
@@ -30,18 +32,6 @@ const INSTANCE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The least time between two pulls that bring nothing: a source that answers at once with nothing does not spin.
 const IDLE_PULL: Duration = Duration::from_millis(100);
-
-/// What all streams of one source share.
-pub struct Account {
-    pub id: Arc<str>,
-    pub tenant: Arc<str>,
-    pub source: Arc<dyn Source>,
-    pub sessions: Sessions,
-    /// By name.
-    pub quotas: BTreeMap<String, Arc<Quota>>,
-    pub retry_for: Duration,
-    pub on_position_lost: OnPositionLost,
-}
 
 /// What all workers of the host share.
 #[derive(Clone)]
@@ -72,6 +62,9 @@ pub struct Worker {
     lost: Option<OnPositionLost>,
     care: Care,
     judge: Judge,
+    /// Tells when the streams of the source begin anew.
+    restarts: watch::Receiver<u64>,
+    standstill: Standstill,
 }
 
 /// How a poll ended.
@@ -108,7 +101,7 @@ impl Worker {
         let key = StreamKey::new(&*account.id, &*stream.name);
         let quota = stream.quota.as_ref().and_then(|name| account.quotas.get(name)).cloned();
         let (ids, care, judge) = (Ids::default(), Care::default(), Judge::default());
-        let (position, lost) = (None, None);
+        let (position, lost, restarts) = (None, None, account.restarts());
         Self {
             account,
             around,
@@ -125,6 +118,8 @@ impl Worker {
             lost,
             care,
             judge,
+            restarts,
+            standstill: Standstill::default(),
         }
     }
 
@@ -140,26 +135,34 @@ impl Worker {
             () = self.restore() => {}
         }
         self.entry.enter(StreamState::Initialized);
-        let mut next = self.schedule.first();
+        let mut next = Some(self.schedule.first());
         loop {
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
-                () = sleep_until(next) => {}
+                // The account holds the sender, so this cannot fail.
+                _ = self.restarts.changed() => self.begin_anew(),
+                () = at(next) => {}
             }
             let started = Instant::now();
             self.entry.update(|status| status.polls += 1);
             next = match self.poll().await {
-                Outcome::CaughtUp => self.schedule.after(started, Instant::now()),
-                Outcome::Again(wait) => Instant::now() + wait,
+                Outcome::CaughtUp => Some(self.schedule.after(started, Instant::now())),
+                Outcome::Again(wait) => Some(Instant::now() + wait),
                 Outcome::Stopping => break,
-                Outcome::Stopped => {
-                    stopped.await;
-                    return;
-                }
+                Outcome::Stopped => None,
             };
         }
         self.entry.enter(StreamState::Stopping);
+    }
+
+    /// Forgets the trouble that it had. It goes on behind the last chunk pulled, so nothing is lost or read again.
+    fn begin_anew(&mut self) {
+        self.judge = Judge::default();
+        self.lost = None;
+        if matches!(self.entry.state(), StreamState::Error | StreamState::NotLicensed | StreamState::Stopped) {
+            self.entry.enter(StreamState::Started);
+        }
     }
 
     /// Takes up the stored position.
@@ -228,7 +231,7 @@ impl Worker {
                         Ok(None) => return Outcome::Stopping,
                         Err(_) => {
                             drop(reader);
-                            allowance = self.allowance(true).await;
+                            allowance = self.patient_allowance().await;
                             if allowance.is_none() {
                                 return Outcome::Stopping;
                             }
@@ -236,6 +239,10 @@ impl Worker {
                         }
                     },
                 };
+                // What is open has the configuration of before.
+                if self.restarts.has_changed().unwrap_or(false) {
+                    return Outcome::Again(Duration::ZERO);
+                }
                 // A wait for a quota may have been longer than a session lives.
                 let mut session = match self.account.sessions.get().await {
                     Ok(session) => session,
@@ -295,7 +302,8 @@ impl Worker {
         }
     }
 
-    /// One pull; with a fresh session, if the vendor no longer takes this one.
+    /// One pull; with a newer session if the vendor no longer takes this one, until one that was issued since is refused
+    /// too.
     async fn pull(
         &mut self,
         reader: &mut dyn Reader,
@@ -303,24 +311,31 @@ impl Worker {
         grant: &Grant,
     ) -> Result<Chunk, Refusal> {
         let budget = Budget { requests: grant.requests(), ..self.care.budget() };
-        let answer = reader.pull(&session.session, budget).await;
-        let Err(GuestError::Fault(fault)) = &answer else { return answer.map_err(Refusal::Guest) };
-        if fault.class != FaultClass::SessionExpired {
-            return answer.map_err(Refusal::Guest);
+        let (first, begun) = (Arc::clone(session), Instant::now());
+        loop {
+            let fault = match reader.pull(&session.session, budget).await {
+                Err(GuestError::Fault(fault)) if fault.class == FaultClass::SessionExpired => fault,
+                answer => return answer.map_err(Refusal::Guest),
+            };
+            if !Arc::ptr_eq(session, &first) && session.is_since(begun) {
+                self.account.sessions.forget(session).await;
+                return Err(Refusal::Guest(fault.into()));
+            }
+            tracing::debug!(source = %self.key.source, stream = %self.key.stream, "the session is no longer good: {fault}");
+            *session = self.account.sessions.renew(session).await.map_err(Refusal::Session)?;
         }
-        tracing::debug!(source = %self.key.source, stream = %self.key.stream, "the session is no longer good: {fault}");
-        *session = self.account.sessions.renew(session).await.map_err(Refusal::Session)?;
-        let answer = reader.pull(&session.session, budget).await;
-        if let Err(GuestError::Fault(fault)) = &answer
-            && fault.class == FaultClass::SessionExpired
-        {
-            self.account.sessions.forget(session).await;
-        }
-        answer.map_err(Refusal::Guest)
     }
 
     fn moves(&self, position: &[u8]) -> bool {
         self.position.as_deref() != Some(position)
+    }
+}
+
+/// Waits until `moment`; for ever, if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,6 +13,7 @@
 //! path = "/var/log/tributary"
 //! ```
 
+mod files;
 mod interpolate;
 mod judge;
 mod problem;
@@ -22,10 +23,11 @@ mod shape;
 mod tree;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
@@ -40,26 +42,54 @@ pub use tree::Format;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
+    /// The files that its secrets came from.
+    pub files: Files,
+}
+
+/// The text of a configuration, in which secrets are not filled in yet. Some may be written out, so it has no `Debug`.
+#[derive(Clone)]
+pub struct Document {
+    path: PathBuf,
+    format: Format,
+    text: String,
+}
+
+impl Document {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its name does not say how it is written.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
+        let format = Format::of(path).map_err(one)?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
+                std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
+                _ => "The file must be UTF-8 text that this user may read",
+            };
+            one(Problem::new(Step::Parse, path.display().to_string(), format!("cannot read it: {error}")).hint(hint))
+        })?;
+        Ok(Self { path: path.to_owned(), format, text })
+    }
+
+    /// Fills in what the process's environment and the files with secrets hold now.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn fill(&self) -> Result<Loaded, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let mut loaded = parse(&self.text, self.format, &self.path.display().to_string(), &environment)?;
+        if let Some(warning) = readable_secrets(&self.path, &self.text, self.format) {
+            loaded.warnings.insert(0, warning);
+        }
+        Ok(loaded)
+    }
 }
 
 /// Reads the file at `path`, with the process's environment. Returns all problems at once.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
-    let format = Format::of(path).map_err(one)?;
-    let text = fs::read_to_string(path).map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
-            std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
-            _ => "The file must be UTF-8 text that this user may read",
-        };
-        one(Problem::new(Step::Parse, path.display().to_string(), format!("cannot read it: {error}")).hint(hint))
-    })?;
-    let environment = |name: &str| std::env::var(name).ok();
-    let mut loaded = parse(&text, format, &path.display().to_string(), &environment)?;
-    if let Some(warning) = readable_secrets(path, &text, format) {
-        loaded.warnings.insert(0, warning);
-    }
-    Ok(loaded)
+    Document::read(path)?.fill()
 }
 
 /// Reads a configuration from `text`. `name` is for messages.
@@ -77,10 +107,10 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         secrets.configure(section, &mut problems);
     }
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
-    let mut warnings = secrets.warnings;
+    let (mut warnings, files) = (secrets.warnings, secrets.files);
     let config = judge::judge(tree, name, &mut problems, &mut warnings);
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings }),
+        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {
             problems.sort_by_key(|problem| problem.step);
             Err(ConfigError { problems, warnings })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::files::Files;
 use super::interpolate::{Environment, join};
 use super::problem::{Problem, Step, listed, suggestion};
 
@@ -15,6 +16,8 @@ pub struct Secrets<'a> {
     backends: BTreeMap<String, Backend>,
     /// What is suspicious about the files that were read.
     pub warnings: Vec<Problem>,
+    /// What was read.
+    pub files: Files,
 }
 
 enum Backend {
@@ -34,7 +37,7 @@ impl<'a> Secrets<'a> {
     /// Only the built-in backend `env`.
     pub fn new(environment: &'a Environment<'a>) -> Self {
         let backends = BTreeMap::from([("env".to_owned(), Backend::Environment)]);
-        Secrets { environment, backends, warnings: Vec::new() }
+        Secrets { environment, backends, warnings: Vec::new(), files: Files::default() }
     }
 
     /// Takes the section `secret` of the configuration.
@@ -125,6 +128,7 @@ impl<'a> Secrets<'a> {
 
     /// Reads a file with secrets; others than its owner ought not to be able to.
     fn read(&mut self, file: &Path, path: &str) -> Result<String, Problem> {
+        self.files.note(file);
         let text = fs::read_to_string(file).map_err(|error| {
             // An error of UTF-8 does not quote the bytes.
             Problem::new(Step::Interpolate, path, format!("cannot read the secret file {}: {error}", file.display()))

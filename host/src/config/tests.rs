@@ -42,7 +42,7 @@ inputs = "acm*"
 
 #[test]
 fn a_good_configuration() {
-    let Loaded { config, warnings } = read(GOOD).unwrap();
+    let Loaded { config, warnings, .. } = read(GOOD).unwrap();
     let acme = &config.sources["acme"];
     assert_eq!((acme.kind.as_str(), acme.tenant.as_str(), acme.quota_share), ("mimecast", "acme", 0.5));
     assert_eq!((acme.retry_for, acme.on_position_lost), (Duration::from_secs(60), OnPositionLost::Now));

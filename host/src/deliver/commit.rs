@@ -22,8 +22,8 @@ use crate::observe::{Cause, Health, Place};
 use crate::outside::Random;
 use crate::state::{Commit, Counts, DeadLetter, Partly, StateError, StreamKey};
 
-/// A position that moved without a record is written no later than this: it saves only the reading of what is known to
-/// hold nothing.
+/// A position that moved without a new record is written no later than this: it saves only the reading of what is known
+/// to hold nothing.
 const IDLE_POSITION: Duration = Duration::from_secs(600);
 
 /// A chunk that some sinks have and others lack for so long is noted in the store, so that a restart does not send it to
@@ -244,6 +244,8 @@ impl Committer {
         // Before the position moves past them: a crash between the two repeats a dead letter and loses none.
         self.keep_letters(all).await;
         let mut transaction = Transaction::default();
+        // One that is due takes all others along, else each stream would have a transaction of its own in ten minutes.
+        let all = all || self.queues.values().any(Queue::is_idle_due);
         for queue in self.queues.values_mut() {
             queue.collect(&mut transaction, all);
         }

@@ -123,11 +123,6 @@ impl Counts {
         }
     }
 
-    /// Nothing but pieces: pages without a record that is new to anybody.
-    pub fn is_idle(&self) -> bool {
-        *self == Counts { pieces: self.pieces, ..Counts::default() }
-    }
-
     /// What does not balance, a sentence each.
     pub fn imbalances(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -271,7 +266,6 @@ mod tests {
         sum.add(&Counts { pieces, ..Counts::default() });
         sum.add(&Counts { pieces, ..Counts::default() });
         assert_eq!((sum.pieces, sum.pieces.open()), (Pieces { listed: 6, fetched: 2, gone: 2 }, 2));
-        assert!(!sum.is_idle() && Counts { pieces, ..Counts::default() }.is_idle());
     }
 
     #[test]

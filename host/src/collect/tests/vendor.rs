@@ -29,6 +29,9 @@ pub struct VendorState {
     /// Bytes that each event has beside its number.
     pub padding: usize,
     pub sessions: u64,
+    /// What each login answers while this is set, and when they were tried.
+    pub refuses: Option<GuestError>,
+    pub logins: Vec<Duration>,
     /// Sessions up to this number are no longer good.
     pub expired: u64,
     /// Each start, with its time.
@@ -69,9 +72,13 @@ impl Source for Scripted {
     fn authenticate(&self) -> Call<'_, Session> {
         Box::pin(async {
             let number = self.0.with(|state| {
+                state.logins.push(self.0.start.elapsed());
+                if let Some(error) = &state.refuses {
+                    return Err(error.clone());
+                }
                 state.sessions += 1;
-                state.sessions
-            });
+                Ok(state.sessions)
+            })?;
             Ok(Session { secret: number.to_be_bytes().to_vec(), expires_at: None })
         })
     }

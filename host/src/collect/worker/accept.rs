@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
-use crate::collect::StreamState;
 use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Progress, Room};
 use crate::observe::Place;
 use crate::sandbox::{self, Chunk, Malformed, Next};
@@ -18,7 +17,6 @@ impl Worker {
         self.judge.succeeded();
         self.care.succeeded(moved);
         self.lost = None;
-        self.entry.enter(StreamState::Collecting);
         let caught_up = chunk.next == Next::CaughtUp;
         self.entry.health().progress(&self.account.id, &Place::Stream(Arc::clone(&self.origin.stream)), caught_up);
         let newest = chunk.events.iter().map(|event| event.time).max();
@@ -41,6 +39,7 @@ impl Worker {
         };
         if !moved && counts == Counts::default() {
             self.entry.update(|status| status.progress(&counts, newest, caught_up));
+            self.after_reading();
             return;
         }
         let heads = chunk.events.len() * size_of::<Head>();
@@ -79,13 +78,18 @@ impl Worker {
             status.in_flight += 1;
             status.progress(&counts, newest, caught_up);
         });
-        let entry = self.entry.clone();
+        self.standstill.sent();
+        self.after_reading();
+        let (entry, standstill) = (self.entry.clone(), self.standstill.clone());
         let report = Box::new(move |progress: Progress<'_>| match progress {
-            Progress::Stored(counts) => entry.update(|status| {
-                status.stored.add(counts);
-                status.in_flight = status.in_flight.saturating_sub(1);
-                status.held = None;
-            }),
+            Progress::Stored(counts) => {
+                standstill.stored();
+                entry.update(|status| {
+                    status.stored.add(counts);
+                    status.in_flight = status.in_flight.saturating_sub(1);
+                    status.held = None;
+                });
+            }
             Progress::Held(why) => entry.update(|status| status.held = Some(why.to_owned())),
         });
         let batch = Batch { origin: self.origin.clone(), bodies: chunk.bodies, events };

@@ -13,6 +13,7 @@ use crate::config::OnPositionLost;
 use crate::observe::{Cause, Place};
 use crate::outside::Random;
 use crate::sandbox::{FaultClass, GuestError};
+use crate::state::StreamKey;
 
 impl Worker {
     /// What to do about a source that gave an error.
@@ -23,7 +24,7 @@ impl Worker {
         }
         let account = Arc::clone(&self.account);
         let random = self.around.random.clone();
-        let (verdict, state) = self.judge.judge(error, account.retry_for, self.schedule.interval(), &random);
+        let (verdict, state) = self.judge.judge(error, account.policy().retry_for, self.schedule.interval(), &random);
         let outcome = match verdict {
             Verdict::Stop => Outcome::Stopped,
             Verdict::Pause(pause) => {
@@ -33,6 +34,7 @@ impl Worker {
                 Outcome::Again(pause)
             }
             Verdict::PositionLost => self.position_lost(&random),
+            Verdict::Refused(wait) => self.refused(wait),
             // A step of the search is no failure to wait for, but a broken source must not spin either.
             Verdict::Retry(_) if broke_down && self.care.is_searching() => Outcome::Again(IDLE_PULL),
             Verdict::Retry(wait) => Outcome::Again(wait),
@@ -49,7 +51,8 @@ impl Worker {
         let health = self.entry.health();
         let worth = match error {
             GuestError::Fault(fault) => match fault.class {
-                FaultClass::Throttled(_) => state == Some(StreamState::Error),
+                // A session may have been revoked by chance, once.
+                FaultClass::Throttled(_) | FaultClass::SessionExpired => state == Some(StreamState::Error),
                 FaultClass::NotEntitled => health.is_named(source, stream),
                 FaultClass::PositionLost => !matches!(outcome, Outcome::Again(Duration::ZERO)),
                 _ => true,
@@ -66,7 +69,7 @@ impl Worker {
     }
 
     fn position_lost(&mut self, random: &Random) -> Outcome {
-        match self.account.on_position_lost {
+        match self.account.policy().on_position_lost {
             OnPositionLost::Stop => Outcome::Stopped,
             policy => {
                 // Lost again at once: the policy's own start does not help either.
@@ -76,21 +79,34 @@ impl Worker {
         }
     }
 
+    /// There may be newer credentials than those that the vendor refuses: whoever can read them is told.
+    fn refused(&self, wait: Option<Duration>) -> Outcome {
+        self.account.credentials_refused();
+        wait.map_or(Outcome::Stopped, Outcome::Again)
+    }
+
     pub(super) fn no_session(&mut self, trouble: &Trouble) -> Outcome {
         let interval = self.schedule.interval();
         let random = self.around.random.clone();
-        let (verdict, state) = self.judge.judge(&trouble.error, self.account.retry_for, interval, &random);
+        let (verdict, state) = self.judge.judge(&trouble.error, self.account.policy().retry_for, interval, &random);
+        // All streams of the source wait for the same moment, and one of them makes the call.
+        let due = trouble.retry_at.saturating_duration_since(Instant::now());
         let outcome = match verdict {
             Verdict::Stop => Outcome::Stopped,
-            // All streams of the source wait for the same moment, and one of them makes the call.
-            _ => Outcome::Again(trouble.retry_at.saturating_duration_since(Instant::now())),
+            Verdict::Refused(wait) => self.refused(wait.map(|_| due)),
+            // It has lasted too long.
+            Verdict::Retry(wait) if state == Some(StreamState::Error) => Outcome::Again(due.max(wait)),
+            Verdict::Retry(_) | Verdict::Pause(_) | Verdict::PositionLost => Outcome::Again(due),
         };
         self.report(&trouble.error, state, &outcome);
         outcome
     }
 
     fn report(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome) {
-        let text = error.to_string();
+        let text = match outcome {
+            Outcome::Stopped => format!("{error}. {}", self.way_out(error)),
+            _ => error.to_string(),
+        };
         let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
         match outcome {
             Outcome::Again(retry_in) if throttled => {
@@ -109,6 +125,22 @@ impl Worker {
         let state = if matches!(outcome, Outcome::Stopped) { Some(StreamState::Stopped) } else { state };
         if let Some(state) = state {
             self.entry.enter_for(state, Some(&Cause::of(error)));
+        }
+    }
+
+    /// What makes a stopped stream go on.
+    fn way_out(&self, error: &GuestError) -> String {
+        let StreamKey { source, stream } = &self.key;
+        match error {
+            GuestError::Fault(fault) if fault.class == FaultClass::PositionLost => format!(
+                "The stream stands still, as on_position_lost = \"stop\" says. Set it to \"oldest\" (from the oldest record \
+                 that the vendor has) or \"now\" for sources.{source}, and send SIGHUP or restart tributary; or stop \
+                 tributary, run `tributary state reset {source} --stream {stream}`, and start it again"
+            ),
+            _ => format!(
+                "The stream stands still until sources.{source} or one of its secrets is changed: it goes on with a new \
+                 secret by itself, and with a new configuration on SIGHUP"
+            ),
         }
     }
 }

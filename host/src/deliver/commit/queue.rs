@@ -63,7 +63,7 @@ struct Waiting {
 pub struct Queue {
     first: u64,
     waiting: VecDeque<Waiting>,
-    /// A moved position that is not worth a transaction of its own yet.
+    /// A moved position, or what was counted of records that are known, that is not worth a transaction of its own yet.
     idle: Option<(Instant, Box<Commit>)>,
     /// What sinks said of chunks that were stored without them. It is no hurry either.
     late: Counts,
@@ -140,6 +140,11 @@ impl Queue {
         }
     }
 
+    /// Whether what is idle has waited long enough.
+    pub fn is_idle_due(&self) -> bool {
+        self.idle.as_ref().is_some_and(|(begun, _)| begun.elapsed() >= IDLE_POSITION)
+    }
+
     /// When the store should be written though nothing is acknowledged.
     pub fn due(&self) -> Option<Instant> {
         let idle = self.idle.as_ref().map(|(begun, _)| *begun + IDLE_POSITION);
@@ -148,7 +153,7 @@ impl Queue {
     }
 
     /// Takes what is to be stored now: the acknowledged prefix, what sinks have behind it for long enough, and what is
-    /// idle, if it has company, or is due, or if it is `all` that there will be.
+    /// idle, if it has company or is to be written with `all` others.
     pub fn collect(&mut self, transaction: &mut Transaction, all: bool) {
         let mut merged: Option<Box<Commit>> = None;
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.is_ready() && waiting.is_kept()) {
@@ -170,7 +175,7 @@ impl Queue {
         {
             merge(&mut merged, Commit { partly: Some(self.partly.clone()), ..blank });
         }
-        let urgent = merged.as_ref().is_some_and(|new| !new.counts.is_idle() || new.partly.is_some());
+        let urgent = merged.as_ref().is_some_and(|new| new.partly.is_some() || is_news(&new.counts));
         if self.late != Counts::default()
             && self.late_letters.is_empty()
             && let Some(blank) = self.blank()
@@ -186,7 +191,7 @@ impl Queue {
             }
         }
         let Some(commit) = merged else { return };
-        if all || urgent || begun.elapsed() >= IDLE_POSITION {
+        if all || urgent {
             transaction.commits.push(*commit);
         } else {
             self.idle = Some((begun, commit));
@@ -270,6 +275,12 @@ impl Expected {
             None => SinkCounts { unconfirmed: self.sent, ..counts },
         }
     }
+}
+
+/// Whether there is more to store than that a poll read again what is known.
+fn is_news(counts: &Counts) -> bool {
+    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, sinks } = counts;
+    *accepted + *malformed + *gaps > 0 || !sinks.is_empty()
 }
 
 fn blank(commit: &Commit) -> Commit {

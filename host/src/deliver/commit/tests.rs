@@ -117,10 +117,24 @@ impl Case {
         // A poll that brings nothing has read a page all the same.
         let pieces = Pieces { listed: 1, fetched: 1, gone: 0 };
         let counts = Counts { records, events: records, accepted: records, pieces, ..Counts::default() };
+        let parcel = self.parcel(line, position, counts, malformed).await;
+        let sinks = sinks.chars().enumerate();
+        let expected = sinks.map(|(number, kind)| Expected::new(number.to_string().into(), kind == 'x', records));
+        line.announce(parcel, batch(position, records), expected.collect()).collect()
+    }
+
+    /// Hands in a chunk of records that are all known.
+    async fn announce_repeated(&self, line: &mut Line, position: u8, records: u64) {
+        let counts = Counts { records, events: records, repeated: records, ..Counts::default() };
+        let parcel = self.parcel(line, position, counts, false).await;
+        assert_eq!(line.announce(parcel, batch(position, 0), Vec::new()).count(), 0);
+    }
+
+    async fn parcel(&self, line: &Line, position: u8, counts: Counts, malformed: bool) -> Parcel {
         let key = StreamKey::clone(&line.key);
         let letter = DeadLetter::malformed(0, &*key.source, &*key.stream, "r", vec![], None);
         let said = Arc::clone(&self.said);
-        let parcel = Parcel {
+        Parcel {
             commit: Commit {
                 key,
                 tenant: "acme".into(),
@@ -142,10 +156,7 @@ impl Case {
                     Progress::Held(why) => why.to_owned(),
                 });
             }),
-        };
-        let sinks = sinks.chars().enumerate();
-        let expected = sinks.map(|(number, kind)| Expected::new(number.to_string().into(), kind == 'x', records));
-        line.announce(parcel, batch(position, records), expected.collect()).collect()
+        }
     }
 
     async fn settle(&self) -> Vec<String> {
@@ -345,6 +356,44 @@ async fn an_idle_position_waits_for_company_or_ten_minutes_or_the_end() {
     drop((a, b, case.lines));
     case.task.await.unwrap();
     assert_eq!(case.journal.lines()[2..], ["b at Some([9]) +0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_streams_share_a_transaction_in_ten_minutes() {
+    let case = Case::new();
+    let mut lines: Vec<_> = ["a", "b", "c"].into_iter().map(|stream| case.line(stream)).collect();
+    // For two hours each moves every five minutes, at another moment.
+    for minute in 0..120u8 {
+        if let Some(line) = lines.get_mut(usize::from(minute % 5)) {
+            case.announce(line, minute, 0, "").await;
+        }
+        sleep(Duration::from_secs(60)).await;
+    }
+    let written = case.journal.lines();
+    assert!((10..=12).contains(&written.len()), "{written:#?}");
+    assert!(written.iter().all(|line| ["a at", "b at", "c at"].iter().all(|part| line.contains(part))), "{written:#?}");
+    drop((lines, case.lines));
+    case.task.await.unwrap();
+    let commits = case.journal.commits.lock().unwrap();
+    for (stream, last) in [("a", 115), ("b", 116), ("c", 117)] {
+        let written = commits.iter().rfind(|commit| commit.key.stream == stream);
+        assert_eq!(written.unwrap().position, Some(vec![last]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_again_is_no_hurry_and_is_counted() {
+    let case = Case::new();
+    let mut line = case.line("a");
+    for position in 1..=9 {
+        case.announce_repeated(&mut line, position, 7).await;
+        sleep(Duration::from_secs(60)).await;
+    }
+    assert!(case.journal.lines().is_empty(), "{:?}", case.journal.lines());
+    case.announce(&mut line, 10, 2, "").await;
+    assert_eq!(case.settle().await, ["a at Some([10]) +65"]);
+    let counts = case.journal.last().counts;
+    assert_eq!((counts.repeated, counts.accepted, counts.events), (63, 2, 65));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,134 @@
+//! What `tributary run` does about a changed secret, and on SIGHUP.
+//!
+//! A secret that lies in a file is read again when the file changes, and when a vendor refuses the credentials; the
+//! configuration's own text is read again on SIGHUP alone, since nobody wants a file taken over that is being edited.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::config::{ConfigError, Document, Files, Loaded};
+use crate::{Control, Reloader};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Many streams are refused at once: they are one reason to read.
+const GATHER: Duration = Duration::from_millis(500);
+
+/// Why it is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Hangup,
+    Changed,
+    Refused,
+}
+
+/// See the module.
+pub struct Reload {
+    pub path: PathBuf,
+    /// The text that runs, or would, but for what was refused of it.
+    pub document: Document,
+    pub files: Files,
+    pub reloader: Reloader,
+    pub control: Control,
+    pub hangup: Signal,
+    /// What needs a restart, as far as it was said.
+    pub told: Vec<String>,
+}
+
+impl Reload {
+    /// Goes on for as long as the host runs.
+    pub async fn run(mut self) -> Infallible {
+        loop {
+            let cause = self.next().await;
+            // A folder of secrets may be on another machine, which does not answer.
+            if let Ok(Some(loaded)) = self.read(cause).await {
+                self.apply(cause, loaded).await;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Cause {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.hangup.recv() => return Cause::Hangup,
+                () = self.control.credentials_refused() => {
+                    sleep(GATHER).await;
+                    return Cause::Refused;
+                }
+                () = sleep(LOOK), if !self.files.is_empty() => {
+                    let files = self.files.clone();
+                    if spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
+                        return Cause::Changed;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The new configuration; none, if it cannot be run, which has been said.
+    async fn read(&mut self, cause: Cause) -> Result<Option<Loaded>, tokio::task::JoinError> {
+        let path = self.path.clone();
+        let fresh = match cause {
+            Cause::Hangup => Some(spawn_blocking(move || Document::read(&path)).await?),
+            Cause::Changed | Cause::Refused => None,
+        };
+        let fresh = match fresh.transpose() {
+            Ok(fresh) => fresh,
+            Err(error) => return Ok(refused(&error)),
+        };
+        let document = fresh.unwrap_or_else(|| self.document.clone());
+        let (mut files, text) = (self.files.clone(), document.clone());
+        let (files, loaded) = spawn_blocking(move || {
+            // Before it is read: what is written after that is a change.
+            files.look_again();
+            (files, text.fill())
+        })
+        .await?;
+        self.files = files;
+        match loaded {
+            Ok(loaded) => {
+                self.document = document;
+                self.files = loaded.files.clone();
+                Ok(Some(loaded))
+            }
+            Err(error) => Ok(refused(&error)),
+        }
+    }
+
+    async fn apply(&mut self, cause: Cause, loaded: Loaded) {
+        if cause == Cause::Hangup {
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        let reloaded = self.reloader.apply(&loaded.config).await;
+        for source in &reloaded.changed {
+            tracing::info!(%source, "goes on with its new configuration");
+        }
+        for error in &reloaded.refused {
+            tracing::error!("the new configuration is refused, and the source goes on with the old one: {error}");
+        }
+        if self.told != reloaded.restart {
+            for what in &reloaded.restart {
+                tracing::warn!("restart tributary for this change to take effect: {what}");
+            }
+            self.told.clone_from(&reloaded.restart);
+        }
+        if cause == Cause::Hangup {
+            let again = self.reloader.retry();
+            tracing::info!(again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
+        }
+    }
+}
+
+fn refused(error: &ConfigError) -> Option<Loaded> {
+    tracing::error!("the new configuration cannot be run, and the old one goes on: {error}");
+    None
+}
