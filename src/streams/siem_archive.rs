@@ -20,7 +20,7 @@ use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Occurrences, Origin, Source as Log};
-use archive::{Archive, Files, Member, shown, stamp};
+use archive::{Archive, Files, Member, current, shown, stamp};
 
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
@@ -404,14 +404,6 @@ impl SiemArchive {
         (self.state.tries, self.state.broken) = (0, (0, 0));
         Step::Stop(Next::CaughtUp)
     }
-}
-
-/// The mark of the member that is being read.
-fn current(file: &mut Option<FileMark>, hash: u64) -> &mut FileMark {
-    if file.as_ref().is_some_and(|mark| mark.hash.0 != hash) {
-        *file = None;
-    }
-    file.get_or_insert_with(|| FileMark::new(hash))
 }
 
 impl Source for SiemArchive {
