@@ -25,7 +25,7 @@ use tributary_host::deliver::{Attached, Batch, Disk, Storage};
 use tributary_host::outside::{Clock, Outside, Random};
 use tributary_host::sandbox::{Component, Context, LogStream, Network, Session, Start, Transport};
 use tributary_host::sinks::{DeliverFuture, Sink, SinkFuture};
-use tributary_host::state::{Commit, Counts, DeadLetter, StateError, StreamKey, StreamState};
+use tributary_host::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState};
 use tributary_host::{Ready, Running};
 
 /// What the issue asks for.
@@ -270,6 +270,10 @@ impl Storage for Nothing {
     fn keep(&self, _: &str, _: &[DeadLetter]) -> Result<(), StateError> {
         Ok(())
     }
+
+    fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 /// What the store did: how often, and CPU and wall time in nanoseconds.
@@ -323,5 +327,9 @@ impl Storage for Counted {
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.0.keep(source, letters)
+    }
+
+    fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError> {
+        self.0.keep_health(events)
     }
 }

@@ -23,6 +23,7 @@ pub struct Chunk {
     pub bodies: Vec<u8>,
     pub malformed: Vec<Malformed>,
     pub gaps: Vec<Gap>,
+    pub pieces: Pieces,
     /// Records read: events, malformed, and those merged into others.
     pub records: u32,
     pub merged: u32,
@@ -82,6 +83,26 @@ pub struct Gap {
     pub begin: Option<Timestamp>,
     pub end: Option<Timestamp>,
     pub reason: String,
+}
+
+/// What records come in, counted since the chunk before: a file, or a page where the vendor has no files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pieces {
+    /// The vendor has named it. One that is known only by reading it counts when it is read or given up.
+    pub listed: u32,
+    /// Read to its end, or as far as it can be read.
+    pub fetched: u32,
+    /// Given up, and told as a gap of this chunk.
+    pub gone: u32,
+}
+
+impl Pieces {
+    pub fn add(&mut self, other: Pieces) {
+        let Pieces { listed, fetched, gone } = other;
+        for (sum, more) in [(&mut self.listed, listed), (&mut self.fetched, fetched), (&mut self.gone, gone)] {
+            *sum = sum.saturating_add(more);
+        }
+    }
 }
 
 /// When to pull again.

@@ -173,6 +173,7 @@ mod exports {
                 .into_iter()
                 .map(|gap| wit::Gap { what: gap.what, begin: gap.begin, end: gap.end, reason: gap.reason })
                 .collect(),
+            pieces: wit::Pieces { listed: chunk.pieces.listed, fetched: chunk.pieces.fetched, gone: chunk.pieces.gone },
             records: chunk.records,
             merged: chunk.merged,
             requests: chunk.requests,

@@ -9,7 +9,7 @@ use mimecast_simulator as sim;
 use tokio::time::Instant;
 use tributary_host::deliver::{Attached, Batch, Disk, Head, Origin, Storage};
 use tributary_host::outside::{Outside, Random};
-use tributary_host::state::{Commit, DeadLetter, StateError, StreamKey, StreamState};
+use tributary_host::state::{Commit, DeadLetter, HealthRow, StateError, StreamKey, StreamState};
 use tributary_host::{Ready, Running, sinks};
 use tributary_tests::delivered::files;
 use tributary_tests::world::World;
@@ -45,6 +45,11 @@ impl Storage for Watched {
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.note(format!("{} dead letters", letters.len()));
         self.disk.keep(source, letters)
+    }
+
+    fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError> {
+        self.note(format!("{} health events", events.len()));
+        self.disk.keep_health(events)
     }
 }
 
@@ -108,6 +113,10 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
         assert!(running.status().iter().all(|status| status.caught_up && status.read.records == 0));
         assert_eq!(changes, 1, "the file was finished when it was old enough");
         let writes = storage.writes.lock().unwrap().split_off(0);
+        // The streams have begun to collect: that has happened, and is told at once, but then nothing does.
+        let (told, writes): (Vec<_>, Vec<_>) =
+            writes.into_iter().partition(|(_, what)| what.ends_with("health events"));
+        assert!(!told.is_empty() && told.iter().all(|(at, _)| *at <= begin + MINUTE), "{told:?}");
         assert!((4 * hours..=6 * hours).contains(&writes.len()), "{} writes in {hours} hours", writes.len());
         let gaps = writes.windows(2).map(|pair| pair[1].0 - pair[0].0);
         for (gap, (at, what)) in gaps.zip(&writes[1..]) {

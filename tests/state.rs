@@ -8,7 +8,7 @@ use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
 use serde_json::Value;
 use tributary_host::state::{
-    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, Refused, SinkCounts, Store, StreamKey,
+    Commit, Counts, DataDir, DeadLetter, DeadLetters, Gap, HealthRow, Pieces, Refused, SinkCounts, Store, StreamKey,
 };
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Output, Process, command, output, until};
@@ -78,6 +78,7 @@ fn commit(source: &str, stream: &str) -> Commit {
         repeated: 20,
         accepted: 70,
         gaps: 1,
+        pieces: Pieces { listed: 12, fetched: 9, gone: 2 },
         sinks: [("lake".to_owned(), lake), ("probe".to_owned(), probe)].into(),
     };
     let gap = Gap {
@@ -132,7 +133,12 @@ fn audit_shows_the_ledger_and_tells_when_it_does_not_balance() {
     let one = site.says("audit other", 0, &[]);
     assert!(one.stdout.contains("other") && !one.stdout.contains("siem/receipt"), "{one:?}");
     site.says("audit nobody", 64, &["nobody", "shows all"]);
+    let row = said.stdout.lines().find(|line| line.contains("siem/receipt")).unwrap();
+    let numbers: Vec<&str> = row.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).collect();
+    assert_eq!(numbers, ["100", "90", "7", "3", "20", "70", "12", "9", "2", "1"]);
     let all = site.json("audit --json");
+    let pieces = serde_json::json!({ "listed": 12, "fetched": 9, "gone": 2, "open": 1 });
+    assert_eq!(all["streams"][0]["pieces"], pieces);
     assert_eq!((&all["balanced"], all["streams"].as_array().unwrap().len()), (&Value::Bool(true), 3));
     assert_eq!(all["streams"][0]["sinks"]["probe"]["lost"], 15);
     assert_eq!(all["streams"][0]["gap_list"][0]["reason"], "gone for an hour");
@@ -290,6 +296,23 @@ fn state_is_shown_exported_imported_reset_and_moved() {
     let shown = site.json("state show acme --json");
     assert_eq!((shown.as_array().unwrap().len(), &shown[0]["seen_ids"]), (2, &Value::from(3)));
 
+    assert!(!site.call("state show acme").stdout.contains("HEALTH"), "nothing was told");
+    site.says("state show other --health", 0, &["HEALTH"]);
+    let told = |number: u64| HealthRow {
+        source: "acme".into(),
+        json: format!("{{\"time\":\"T{number}\",\"event\":\"Gap\",\"message\":\"m{number}.\",\"hint\":\"Look\"}}")
+            .into(),
+    };
+    let store = Store::open(&site.state()).unwrap();
+    store.keep_health(&(0..12).map(told).collect::<Vec<_>>()).unwrap();
+    drop(store);
+    let last = site.says("state show acme", 0, &["SEEN IDS", "HEALTH", "T2 ", "T11", "m11.. Look"]).stdout;
+    assert!(!last.contains("T1 "), "the last ten: {last}");
+    assert!(!site.call("state show").stdout.contains("HEALTH"), "only of the source that is named");
+    site.says("state show --health", 0, &["T0", "T11"]);
+    let all = site.json("state show acme --health --json");
+    assert_eq!((all.as_array().unwrap().len(), &all[11]["time"]), (12, &Value::from("T11")));
+
     let file = site.folder.path().join("export.ndjson");
     let path = file.to_str().unwrap();
     site.says(&format!("state export -o {path}"), 0, &[]);
@@ -302,6 +325,7 @@ fn state_is_shown_exported_imported_reset_and_moved() {
     other.says(&format!("state import {path}"), 0, &["3 streams were taken in"]);
     assert_eq!(other.call("audit").stdout, site.call("audit").stdout);
     assert_eq!(other.json("state show --json"), site.json("state show --json"));
+    assert_eq!(other.call("state show --health --json").stdout, site.call("state show --health --json").stdout);
 
     site.says("state reset", 64, &["SOURCE"]);
     site.says("state reset acme --stream siem", 64, &["There is audit, siem/receipt"]);

@@ -15,6 +15,8 @@ pub const POSITION_LIMIT: usize = 64 << 10;
 pub fn bodies(chunk: &Chunk) -> Vec<Json> {
     let counted = chunk.events.len() + chunk.malformed.len() + chunk.merged as usize;
     assert_eq!(chunk.records as usize, counted, "a record is neither an event nor malformed");
+    let pieces = chunk.pieces;
+    assert!(pieces.gone == 0 || !chunk.gaps.is_empty(), "gone, and no gap says so: {pieces:?}");
     for malformed in &chunk.malformed {
         assert!(malformed.head.len() <= Malformed::HEAD_LIMIT, "{} bytes of a malformed record", malformed.head.len());
         assert!(malformed.size.is_none_or(|size| size >= malformed.head.len() as u64), "{malformed:?}");

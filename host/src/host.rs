@@ -19,6 +19,7 @@ use crate::collect::{
 use crate::config::{self, Config, QuotaLimit};
 use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
 use crate::observe::api::Api;
+use crate::observe::{Cause, Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{Ground, Owned, ReplayError, Replayable, Replaying, Replays, Request};
 use crate::sandbox::{
@@ -311,6 +312,8 @@ pub struct Running {
     workers: JoinSet<()>,
     pipeline: Option<Pipeline>,
     delivery: JoinSet<()>,
+    keeper: JoinSet<()>,
+    health: Health,
     control: Control,
     clock: Clock,
     /// Where the state is, if it is in a folder.
@@ -344,15 +347,17 @@ impl Running {
         collects: bool,
     ) -> Self {
         let Outside { clock, random, .. } = outside;
-        let (lines, committer) = committer(Arc::clone(&storage), random.fork());
-        let (pipeline, tasks) = Pipeline::new(lines, sinks, clock, &random);
+        let health = Health::new(clock);
+        sources.iter().for_each(|source| health.watch(&source.config));
+        let (lines, committer) = committer(Arc::clone(&storage), random.fork(), health.clone());
+        let (pipeline, tasks) = Pipeline::new(lines, sinks, &health, clock, &random);
         let mut delivery = JoinSet::new();
         delivery.spawn(committer.run());
         for task in tasks {
             delivery.spawn(task.run());
         }
         let (stop, stopped) = watch::channel(false);
-        let (board, mut workers) = (Board::default(), JoinSet::new());
+        let (board, mut workers) = (Board::new(health.clone()), JoinSet::new());
         let (mut accounts, mut replayable) = (BTreeMap::new(), BTreeMap::new());
         let refused = Arc::new(Notify::new());
         let host = host_memory(in_flight_bytes);
@@ -371,6 +376,7 @@ impl Running {
                 Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
                 Arc::clone(&refused),
                 (clock, random.fork()),
+                &health,
             ));
             accounts.insert(Arc::clone(&account.id), Arc::clone(&account));
             let mut ids = BTreeMap::new();
@@ -404,7 +410,10 @@ impl Running {
         });
         let owned = Owned(replays.clone());
         let control = Control { accounts: Arc::new(accounts), board, replays, refused };
-        Self { stop, workers, pipeline: Some(pipeline), delivery, control, clock, disk: None, _replays: owned, drain }
+        let mut keeper = JoinSet::new();
+        keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
+        let pipeline = Some(pipeline);
+        Self { stop, workers, pipeline, delivery, keeper, health, control, clock, disk: None, _replays: owned, drain }
     }
 
     /// Every stream, by source and name.
@@ -444,6 +453,8 @@ impl Running {
             // committer that of its own.
             self.pipeline = None;
             while self.delivery.join_next().await.is_some() {}
+            self.health.close();
+            while self.keeper.join_next().await.is_some() {}
         };
         timeout_at(deadline, drained).await.is_ok()
     }
@@ -453,6 +464,7 @@ impl Running {
         self.control.replays.kill().await;
         self.workers.shutdown().await;
         self.delivery.shutdown().await;
+        self.keeper.shutdown().await;
     }
 }
 
@@ -472,9 +484,10 @@ async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
         }
     });
     if !ended.await {
-        entry.update(|status| {
-            status.fault = Some("the host's worker of this stream broke down; restart the host, and report it".into());
-        });
-        entry.enter(StreamState::Stopped);
+        let why = "the host's worker of this stream broke down";
+        entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
+        let cause = Cause::host("worker", why.into(), Some("Restart the host, and report it".into()));
+        entry.tell(&cause);
+        entry.enter_for(StreamState::Stopped, Some(&cause));
     }
 }

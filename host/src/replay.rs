@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, StreamStatus, Surroundings, Worker};
 use crate::deliver::{Disk, Ids, Memory, Pipeline, Storage, blocking};
+use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::sandbox::LogStream;
 use crate::state::{Commit, Counts, Forget, Gap, StateError, StreamKey};
@@ -309,7 +310,8 @@ impl Replays {
             return Err(ReplayError::Running(StreamKey::new(&*request.source, &*request.stream)));
         }
         let (stop, stopped) = watch::channel(false);
-        let (board, gaps) = (Board::default(), Gaps::default());
+        // Whoever asked is told how it goes; it is no health event of the stream's.
+        let (board, gaps) = (Board::new(Health::new(ground.clock)), Gaps::default());
         let worker = ground.worker(request, &key, &board, stopped).ok_or(ReplayError::Stopping)?;
         let of = StreamKey::new(&*request.source, &*request.stream);
         let others = ground.sources.get(&request.source).and_then(|source| source.ids.get(&request.stream)).cloned();

@@ -90,7 +90,29 @@ impl Simulator {
         self.index(tenant).map_or(0, |index| self.tenants[index].plants.malformed().count())
     }
 
+    /// Files of SIEM logs that a client could have seen until a time, by stream; and how many of them a fault has taken away.
+    /// API 1.0 has one stream, and its files stand in archives.
+    pub fn files(&self, tenant: &str, until_ms: Millis) -> BTreeMap<&'static str, (usize, usize)> {
+        let mut files = BTreeMap::new();
+        let mut last = None;
+        let Some(index) = self.index(tenant) else { return files };
+        for (file, record) in self.siem_records(index, until_ms) {
+            // The records of a file stand together.
+            if last.replace(file) != Some(file) {
+                let (published, lost) = files.entry(record.stream).or_default();
+                *published += 1;
+                *lost += usize::from(record.lost);
+            }
+        }
+        files
+    }
+
     fn siem_truth(&self, index: usize, until_ms: Millis) -> impl Iterator<Item = Issued> + '_ {
+        self.siem_records(index, until_ms).map(|(_, record)| record)
+    }
+
+    /// Records, each with the file that it stands in.
+    fn siem_records(&self, index: usize, until_ms: Millis) -> impl Iterator<Item = (FileId, Issued)> + '_ {
         let state = &self.tenants[index];
         let publication = &state.publication;
         let single = state.tenant.generation() == Generation::V1;
@@ -106,7 +128,7 @@ impl Simulator {
                 }
                 file.part = (place / self.settings.records_per_file) as u32;
                 place += 1;
-                Issued {
+                let issued = Issued {
                     stream: if single { "siem" } else { plan.kind.stream() },
                     kind: plan.kind.name(),
                     mark: plan.mark,
@@ -116,7 +138,8 @@ impl Simulator {
                     visible_from_ms,
                     gone_from_ms: None,
                     lost: state.lost.contains(&file),
-                }
+                };
+                (file, issued)
             })
         })
     }

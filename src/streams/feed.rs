@@ -132,6 +132,7 @@ impl Feed {
                 }
                 Err(_) => {
                     pull.moved = true;
+                    pull.page_read();
                     self.restarts = 0;
                     self.windows.close();
                     return Ok(());
@@ -271,6 +272,7 @@ impl Feed {
                 .hint("The window is read again later and nothing is passed; if it stays, report it to Mimecast"));
         }
         pull.moved = true;
+        pull.page_read();
         match next {
             Some(token) => window.turn(Some(token)),
             None => {

@@ -196,6 +196,7 @@ impl List {
                 .hint("The window is read again later and nothing is passed; if it stays, report it to Mimecast"));
         }
         pull.moved = true;
+        pull.page_read();
         if !page.rows.is_empty() {
             let counts = self.list.counts_across_pages();
             window.before = if counts { hand.left(window.resume()) } else { Vec::new() };

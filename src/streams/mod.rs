@@ -14,7 +14,7 @@ mod window;
 
 use crate::auth::Access;
 use crate::catalog::Stream;
-use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Start, Timestamp};
+use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Pieces, Start, Timestamp};
 use crate::config::{Config, HOUR, IncludeOriginal, Output, SECOND};
 use crate::effects::Effects;
 use crate::kind::Generation;
@@ -29,6 +29,8 @@ pub struct Reader {
     /// A fault that came after events, and the session under which it came.
     pending: Option<(Fault, Vec<u8>)>,
     paused_until_ms: u64,
+    /// What was counted before a fault that left no chunk: the state that it belongs to goes on.
+    uncounted: Pieces,
 }
 
 /// What a stream does. A reader holds one.
@@ -80,7 +82,7 @@ impl Reader {
             Stream::SiemEvents => Box::new(siem_events::SiemEvents::open(start)?),
             Stream::SiemArchive => Box::new(siem_archive::SiemArchive::open(start)?),
         };
-        Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0 })
+        Ok(Reader { config, normalizer, source, pending: None, paused_until_ms: 0, uncounted: Pieces::default() })
     }
 
     /// Reads on, with the newest session.
@@ -99,6 +101,7 @@ impl Reader {
         let mut pull =
             Pull::new(effects, &self.config, &access, &mut self.normalizer, &mut self.paused_until_ms, *budget);
         self.source.begin(&mut pull)?;
+        pull.chunk.pieces.add(std::mem::take(&mut self.uncounted));
         let result = self.source.pull(&mut pull);
         let moved = pull.moved;
         let mut chunk = pull.chunk;
@@ -108,6 +111,7 @@ impl Reader {
             Err(fault) => {
                 let empty = chunk.events.is_empty() && chunk.malformed.is_empty() && chunk.gaps.is_empty();
                 if empty && !moved {
+                    self.uncounted = chunk.pieces;
                     return Err(fault);
                 }
                 self.pending = Some((fault, secret.to_vec()));

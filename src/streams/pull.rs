@@ -2,7 +2,7 @@
 
 use crate::api::{Answer, Call, Left, error::Failure, exchange};
 use crate::auth::Access;
-use crate::chunk::{Budget, Chunk, Digest, Event, Gap, Malformed, Next, Timestamp};
+use crate::chunk::{Budget, Chunk, Digest, Event, Gap, Malformed, Next, Pieces, Timestamp};
 use crate::config::Config;
 use crate::effects::Effects;
 use crate::normalize::{Normalizer, Occurrences, Origin};
@@ -195,6 +195,27 @@ impl<'a> Pull<'a> {
         self.chunk.gaps.push(Gap { what: what.into(), begin, end, reason: reason.into() });
     }
 
+    /// The vendor has named files that were not known before.
+    pub fn listed(&mut self, count: usize) {
+        self.chunk.pieces.add(Pieces { listed: saturated(count), ..Pieces::default() });
+    }
+
+    /// Files that were listed are given up. The gap that says so is in this chunk.
+    pub fn gone(&mut self, count: usize) {
+        self.chunk.pieces.add(Pieces { gone: saturated(count), ..Pieces::default() });
+    }
+
+    /// A file that was listed is done.
+    pub fn fetched(&mut self) {
+        self.chunk.pieces.add(Pieces { fetched: 1, ..Pieces::default() });
+    }
+
+    /// A page is read to its end, or an archive's member: nothing has named it before.
+    pub fn page_read(&mut self) {
+        self.listed(1);
+        self.fetched();
+    }
+
     /// Whether another request of the API may be made; if not, what the chunk should say.
     pub fn may_request(&mut self) -> Result<(), Next> {
         let now = self.effects.monotonic_ms();
@@ -235,4 +256,8 @@ impl<'a> Pull<'a> {
             }
         }
     }
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

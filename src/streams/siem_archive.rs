@@ -20,7 +20,7 @@ use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
 use crate::normalize::{Occurrences, Origin, Source as Log};
-use archive::{Archive, Files, Member, shown, stamp};
+use archive::{Archive, Files, Member, current, shown, stamp};
 
 /// An archive that breaks off at the same record so often is reported and passed.
 const TRIES: u32 = 3;
@@ -209,6 +209,7 @@ impl SiemArchive {
                     if !self.state.done.contains(&Hash(hash)) {
                         pull.malformed(format!("member \"{}\" of an archive: {reason}", shown(&name)), &[], None);
                         self.state.done.push(Hash(hash));
+                        pull.page_read();
                     }
                     return Step::On;
                 }
@@ -249,6 +250,8 @@ impl SiemArchive {
                 None,
                 "Mimecast no longer serves the file in the archive where it was",
             );
+            pull.listed(1);
+            pull.gone(1);
         }
         self.empty_answers = if archive.names.is_empty() { self.empty_answers + 1 } else { 0 };
         if self.advance(pull, archive.next) && self.empty_answers < EMPTY_ANSWERS {
@@ -348,6 +351,7 @@ impl SiemArchive {
             pull.malformed(reason, member.records.room(), None);
         }
         pull.moved = true;
+        pull.page_read();
         self.state.done.push(Hash(member.hash));
         self.state.file = self.state.file.take().filter(|mark| mark.hash.0 != member.hash);
         Step::On
@@ -388,6 +392,10 @@ impl SiemArchive {
             archive.at, progress.0, self.state.tries
         );
         pull.malformed(reason, &rest.unwrap_or_default(), None);
+        if archive.member.as_ref().is_some_and(|member| !member.passed) {
+            // As far as it can be read. What stands behind it has no name yet.
+            pull.page_read();
+        }
         self.state.file = None;
         if self.advance(pull, archive.next) {
             return Step::On;
@@ -396,14 +404,6 @@ impl SiemArchive {
         (self.state.tries, self.state.broken) = (0, (0, 0));
         Step::Stop(Next::CaughtUp)
     }
-}
-
-/// The mark of the member that is being read.
-fn current(file: &mut Option<FileMark>, hash: u64) -> &mut FileMark {
-    if file.as_ref().is_some_and(|mark| mark.hash.0 != hash) {
-        *file = None;
-    }
-    file.get_or_insert_with(|| FileMark::new(hash))
 }
 
 impl Source for SiemArchive {

@@ -92,6 +92,23 @@ pub struct SiemBatch {
     empty_pages: u32,
 }
 
+/// What a lost position still tells, as far as it can be read.
+struct Lost {
+    mark: Option<Timestamp>,
+    /// Files that were listed and are not done.
+    open: Vec<Hash>,
+}
+
+impl Lost {
+    fn read(stream: Stream, position: &[u8]) -> Self {
+        let Ok(state) = position::read::<State>(stream.name(), position) else {
+            return Self { mark: None, open: Vec::new() };
+        };
+        let open = state.open.into_iter().chain(state.strays).collect();
+        Self { mark: state.mark.or(state.since), open }
+    }
+}
+
 impl SiemBatch {
     pub fn open(stream: Stream, kind: Kind, start: Start) -> Result<Self, Fault> {
         let state = match &start {
@@ -110,12 +127,6 @@ impl SiemBatch {
             refusals: 0,
             empty_pages: 0,
         })
-    }
-
-    /// The mark of a lost position, as far as it can still be read.
-    fn lost_mark(&self, position: &[u8]) -> Option<Timestamp> {
-        let state: State = position::read(self.stream.name(), position).ok()?;
-        state.mark.or(state.since)
     }
 
     /// Where a listing by dates begins: not before what the vendor keeps.
@@ -195,7 +206,7 @@ impl SiemBatch {
             }
         }
         self.state.token = None;
-        self.stray();
+        self.stray(pull);
         let done = std::mem::take(&mut self.state.done);
         self.state.before.extend(done);
         Ok(())
@@ -245,9 +256,13 @@ impl Source for SiemBatch {
             Some(Start::Oldest(lost)) => {
                 state.from = Some(day(oldest));
                 if let Some(position) = lost {
-                    let mark = self.lost_mark(&position);
+                    let Lost { mark, open } = Lost::read(self.stream, &position);
                     if mark.is_none_or(|mark| mark < oldest) {
                         pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
+                        pull.gone(open.len());
+                    } else {
+                        // They should be listed again.
+                        state.strays = open;
                     }
                 }
             }
@@ -255,13 +270,14 @@ impl Source for SiemBatch {
                 state.from = Some(day(pull.now));
                 state.since = Some(pull.now);
                 if let Some(position) = lost {
-                    let mark = self.lost_mark(&position);
+                    let Lost { mark, open } = Lost::read(self.stream, &position);
                     pull.gap(
                         name,
                         mark,
                         Some(pull.now),
                         "the position was lost, and the stream goes on at the present",
                     );
+                    pull.gone(open.len());
                 }
             }
             Some(Start::Span(begin, end)) => {

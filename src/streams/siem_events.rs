@@ -211,6 +211,7 @@ impl SiemEvents {
         let Some((page, _, begin, _)) = self.page.take() else {
             return false;
         };
+        pull.page_read();
         if page.caught_up {
             self.refusals = 0;
             hourly(&mut self.state.caught_up, pull.now);

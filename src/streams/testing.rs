@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 
-use crate::chunk::{Budget, Chunk, Fault, Next, Start, Timestamp};
+use crate::chunk::{self, Budget, Chunk, Fault, Next, Start, Timestamp};
 use crate::effects::{Body, Effects, Request, Response, TransportError};
 use crate::streams::Reader;
 
@@ -125,6 +125,7 @@ pub struct Read {
     pub gaps: Vec<String>,
     pub faults: Vec<Fault>,
     pub records: u32,
+    pub pieces: chunk::Pieces,
     pub pauses: u32,
     pub position: Vec<u8>,
     pub largest_position: usize,
@@ -146,6 +147,7 @@ impl Read {
         self.malformed.extend(chunk.malformed.iter().map(|m| m.reason.clone()));
         self.gaps.extend(chunk.gaps.iter().map(|g| format!("{}: {}", g.what, g.reason)));
         self.records += chunk.records;
+        self.pieces.add(chunk.pieces);
         self.position.clone_from(&chunk.position);
         self.largest_position = self.largest_position.max(chunk.position.len());
         let text = std::str::from_utf8(&chunk.position).unwrap();
@@ -153,6 +155,11 @@ impl Read {
             assert!(!text.contains(secret), "{text}");
         }
     }
+}
+
+/// So many pieces listed, fetched, gone.
+pub fn pieces(listed: u32, fetched: u32, gone: u32) -> chunk::Pieces {
+    chunk::Pieces { listed, fetched, gone }
 }
 
 /// Pulls until the reader is caught up. Faults are collected; more than ten end it.

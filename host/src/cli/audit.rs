@@ -37,6 +37,8 @@ EVENTS were REPEATED (read before, so not delivered again) or ACCEPTED.
 OFFERED are the accepted events that came while the sink took the source. Each was DELIVERED, FILTERED by a rule or route,
 DEAD (refused by the sink for good; REPLAYED tells how many it took later), or LOST (only with acknowledgements = false:
 given up, or not answered for when the host ended).
+LISTED are the files that the vendor named, or the pages of its answers where it has no files: each is FETCHED (read to its end),
+GONE (given up, and told as a gap), or still open. What is read again, as after a refused page token, counts again.
 GAPS are what the vendor no longer serves, or never served whole; --gaps shows each.";
 
 /// Shows the ledger of what `arguments` names; the exit code is 1 if it does not balance. Errors are those of `out`.
@@ -102,6 +104,9 @@ fn text(streams: &[Stored], gaps: bool, live: bool, out: &mut impl Write) -> io:
         "MERGED",
         "REPEATED",
         "ACCEPTED",
+        "LISTED",
+        "FETCHED",
+        "GONE",
         "GAPS",
         "SINCE",
     ];
@@ -120,12 +125,15 @@ fn text(streams: &[Stored], gaps: bool, live: bool, out: &mut impl Write) -> io:
                 number(counts.merged),
                 number(counts.repeated),
                 number(counts.accepted),
+                number(counts.pieces.listed),
+                number(counts.pieces.fetched),
+                number(counts.pieces.gone),
                 number(counts.gaps),
                 time(row.ledger.since_ms),
             ]
         })
         .collect();
-    table(out, titles, 3..10, &rows)?;
+    table(out, titles, 3..13, &rows)?;
     let titles = ["TENANT", "SOURCE", "STREAM", "SINK", "OFFERED", "DELIVERED", "FILTERED", "DEAD", "LOST", "REPLAYED"];
     let rows: Vec<_> = streams
         .iter()
@@ -189,6 +197,10 @@ fn value(Stored { summary: row, gaps }: &Stored, live: bool) -> Value {
         "since": time(row.ledger.since_ms), "updated": time(row.ledger.updated_ms),
         "records": counts.records, "events": counts.events, "malformed": counts.malformed, "merged": counts.merged,
         "repeated": counts.repeated, "accepted": counts.accepted, "gaps": counts.gaps, "gap_list": gaps,
+        "pieces": {
+            "listed": counts.pieces.listed, "fetched": counts.pieces.fetched, "gone": counts.pieces.gone,
+            "open": counts.pieces.open(),
+        },
         "sinks": sinks, "imbalances": counts.imbalances(),
     })
 }

@@ -7,6 +7,7 @@ mod command;
 pub mod dead_letters;
 pub mod describe;
 pub mod exit;
+mod health;
 mod moment;
 pub mod place;
 mod reload;

@@ -8,13 +8,16 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::exit;
 use super::place::{Place, table, time, told};
 use super::restart::is_id;
 use super::run::refused;
 use super::view::View;
+use super::{exit, health};
 use crate::outside::Clock;
 use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
+
+/// Health events of a source that are shown beside its streams.
+const LAST_EVENTS: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct State {
@@ -47,6 +50,10 @@ pub struct Show {
     /// Ids of the sources to show; all of them if none is named
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
+
+    /// Show all health events that are kept, instead of the streams
+    #[arg(long)]
+    pub health: bool,
 
     /// Write JSON
     #[arg(long)]
@@ -144,8 +151,14 @@ fn show(config: &Path, arguments: &Show, runtime: &Runtime, out: &mut impl Write
     let view = or_code!(View::open(&arguments.place, config, runtime));
     let named = |source: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|name| name == source);
     let rows: Vec<Summary> = or_code!(view.streams(named)).into_iter().map(|stored| stored.summary).collect();
-    if let Some(unknown) = arguments.sources.iter().find(|name| !rows.iter().any(|row| row.key.source == **name)) {
+    let events = or_code!(view.health(named));
+    let known = |name: &str| rows.iter().any(|row| row.key.source == name) || events.contains_key(name);
+    if let Some(unknown) = arguments.sources.iter().find(|name| !known(name)) {
         return Ok(unknown_source(unknown));
+    }
+    if arguments.health {
+        health::show(&events, arguments.json, usize::MAX, out)?;
+        return Ok(exit::OK);
     }
     if arguments.json {
         let rows: Vec<Value> = rows.iter().map(value).collect();
@@ -170,6 +183,10 @@ fn show(config: &Path, arguments: &Show, runtime: &Runtime, out: &mut impl Write
         })
         .collect();
     table(out, ["SOURCE", "STREAM", "RECORDS", "SEEN IDS", "STORED", "POSITION", ""], 2..4, &cells)?;
+    if !arguments.sources.is_empty() && !events.is_empty() {
+        writeln!(out)?;
+        health::show(&events, false, LAST_EVENTS, out)?;
+    }
     Ok(exit::OK)
 }
 

@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::ask::{RunningHost, broken, other_release};
 use super::exit;
+use super::health::{self, Events};
 use super::place::{Place, told};
 use super::run::refused;
 use crate::observe::view::{StateLine, Stored};
@@ -48,17 +49,29 @@ impl<'a> View<'a> {
                 Ok(all.into_iter().filter(taken).collect())
             }
             Self::Host(host) => {
-                let (mut streams, mut ended) = (Vec::new(), false);
-                for line in host.lines("/v1/state")?.lines() {
-                    let line = line.map_err(|error| broken(&error))?;
-                    match serde_json::from_str(&line).map_err(|error| other_release(&error))? {
-                        StateLine::Stream(stored) if taken(&stored) => streams.push(*stored),
-                        StateLine::Stream(_) => {}
-                        StateLine::End(_) => ended = true,
-                        StateLine::Failed(reason) => return Err(refused(exit::IO, &reason)),
+                let mut streams = Vec::new();
+                each_line(host, "/v1/state", |line| match line {
+                    StateLine::Stream(stored) if taken(&stored) => streams.push(*stored),
+                    _ => {}
+                })?;
+                Ok(streams)
+            }
+        }
+    }
+
+    /// The health events that are kept of the sources that `named` takes. Otherwise the exit code; why has been said.
+    pub fn health(&self, named: impl Fn(&str) -> bool) -> Result<Events, u8> {
+        match self {
+            Self::Store(store) => health::read(store, named).map_err(|error| told(&error)),
+            Self::Host(host) => {
+                let mut events = Events::new();
+                each_line(host, "/v1/state/health", |line| match line {
+                    StateLine::Health(source, event) if named(&source) => {
+                        events.entry(source).or_default().push(event.get().as_bytes().to_vec());
                     }
-                }
-                if ended { Ok(streams) } else { Err(broken(&io::ErrorKind::UnexpectedEof.into())) }
+                    _ => {}
+                })?;
+                Ok(events)
             }
         }
     }
@@ -92,4 +105,18 @@ impl<'a> View<'a> {
             }
         }
     }
+}
+
+/// Takes each line of a host's answer, which must have its end. Otherwise the exit code; why has been said.
+fn each_line(host: &RunningHost<'_>, path: &str, mut take: impl FnMut(StateLine)) -> Result<(), u8> {
+    let mut ended = false;
+    for line in host.lines(path)?.lines() {
+        let line = line.map_err(|error| broken(&error))?;
+        match serde_json::from_str(&line).map_err(|error| other_release(&error))? {
+            StateLine::End(_) => ended = true,
+            StateLine::Failed(reason) => return Err(refused(exit::IO, &reason)),
+            line => take(line),
+        }
+    }
+    if ended { Ok(()) } else { Err(broken(&io::ErrorKind::UnexpectedEof.into())) }
 }

@@ -10,6 +10,7 @@ use super::quota::Quota;
 use super::session::Sessions;
 use super::source::{Call, Reader, Source};
 use crate::config::OnPositionLost;
+use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Session, Start};
 
@@ -44,12 +45,13 @@ impl Account {
         policy: Policy,
         refused: Arc<Notify>,
         (clock, random): (Clock, Random),
+        health: &Health,
     ) -> Self {
         let source = Arc::new(Replaceable::new(source));
         Self {
             id: id.into(),
             tenant: tenant.into(),
-            sessions: Sessions::new(Arc::clone(&source) as _, clock, random),
+            sessions: Sessions::new(Arc::clone(&source) as _, clock, random).told_to(health.clone(), id.into()),
             source,
             quotas,
             policy: RwLock::new(policy),

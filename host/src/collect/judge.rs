@@ -11,7 +11,7 @@ use crate::outside::Random;
 use crate::sandbox::{FaultClass, GuestError};
 
 /// Throttling is the vendor's right; only when it lasts this long it is trouble.
-const THROTTLED_FOR: Duration = Duration::from_secs(3600);
+pub const THROTTLED_FOR: Duration = Duration::from_secs(3600);
 
 /// A fresh session that is refused may have been revoked by chance between its issue and its first use. Once, the next
 /// is tried this soon.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::judge::THROTTLED_FOR;
 use super::source::Source;
 use crate::backoff::Backoff;
+use crate::observe::{Cause, Health, Place};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{FaultClass, GuestError, Session};
 
@@ -23,6 +25,8 @@ pub struct Sessions {
     source: Arc<dyn Source>,
     clock: Clock,
     random: Random,
+    /// Where trouble is told, and whose it is.
+    health: Option<(Health, Arc<str>)>,
     /// Held during the call, so that all streams wait for the same one.
     state: Mutex<State>,
     /// Raised when everything is to be forgotten, also what a call that is under way will bring.
@@ -34,6 +38,7 @@ struct State {
     newest: Option<Arc<Issued>>,
     issued: u64,
     backoff: Backoff,
+    throttled_since: Option<Instant>,
     trouble: Option<Trouble>,
     generation: u64,
 }
@@ -70,7 +75,12 @@ pub struct Trouble {
 
 impl Sessions {
     pub fn new(source: Arc<dyn Source>, clock: Clock, random: Random) -> Self {
-        Self { source, clock, random, state: Mutex::default(), generation: AtomicU64::new(0) }
+        Self { source, clock, random, health: None, state: Mutex::default(), generation: AtomicU64::new(0) }
+    }
+
+    /// With trouble told as that of `id`.
+    pub fn told_to(self, health: Health, id: Arc<str>) -> Self {
+        Self { health: Some((health, id)), ..self }
     }
 
     /// The newest session, renewed if it is about to expire.
@@ -131,6 +141,10 @@ impl Sessions {
             Ok(session) => {
                 state.backoff.reset();
                 state.trouble = None;
+                state.throttled_since = None;
+                if let Some((health, id)) = &self.health {
+                    health.clear(id, &Place::Session);
+                }
                 state.issued += 1;
                 let renew_at = session.expires_at.map(|end| renewal(begun, end));
                 let issued = Arc::new(Issued { session, number: state.issued, renew_at, asked_at });
@@ -153,10 +167,31 @@ impl Sessions {
                         state.backoff.next(&self.random)
                     }
                 };
+                self.tell(state, &error, wait);
                 let trouble = Trouble { error, retry_at: Instant::now() + wait };
                 state.trouble = Some(trouble.clone());
                 Err(trouble)
             }
+        }
+    }
+}
+
+impl Sessions {
+    /// Throttling is told only when it has lasted for long.
+    fn tell(&self, state: &mut State, error: &GuestError, wait: Duration) {
+        let now = Instant::now();
+        if matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_))) {
+            if now - *state.throttled_since.get_or_insert(now) < THROTTLED_FOR {
+                return;
+            }
+        } else {
+            state.throttled_since = None;
+        }
+        // For these there is no next try until the operator has acted.
+        let final_word = matches!(error, GuestError::Fault(fault)
+            if fault.keys_expired() || fault.class == FaultClass::Configuration);
+        if let Some((health, id)) = &self.health {
+            health.trouble(id, &Place::Session, &Cause::of(error), (!final_word).then_some(wait));
         }
     }
 }

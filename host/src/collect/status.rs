@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::observe::{Cause, Health, Place};
 use crate::state::Counts;
 
 /// The states that a stream goes through.
@@ -98,10 +99,11 @@ impl StreamStatus {
 type Entries = BTreeMap<(Arc<str>, Arc<str>), Entry>;
 
 /// The status of all streams.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Board {
     entries: Arc<Mutex<Entries>>,
     changed: watch::Sender<()>,
+    health: Health,
 }
 
 /// One stream's place on the board.
@@ -109,9 +111,15 @@ pub struct Board {
 pub struct Entry {
     status: Arc<Mutex<StreamStatus>>,
     changed: watch::Sender<()>,
+    health: Health,
 }
 
 impl Board {
+    /// A board without streams; each change of a state on it is a health event.
+    pub fn new(health: Health) -> Self {
+        Self { entries: Arc::default(), changed: watch::Sender::default(), health }
+    }
+
     pub fn entry(&self, source: &Arc<str>, tenant: &Arc<str>, stream: &Arc<str>) -> Entry {
         let status = StreamStatus {
             source: Arc::clone(source),
@@ -129,7 +137,8 @@ impl Board {
             was_caught_up: false,
             newest: None,
         };
-        let entry = Entry { status: Arc::new(Mutex::new(status)), changed: self.changed.clone() };
+        let entry =
+            Entry { status: Arc::new(Mutex::new(status)), changed: self.changed.clone(), health: self.health.clone() };
         self.lock().insert((Arc::clone(source), Arc::clone(stream)), entry.clone());
         entry
     }
@@ -177,8 +186,13 @@ impl Entry {
         self.changed.send_replace(());
     }
 
-    /// Goes to `state`, and says so in the log if that is news.
+    /// Goes to `state`, and says so if that is news.
     pub fn enter(&self, state: StreamState) {
+        self.enter_for(state, None);
+    }
+
+    /// The same, with the error that is the reason.
+    pub fn enter_for(&self, state: StreamState, cause: Option<&Cause>) {
         let mut status = self.lock();
         let before = std::mem::replace(&mut status.state, state);
         if before == state {
@@ -187,6 +201,7 @@ impl Entry {
         let (source, stream) = (Arc::clone(&status.source), Arc::clone(&status.stream));
         drop(status);
         self.changed.send_replace(());
+        self.health.state_changed(&source, &stream, before, state, cause);
         match state {
             StreamState::Error | StreamState::Stopped => tracing::error!(%source, %stream, %before, "{state}"),
             StreamState::NotLicensed => tracing::warn!(%source, %stream, %before, "{state}"),
@@ -202,6 +217,20 @@ impl Entry {
     /// The last fault, until a success.
     pub fn fault(&self) -> Option<String> {
         self.lock().fault.clone()
+    }
+
+    /// Tells trouble of this stream.
+    pub fn tell(&self, cause: &Cause) {
+        let (source, stream) = {
+            let status = self.lock();
+            (Arc::clone(&status.source), Arc::clone(&status.stream))
+        };
+        self.health.trouble(&source, &Place::Stream(stream), cause, None);
+    }
+
+    /// Where its trouble is told.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     fn lock(&self) -> MutexGuard<'_, StreamStatus> {

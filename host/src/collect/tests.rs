@@ -17,7 +17,7 @@ use crate::deliver::{Attached, Batch, Storage};
 use crate::outside::{Clock, Outside, Random};
 use crate::sandbox::{FaultClass, LogStream, Network, Quota, Start, Transport};
 use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
-use crate::state::{Commit, Counts, DeadLetter, StateError, StreamKey, StreamState as Stored};
+use crate::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -73,6 +73,10 @@ impl Storage for World {
             }
             self.seen.lock().unwrap().extend(commit.seen);
         }
+        Ok(())
+    }
+
+    fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use super::status::{Entry, StreamState};
 use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
 use crate::deliver::{Ids, Memory, Origin, Room, Route, Storage, blocking};
+use crate::observe::{Cause, Place};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
 use crate::state::StreamKey;
@@ -192,9 +193,14 @@ impl Worker {
         loop {
             let read = read.clone();
             match blocking(&self.around.storage, move |storage| read(storage)).await {
-                Ok(value) => return value,
+                Ok(value) => {
+                    self.entry.health().clear(&self.account.id, &self.stored_place());
+                    return value;
+                }
                 Err(error) => {
                     let retry_in = backoff.next(&self.around.random);
+                    let cause = Cause::host("state-read", format!("{what}: {error}"), None);
+                    self.entry.health().trouble(&self.account.id, &self.stored_place(), &cause, Some(retry_in));
                     tracing::error!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{what}: {error}");
                     tokio::time::sleep(retry_in).await;
                 }
@@ -202,12 +208,17 @@ impl Worker {
         }
     }
 
+    fn stored_place(&self) -> Place {
+        Place::Stored(Arc::clone(&self.origin.stream))
+    }
+
     /// Reads until the source is caught up.
     async fn poll(&mut self) -> Outcome {
         if let Err(trouble) = self.account.sessions.get().await {
             return self.no_session(&trouble);
         }
-        if !matches!(self.entry.state(), StreamState::Collecting) {
+        // What was in trouble stays so until it is read.
+        if matches!(self.entry.state(), StreamState::Started | StreamState::Initialized) {
             self.entry.enter(StreamState::Authenticated);
         }
         let mut allowance: Option<Allowance> = None;

@@ -10,8 +10,8 @@ use super::interpolate::join;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind, Source,
-    glob,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
+    Source, glob, takes_health,
 };
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
@@ -39,6 +39,11 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
 
     let mut sources = BTreeMap::new();
     for (id, table) in components("sources", Step::Sources, source_tables, problems) {
+        if id == HEALTH {
+            let message = "the id is reserved for what the host says about itself";
+            let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
+            problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
+        }
         if let Some(source) = source(&id, table, problems) {
             sources.insert(id, source);
         }
@@ -218,8 +223,9 @@ fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Proble
     };
     for (i, input) in inputs.iter().enumerate() {
         // Without any source each input would be wrong; that there is none has been said.
-        if !source_ids.is_empty() && !source_ids.iter().any(|id| glob(input, id)) {
-            let known: Vec<&str> = source_ids.iter().map(String::as_str).collect();
+        let health = takes_health(std::slice::from_ref(input));
+        if !source_ids.is_empty() && !health && !source_ids.iter().any(|id| glob(input, id)) {
+            let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
             let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
             section.fault(&format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()), Some(hint));
         }

@@ -30,10 +30,11 @@ use serde_json::Value;
 pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
-pub(crate) use shape::glob;
 pub use shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind, Source,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
+    Source,
 };
+pub(crate) use shape::{glob, takes_health};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.

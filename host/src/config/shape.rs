@@ -1,6 +1,6 @@
 //! What a configuration is, once it has been read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use serde::{Serialize, Serializer};
 
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
+
+/// The source of what the host says about itself: an id that no configured source may have.
+pub const HEALTH: &str = "health";
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +55,17 @@ impl Source {
     pub fn names_streams(&self) -> bool {
         let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
         settings.get("collect").is_some_and(|collect| !collect.is_null())
+    }
+
+    /// What the operator has named there: names of streams, and words of the source's for several.
+    pub fn named_streams(&self) -> BTreeSet<String> {
+        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
+        let names: Vec<&str> = match settings.get("collect") {
+            Some(serde_json::Value::Array(names)) => names.iter().filter_map(serde_json::Value::as_str).collect(),
+            Some(serde_json::Value::String(name)) => vec![name],
+            _ => Vec::new(),
+        };
+        names.into_iter().map(|name| name.trim().to_owned()).collect()
     }
 }
 
@@ -120,6 +134,12 @@ impl Sink {
     }
 }
 
+/// Whether a sink with these inputs takes the host's health events: one of them fits the word, and is more than `*`, which
+/// stands for all sources that are configured.
+pub(crate) fn takes_health(inputs: &[String]) -> bool {
+    inputs.iter().any(|input| input.contains(|c| c != '*') && glob(input, HEALTH))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkKind {
     Stdout,
@@ -183,6 +203,38 @@ mod tests {
         {
             assert!(!glob(pattern, text), "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn health_must_be_asked_for() {
+        let takes = |inputs: &[&str]| takes_health(&inputs.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(takes(&["health"]) && takes(&["acme", "h*"]) && takes(&["*", "health"]) && takes(&["*th"]));
+        assert!(
+            !takes(&["*"]) && !takes(&["**"]) && !takes(&["acme"]) && !takes(&[""]) && !takes(&["health2", "healt"])
+        );
+    }
+
+    #[test]
+    fn streams_are_named_one_by_one() {
+        let named = |settings: &str| {
+            let settings = Settings::new(settings);
+            let (id, kind, tenant) = ("a".to_owned(), "k".to_owned(), "t".to_owned());
+            let source = Source {
+                id,
+                kind,
+                tenant,
+                settings,
+                quota_share: 1.0,
+                quotas: BTreeMap::new(),
+                retry_for: Duration::ZERO,
+                on_position_lost: OnPositionLost::Oldest,
+                max_in_flight_bytes: 1,
+            };
+            source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(named(r#"{"collect":["dlp"," siem/av"]}"#), "dlp siem/av");
+        assert_eq!(named(r#"{"collect":"siem/av"}"#), "siem/av");
+        assert_eq!(named(r#"{"collect":null}"#) + &named("{}"), "");
     }
 
     #[test]

@@ -200,3 +200,16 @@ fn sinks_may_hold_positions_or_not() {
     let small = format!("max_dead_letter_bytes = 5\n{GOOD}");
     assert!(problems(&small)[0].starts_with("max_dead_letter_bytes: must be a whole number"));
 }
+
+#[test]
+fn health_is_the_hosts_own_source() {
+    let named = GOOD.replace("inputs = \"acm*\"", "inputs = [\"health\"]");
+    let config = read(&named).unwrap().config;
+    assert!(takes_health(&config.sinks["console"].inputs) && !takes_health(&config.sinks["files"].inputs));
+    let taken = GOOD.replace("[sources.other]", "[sources.health]");
+    let found = problems(&taken);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("sources.health: the id is reserved") && found[0].contains("Rename"), "{found:?}");
+    let typo = problems(&GOOD.replace("inputs = \"acm*\"", "inputs = [\"heath\"]"));
+    assert!(typo[0].contains("`heath` fits no source. Did you mean `health`?"), "{typo:?}");
+}

@@ -5,7 +5,7 @@
 
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::Batch;
 use super::flight::{Flight, Room};
 use super::storage::{Storage, blocking};
 use crate::backoff::Backoff;
+use crate::observe::{Cause, Health, Place};
 use crate::outside::Random;
 use crate::state::{Commit, Counts, DeadLetter, Partly, StateError, StreamKey};
 
@@ -171,15 +172,17 @@ impl Lines {
 }
 
 /// Makes the committer; [`Committer::run`] is its task.
-pub fn committer(storage: Arc<dyn Storage>, random: Random) -> (Lines, Committer) {
+pub fn committer(storage: Arc<dyn Storage>, random: Random, health: Health) -> (Lines, Committer) {
     let (sender, messages) = unbounded_channel();
     let (queues, holds) = (Queues::new(), BTreeMap::new());
-    (Lines { committer: sender, numbers: Arc::default() }, Committer { storage, random, messages, queues, holds })
+    let lines = Lines { committer: sender, numbers: Arc::default() };
+    (lines, Committer { storage, random, health, messages, queues, holds })
 }
 
 pub struct Committer {
     storage: Arc<dyn Storage>,
     random: Random,
+    health: Health,
     messages: UnboundedReceiver<Message>,
     queues: Queues,
     /// Sources whose letters cannot be kept.
@@ -280,6 +283,7 @@ impl Committer {
                 Ok(()) => {
                     if self.holds.remove(&source).is_some() {
                         tracing::info!(%source, "the dead letters can be kept again");
+                        self.health.clear(&source, &Place::DeadLetters);
                     }
                     let of_source = self.queues.iter_mut().filter(|(key, _)| key.source == source);
                     of_source.flat_map(|(_, queue)| queue.letters()).for_each(Vec::clear);
@@ -299,6 +303,8 @@ impl Committer {
         });
         let wait = hold.backoff.next(&self.random).min(LONGEST_HOLD);
         hold.again = now + wait;
+        let cause = Cause::host("dead-letters", format!("the dead letters cannot be kept: {why}"), None);
+        self.health.trouble(source, &Place::DeadLetters, &cause, Some(wait));
         if hold.why.is_empty() || now - hold.said >= COMPLAINT {
             tracing::error!(%source, retry_in = ?wait, "the dead letters cannot be kept: {why}");
             hold.said = now;
@@ -317,13 +323,21 @@ impl Committer {
     /// Tries until it succeeds. Meanwhile no position moves, and what is in flight bounds what is read.
     async fn persist(&self, commits: Arc<[Commit]>, stored: &[(Counts, Room, Flight, Report)]) {
         let mut backoff = Backoff::default();
+        let mut troubled = false;
+        let sources: BTreeSet<String> = commits.iter().map(|commit| commit.key.source.clone()).collect();
         loop {
             let commits = Arc::clone(&commits);
             let Err(error) = blocking(&self.storage, move |storage| storage.commit(commits.to_vec())).await else {
+                if troubled {
+                    sources.iter().for_each(|source| self.health.clear(source, &Place::State));
+                }
                 return;
             };
             let wait = backoff.next(&self.random);
             let why = format!("the state cannot be written: {error}");
+            troubled = true;
+            let cause = Cause::host("state-write", why.clone(), None);
+            sources.iter().for_each(|source| self.health.trouble(source, &Place::State, &cause, Some(wait)));
             tracing::error!(retry_in = ?wait, "{why}");
             stored.iter().for_each(|(.., report)| report(Progress::Held(&why)));
             sleep(wait).await;

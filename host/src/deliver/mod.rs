@@ -4,6 +4,7 @@ mod batch;
 mod commit;
 mod flight;
 mod pipeline;
+mod sink_health;
 mod storage;
 
 pub use batch::{Batch, EventId, Head, Origin};

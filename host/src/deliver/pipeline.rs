@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::commit::{Acknowledgement, Expected, Line, Lines, Parcel};
+use super::sink_health::SinkHealth;
 use super::{Batch, EventId, Head, Origin};
 use crate::backoff::Backoff;
 use crate::config::glob;
+use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::sinks::{Refusal, Sink, SinkError};
 use crate::state::{DeadLetter, Partly, Refused, StreamKey};
@@ -87,16 +89,24 @@ pub struct SinkTask {
     losing: Arc<AtomicBool>,
     clock: Clock,
     random: Random,
+    health: SinkHealth,
 }
 
 impl Pipeline {
     /// The pipeline, and the tasks that its sinks run in.
-    pub fn new(lines: Lines, sinks: Vec<Attached>, clock: Clock, random: &Random) -> (Self, Vec<SinkTask>) {
+    pub fn new(
+        lines: Lines,
+        sinks: Vec<Attached>,
+        health: &Health,
+        clock: Clock,
+        random: &Random,
+    ) -> (Self, Vec<SinkTask>) {
         let (mut outlets, mut tasks) = (Vec::new(), Vec::new());
         for Attached { id, inputs, acknowledgements: holds, sink } in sinks {
             let (sender, queue) = unbounded_channel();
             let (queued, losing) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
             let id: Arc<str> = id.into();
+            let health = SinkHealth::new(Arc::clone(&id), &inputs, health.clone());
             outlets.push(Outlet {
                 id: Arc::clone(&id),
                 inputs: inputs.into(),
@@ -105,7 +115,7 @@ impl Pipeline {
                 queued: Arc::clone(&queued),
                 losing: Arc::clone(&losing),
             });
-            tasks.push(SinkTask { id, sink, holds, queue, queued, losing, clock, random: random.fork() });
+            tasks.push(SinkTask { id, sink, holds, queue, queued, losing, clock, random: random.fork(), health });
         }
         (Self { lines, outlets: outlets.into() }, tasks)
     }
@@ -183,16 +193,27 @@ impl SinkTask {
     pub async fn run(mut self) {
         let mut complaint = Complaint::default();
         loop {
-            match timeout(IDLE, self.queue.recv()).await {
-                Ok(Some(first)) => self.deliver(first, &mut complaint).await,
-                Ok(None) => break,
-                Err(_) => {
-                    if let Err(error) = self.sink.idle().await {
-                        complaint.say(&self.id, self.holds, &error, IDLE);
+            // A busy sink gets them too.
+            self.health.deliver(&mut *self.sink, &self.random).await;
+            tokio::select! {
+                biased;
+                first = self.queue.recv() => match first {
+                    Some(first) => self.deliver(first, &mut complaint).await,
+                    None => break,
+                },
+                () = self.health.ready() => {}
+                () = sleep(IDLE) => {
+                    match self.sink.idle().await {
+                        Ok(()) => self.health.over(),
+                        Err(error) => {
+                            complaint.say(&self.id, self.holds, &error, IDLE);
+                            self.health.trouble(&error, self.holds, IDLE);
+                        }
                     }
                 }
             }
         }
+        self.health.finish(&mut *self.sink).await;
         if let Err(error) = self.sink.close().await {
             tracing::error!(sink = %self.id, "the sink did not close: {error}");
         }
@@ -220,6 +241,7 @@ impl SinkTask {
                 Err(error) => {
                     let wait = backoff.next(&self.random);
                     complaint.say(&self.id, self.holds, &error, wait);
+                    self.health.trouble(&error, self.holds, wait);
                     sleep(wait).await;
                 }
             }
@@ -230,6 +252,7 @@ impl SinkTask {
             return acknowledgements.into_iter().for_each(Acknowledgement::lose);
         };
         complaint.over(&self.id);
+        self.health.over();
         if self.losing.swap(false, Ordering::Relaxed) {
             tracing::info!(sink = %self.id, "the sink takes events again");
         }

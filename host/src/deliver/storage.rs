@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::state::{Commit, DeadLetter, DeadLetters, StateError, Store, StreamKey, StreamState};
+use crate::state::{Commit, DeadLetter, DeadLetters, HealthRow, StateError, Store, StreamKey, StreamState};
 
 /// The durable state. All calls block; [`blocking`] makes them from a task.
 pub trait Storage: Send + Sync + 'static {
@@ -17,6 +17,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Keeps letters of one source. On disk when it returns; after an error none of them is there.
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError>;
+
+    /// Keeps health events, and of each source no more than the last [`KEPT_HEALTH`](crate::state::KEPT_HEALTH).
+    fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError>;
 }
 
 /// The state in `data_dir`.
@@ -51,6 +54,10 @@ impl Storage for Disk {
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.dead_letters.append(source, letters)
+    }
+
+    fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError> {
+        self.store.keep_health(events)
     }
 }
 

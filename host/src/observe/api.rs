@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::server::{Answer, Asked, Service, json, lines, refusal, streamed};
-use super::view::{Sources, write_state};
+use super::view::{Sources, write_health, write_state};
 use crate::Control;
 use crate::deliver::Disk;
 use crate::outside::Clock;
@@ -32,6 +32,9 @@ impl Service for Api {
             (Method::GET, ["v1", "sources"]) => json(StatusCode::OK, &Sources::of(&self.control.status(), self.clock)),
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))
+            }
+            (Method::GET, ["v1", "state", "health"]) => {
+                self.stored(|disk| lines(move |mut out| write_health(&disk.store, &mut out)))
             }
             (Method::GET, ["v1", "state", "export"]) => self.stored(|disk| {
                 lines(move |mut out| {
@@ -56,7 +59,7 @@ impl Service for Api {
             (_, ["v1", "replays"] | ["v1", "sources", _, "restart"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this is done by POST", None)
             }
-            (_, ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export"]) => {
+            (_, ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export" | "health"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: GET", None)
             }
             _ => refusal(StatusCode::NOT_FOUND, "there is nothing of that name", Some("See GET /v1/sources")),

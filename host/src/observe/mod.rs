@@ -1,6 +1,7 @@
 //! What the host says about itself.
 
 pub mod api;
+mod health;
 mod logging;
 mod patient;
 mod repeats;
@@ -8,5 +9,6 @@ pub mod server;
 pub mod socket;
 pub mod view;
 
+pub use health::{Cause, HEALTH_KIND, Happening, Health, Keeper, Place, Queue, Severity, Told, batches};
 pub use logging::{LogFormat, init_logging};
 pub use repeats::Repeats;

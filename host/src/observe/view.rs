@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::collect::StreamStatus;
 use crate::outside::Clock;
@@ -82,13 +83,15 @@ impl StreamView {
     }
 }
 
-/// A line of the answer of `GET /v1/state`. Without its end it is not whole.
+/// A line of the answers of `GET /v1/state` and `GET /v1/state/health`. Without its end it is not whole.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateLine {
     /// What is stored of one stream.
     Stream(Box<Stored>),
-    /// So many streams were before it.
+    /// A health event of this source.
+    Health(String, Box<RawValue>),
+    /// So many were before it.
     End(u64),
     /// Why there is no more.
     Failed(String),
@@ -109,25 +112,64 @@ impl Stored {
     }
 }
 
-/// Writes all that is stored as lines. Errors are those of `out`.
+/// Writes all that is stored of streams as lines. Errors are those of `out`.
 pub fn write_state(store: &Store, out: &mut impl Write) -> io::Result<()> {
-    let mut put = |line: &StateLine| {
+    write_lines(out, |put| {
+        for stored in Stored::read(store)? {
+            put(StateLine::Stream(Box::new(stored?)))?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes the health events that are kept as lines, oldest first of each source. Errors are those of `out`.
+pub fn write_health(store: &Store, out: &mut impl Write) -> io::Result<()> {
+    write_lines(out, |put| {
+        for source in store.health_sources()? {
+            for event in store.health(&source)? {
+                // What was kept is JSON.
+                let Ok(event) = String::from_utf8(event)
+                    .map_err(|_| ())
+                    .and_then(|text| RawValue::from_string(text).map_err(|_| ()))
+                else {
+                    continue;
+                };
+                put(StateLine::Health(source.clone(), event))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Why lines end early.
+enum Broken {
+    State(StateError),
+    Out(io::Error),
+}
+
+impl From<StateError> for Broken {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// What puts a line.
+type Put<'a> = &'a mut dyn FnMut(StateLine) -> Result<(), Broken>;
+
+/// Writes the lines that `all` puts, and how they end.
+fn write_lines(out: &mut impl Write, all: impl FnOnce(Put<'_>) -> Result<(), Broken>) -> io::Result<()> {
+    let mut write = |line: &StateLine| {
         serde_json::to_writer(&mut *out, line)?;
         out.write_all(b"\n")
     };
-    let mut streams = 0;
-    let mut all = || -> Result<io::Result<()>, StateError> {
-        for stored in Stored::read(store)? {
-            let written = put(&StateLine::Stream(Box::new(stored?)));
-            if written.is_err() {
-                return Ok(written);
-            }
-            streams += 1;
-        }
-        Ok(put(&StateLine::End(streams)))
-    };
-    match all() {
-        Ok(written) => written,
-        Err(error) => put(&StateLine::Failed(error.to_string())),
+    let mut lines = 0;
+    let ended = all(&mut |line| {
+        lines += 1;
+        write(&line).map_err(Broken::Out)
+    });
+    match ended {
+        Ok(()) => write(&StateLine::End(lines)),
+        Err(Broken::State(error)) => write(&StateLine::Failed(error.to_string())),
+        Err(Broken::Out(error)) => Err(error),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::bindings::types as wit;
 use super::{
-    Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Plan, Quota, Session,
-    Start,
+    Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan, Quota,
+    Session, Start,
 };
 use crate::deliver::Head;
 
@@ -113,6 +113,9 @@ pub fn chunk(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
     if u64::from(given.records) != counted {
         return breach(format!("{} records were read, but {counted} are accounted for", given.records));
     }
+    if given.pieces.gone > 0 && given.gaps.is_empty() {
+        return breach(format!("{} pieces are gone, and no gap says so", given.pieces.gone));
+    }
     let mut begin = 0;
     let mut events = Vec::with_capacity(given.events.len());
     for (index, event) in given.events.into_iter().enumerate() {
@@ -154,6 +157,7 @@ pub fn chunk(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
             .into_iter()
             .map(|gap| Gap { what: gap.what, begin: gap.begin, end: gap.end, reason: gap.reason })
             .collect(),
+        pieces: Pieces { listed: given.pieces.listed, fetched: given.pieces.fetched, gone: given.pieces.gone },
         records: given.records,
         merged: given.merged,
         requests: given.requests,
@@ -185,6 +189,7 @@ mod tests {
             bodies: b"{}\n{}\n".to_vec(),
             malformed: vec![wit::Malformed { reason: "no JSON".into(), head: b"x".to_vec(), size: Some(1) }],
             gaps: Vec::new(),
+            pieces: wit::Pieces { listed: 3, fetched: 2, gone: 0 },
             records: 4,
             merged: 1,
             requests: 1,
@@ -200,6 +205,14 @@ mod tests {
         assert_eq!(chunk.events.iter().map(|head| (head.begin, head.end)).collect::<Vec<_>>(), [(0, 3), (3, 6)]);
         assert_eq!(chunk.events[0].id, (1 << 64) + 3);
         assert_eq!((chunk.records, chunk.merged, chunk.malformed.len()), (4, 1, 1));
+        assert_eq!(chunk.pieces, Pieces { listed: 3, fetched: 2, gone: 0 });
+    }
+
+    #[test]
+    fn what_is_gone_is_told_as_a_gap() {
+        let gap = wit::Gap { what: "a file".into(), begin: None, end: None, reason: "gone".into() };
+        let given = wit::Chunk { gaps: vec![gap], pieces: wit::Pieces { listed: 0, fetched: 0, gone: 1 }, ..given() };
+        assert_eq!(chunk(given, 1).unwrap().pieces.gone, 1);
     }
 
     #[test]
@@ -210,7 +223,8 @@ mod tests {
 
     #[test]
     fn each_breach_refuses_the_chunk() {
-        let breaches: [fn(&mut wit::Chunk); 11] = [
+        let breaches: [fn(&mut wit::Chunk); 12] = [
+            |chunk| chunk.pieces.gone = 1,
             |chunk| chunk.position.push(0),
             |chunk| chunk.malformed[0].head = vec![0; HEAD_LIMIT + 1],
             |chunk| chunk.records += 1,

@@ -23,6 +23,6 @@ pub use limits::{Limit, Limits};
 pub use notes::Notes;
 pub use transport::{Body, Network, RequestOptions, Response, Sent, Sockets, Transport, TransportError};
 pub use types::{
-    Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Plan, Quota,
-    Session, Start,
+    Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan,
+    Quota, Session, Start,
 };

@@ -110,6 +110,7 @@ pub struct Chunk {
     pub bodies: Bytes,
     pub malformed: Vec<Malformed>,
     pub gaps: Vec<Gap>,
+    pub pieces: Pieces,
     /// Events, malformed, and those merged into others.
     pub records: u32,
     pub merged: u32,
@@ -136,6 +137,17 @@ pub struct Gap {
     pub begin: Option<u64>,
     pub end: Option<u64>,
     pub reason: String,
+}
+
+/// What records come in, counted since the chunk before: a file, or a page where the vendor has no files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pieces {
+    /// The vendor has named it.
+    pub listed: u32,
+    /// Read to its end, or as far as it can be read.
+    pub fetched: u32,
+    /// Given up, and told as a gap.
+    pub gone: u32,
 }
 
 /// When to pull again.

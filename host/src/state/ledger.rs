@@ -22,8 +22,38 @@ pub struct Counts {
     pub accepted: u64,
     /// Gaps that the source reported.
     pub gaps: u64,
+    pub pieces: Pieces,
     /// What became of the accepted events, by sink.
     pub sinks: BTreeMap<String, SinkCounts>,
+}
+
+/// What records came in: files, or pages of answers where the vendor has no files.
+///
+/// A piece that was listed is open until it is fetched or gone. That is no balance to be checked: what a position cannot
+/// hold (more than a thousand open files, or any after it was lost unreadable) is counted again when it is listed again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pieces {
+    /// The vendor has named it.
+    pub listed: u64,
+    /// Read to its end, or as far as it can be read.
+    pub fetched: u64,
+    /// Given up, and told as a gap.
+    pub gone: u64,
+}
+
+impl Pieces {
+    /// Listed, and neither fetched nor gone.
+    pub fn open(&self) -> u64 {
+        self.listed.saturating_sub(self.fetched.saturating_add(self.gone))
+    }
+
+    fn add(&mut self, other: &Pieces) {
+        let Pieces { listed, fetched, gone } = other;
+        for (sum, more) in [(&mut self.listed, listed), (&mut self.fetched, fetched), (&mut self.gone, gone)] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
 }
 
 /// What became of one stream's events at one sink. A balance holds: accepted = delivered + filtered + dead-lettered +
@@ -75,7 +105,8 @@ impl SinkCounts {
 impl Counts {
     /// Adds the numbers of `other`.
     pub fn add(&mut self, other: &Counts) {
-        let Counts { records, events, malformed, merged, repeated, accepted, gaps, sinks } = other;
+        let Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, sinks } = other;
+        self.pieces.add(pieces);
         for (sum, more) in [
             (&mut self.records, records),
             (&mut self.events, events),
@@ -138,6 +169,7 @@ struct StoredCounts {
     repeated: u64,
     accepted: u64,
     gaps: u64,
+    pieces: Pieces,
     sinks: BTreeMap<String, SinkCounts>,
     /// Format 1 knew no more of a sink, and each that was sent an event had it.
     delivered: BTreeMap<String, u64>,
@@ -145,12 +177,12 @@ struct StoredCounts {
 
 impl From<StoredCounts> for Counts {
     fn from(stored: StoredCounts) -> Self {
-        let StoredCounts { records, events, malformed, merged, repeated, accepted, gaps, mut sinks, delivered } =
+        let StoredCounts { records, events, malformed, merged, repeated, accepted, gaps, pieces, mut sinks, delivered } =
             stored;
         for (sink, delivered) in delivered {
             sinks.entry(sink).or_default().add(&SinkCounts { accepted: delivered, delivered, ..SinkCounts::default() });
         }
-        Counts { records, events, malformed, merged, repeated, accepted, gaps, sinks }
+        Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, sinks }
     }
 }
 
@@ -196,6 +228,7 @@ mod tests {
             repeated: 15,
             accepted: 80,
             gaps: 1,
+            pieces: Pieces::default(),
             sinks: [("full".to_owned(), full), ("loose".to_owned(), loose)].into(),
         }
     }
@@ -229,6 +262,10 @@ mod tests {
         sum.add(&balanced());
         assert_eq!(sum.imbalances(), [""; 0]);
         assert_eq!((sum.records, sum.sinks["loose"].pending()), (200, 24));
+        let pieces = Pieces { listed: 3, fetched: 1, gone: 1 };
+        sum.add(&Counts { pieces, ..Counts::default() });
+        sum.add(&Counts { pieces, ..Counts::default() });
+        assert_eq!((sum.pieces, sum.pieces.open()), (Pieces { listed: 6, fetched: 2, gone: 2 }, 2));
     }
 
     #[test]
@@ -237,6 +274,7 @@ mod tests {
             "delivered":{"files":7,"out":5}},"since_ms":1,"updated_ms":2}"#;
         let ledger: Ledger = serde_json::from_str(old).unwrap();
         assert_eq!(ledger.counts.imbalances(), [""; 0]);
+        assert_eq!(ledger.counts.pieces, Pieces::default());
         assert_eq!((ledger.counts.sinks["files"].delivered, ledger.counts.sinks["out"].accepted), (7, 5));
         let again: Ledger = serde_json::from_slice(&serde_json::to_vec(&ledger).unwrap()).unwrap();
         assert_eq!(again, ledger);

@@ -15,14 +15,16 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use error::StateError;
 pub use folder::{DataDir, SOCKET_FILE, is_writable};
-pub use ledger::{Counts, Gap, Ledger, SinkCounts};
+pub use ledger::{Counts, Gap, Ledger, Pieces, SinkCounts};
 pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
 /// Behind a stream's name, for what replays of it store.
@@ -84,6 +86,16 @@ pub struct StreamState {
 
 /// Which sinks have which events that lie behind the stored position, since other sinks do not have them yet: ids by sink.
 pub type Partly = BTreeMap<String, BTreeSet<u128>>;
+
+/// Health events that are kept of each source.
+pub const KEPT_HEALTH: usize = 1_000;
+
+/// A health event to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthRow {
+    pub source: Arc<str>,
+    pub json: Bytes,
+}
 
 /// What one stream has to store. It is all stored, or nothing is.
 #[derive(Debug, Clone)]

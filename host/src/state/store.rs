@@ -2,6 +2,7 @@
 
 mod care;
 mod exchange;
+mod health;
 mod schema;
 
 use std::collections::HashMap;

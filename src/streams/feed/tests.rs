@@ -89,6 +89,7 @@ fn pages_of_bundles_at_every_split() {
         let budget = Budget { events, ..Budget::default() };
         let afresh = drain_afresh(V2, STREAM, &mut Fake::new(pages), SESSION, budget);
         assert_eq!((&afresh.bodies, &afresh.ids), (&whole.bodies, &whole.ids), "{events}");
+        assert_eq!((whole.pieces, afresh.pieces), (pieces(3, 3, 0), pieces(3, 3, 0)), "{events}");
         assert!(afresh.largest_position < 600);
     }
     // Both generations.

@@ -102,10 +102,13 @@ fn a_backlog_is_read_in_days_and_nothing_is_missing() {
     let start = NOW - 3 * DAY;
     assert_eq!(windows, [(start, start + DAY), (start + DAY, start + 2 * DAY), (start + 2 * DAY, NOW - MINUTE)]);
 
+    let pages = u32::try_from(effects.requests.len()).unwrap();
+    assert_eq!(read.pieces, pieces(pages, pages, 0));
     for events in [1, 7, 10, 11] {
         let budget = Budget { events, ..Budget::default() };
         let afresh = drain_afresh(&config(""), "audit", &mut effects, SESSION, budget);
         assert_eq!((afresh.bodies, afresh.ids), (read.bodies.clone(), read.ids.clone()), "{events}");
+        assert_eq!(afresh.pieces, read.pieces, "{events}");
     }
 }
 

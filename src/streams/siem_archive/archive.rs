@@ -95,6 +95,14 @@ impl Member {
     }
 }
 
+/// The mark of the member that is being read.
+pub(super) fn current(file: &mut Option<FileMark>, hash: u64) -> &mut FileMark {
+    if file.as_ref().is_some_and(|mark| mark.hash.0 != hash) {
+        *file = None;
+    }
+    file.get_or_insert_with(|| FileMark::new(hash))
+}
+
 /// A member's name as it may be printed.
 pub(super) fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(100).collect()

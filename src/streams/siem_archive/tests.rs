@@ -107,6 +107,7 @@ fn the_same_events_and_ids_at_every_budget_with_a_new_reader_for_each_pull() {
         let afresh = drain_afresh(V1, "siem", &mut Fake::new(vendor), SESSION_V1, budget);
         for read in [kept, afresh] {
             assert_eq!((&read.bodies, &read.ids), (&whole.bodies, &whole.ids), "{events}");
+            assert_eq!(read.pieces, pieces(5, 5, 0), "{events}: members");
         }
     }
     let mut effects = Fake::new(vendor);

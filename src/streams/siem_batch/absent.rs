@@ -83,10 +83,19 @@ impl SiemBatch {
         if let Some(mark) = self.state.file.take_if(|mark| listing.names(mark.hash).is_none()) {
             // A position of an earlier release has no list of open files.
             if !self.state.open.contains(&mark.hash) {
+                pull.listed(1);
                 self.state.open.push(mark.hash);
             }
             self.set_aside(mark);
         }
+        // Known are those that this page named before, and those that the pages of a refused token did.
+        let known =
+            |hash: Hash| self.is_done(hash) || self.state.open.contains(&hash) || self.state.strays.contains(&hash);
+        let mut new: Vec<u64> =
+            listing.page.files.iter().map(|file| file.hash).filter(|hash| !known(Hash(*hash))).collect();
+        new.sort_unstable();
+        new.dedup();
+        pull.listed(new.len());
         self.state.strays.retain(|hash| listing.names(*hash).is_none());
         let mut missing = std::mem::take(&mut self.state.open);
         missing.retain(|hash| listing.names(*hash).is_none());
@@ -223,6 +232,7 @@ impl SiemBatch {
             what.push_str(&format!(", the rest of one after {} records", mark.index));
         }
         pull.gap(what, None, None, "Mimecast has not listed it for an hour, though it did before");
+        pull.gone(count);
         pull.moved = true;
     }
 
@@ -249,6 +259,7 @@ impl SiemBatch {
                 None,
                 format!("the file store has answered {status} for more than an hour, though the file was listed anew"),
             );
+            pull.gone(1);
             self.state.open.retain(|open| *open != mark.hash);
             self.state.done.push(mark.hash);
             pull.moved = true;
@@ -273,10 +284,13 @@ impl SiemBatch {
     }
 
     /// The token is refused: other pages name the files of this one.
-    pub(super) fn stray(&mut self) {
+    pub(super) fn stray(&mut self, pull: &mut Pull<'_>) {
         let mut open = std::mem::take(&mut self.state.open);
         // A position of an earlier release has no list of open files.
-        open.extend(self.state.file.take().map(|mark| mark.hash).filter(|hash| !open.contains(hash)));
+        if let Some(mark) = self.state.file.take().filter(|mark| !open.contains(&mark.hash)) {
+            pull.listed(1);
+            open.push(mark.hash);
+        }
         self.state.strays.append(&mut open);
         self.state.aside.clear();
         self.state.missing = None;
@@ -292,6 +306,7 @@ impl SiemBatch {
                 None,
                 "Mimecast refused the page token, and does not list it any more",
             );
+            pull.gone(strays.len());
             pull.moved = true;
         }
     }

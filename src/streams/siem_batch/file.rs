@@ -123,7 +123,7 @@ impl SiemBatch {
                 pull.moved = true;
                 self.state.aside.iter_mut().for_each(|mark| mark.alone = true);
                 let hash = mark.hash;
-                self.done(hash);
+                self.done(pull, hash);
                 return Outcome::Done;
             }
             if let Some(error) = open.error.take() {
@@ -190,12 +190,13 @@ impl SiemBatch {
         );
         pull.malformed(reason, open.records.room(), None);
         let hash = mark.hash;
-        self.done(hash);
+        self.done(pull, hash);
         Outcome::Done
     }
 
     /// The file in hand was read to its end, or as far as it goes.
-    fn done(&mut self, hash: Hash) {
+    fn done(&mut self, pull: &mut Pull<'_>, hash: Hash) {
+        pull.fetched();
         self.state.open.retain(|open| *open != hash);
         self.state.done.push(hash);
         self.state.file = None;

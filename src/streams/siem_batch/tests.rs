@@ -1,5 +1,6 @@
 mod absent;
 mod faults;
+mod pieces;
 
 use super::super::Reader;
 use super::super::testing::*;
@@ -86,7 +87,7 @@ fn every_record_once_and_the_token_is_kept() {
     let mut effects = Fake::new(vendor);
     let mut reader = open(Start::Configured);
     let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
-    assert_eq!(read.bodies, expected());
+    assert_eq!((read.bodies.clone(), read.pieces), (expected(), pieces(3, 3, 0)), "two are listed twice");
     assert!(read.faults.is_empty() && read.malformed.is_empty() && read.gaps.is_empty());
     let ids: std::collections::BTreeSet<&String> = read.ids.iter().collect();
     assert_eq!(ids.len(), 30, "equal lines have ids of their own");
@@ -101,7 +102,7 @@ fn every_record_once_and_the_token_is_kept() {
     let mut reader = open(Start::After(read.position));
     for _ in 0..3 {
         let read = drain(&mut reader, &mut effects, SESSION, Budget::default());
-        assert_eq!(read.records, 0);
+        assert_eq!((read.records, read.pieces), (0, pieces(0, 0, 0)));
     }
     assert!(effects.requests[before..].iter().all(|request| parameter(request, "nextPage").as_deref() == Some("C==")));
     assert_eq!(effects.requests.len(), before + 3);
@@ -117,6 +118,7 @@ fn the_same_events_and_ids_at_every_budget_with_a_new_reader_for_each_pull() {
         for read in [kept, afresh] {
             assert_eq!((&read.bodies, &read.ids), (&whole.bodies, &whole.ids), "{events}");
             assert_eq!(read.records, whole.records);
+            assert_eq!(read.pieces, pieces(3, 3, 0), "{events}");
         }
     }
     let bytes = Budget { bytes: 1, ..Budget::default() };

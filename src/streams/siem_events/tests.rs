@@ -85,6 +85,7 @@ fn all_types_in_one_cursor_at_every_split() {
         let budget = Budget { events, ..Budget::default() };
         let afresh = drain_afresh(&config("12h"), "siem/events", &mut fake(&vendor, NOW), SESSION, budget);
         assert_eq!((afresh.bodies, afresh.ids), (read.bodies.clone(), read.ids.clone()), "{events}");
+        assert_eq!((read.pieces, afresh.pieces), (pieces(8, 8, 0), pieces(8, 8, 0)), "{events}");
     }
     assert!(read.largest_position < 500);
 }

@@ -144,6 +144,7 @@ impl Reader for ScriptedReader {
                 merged: 0,
                 requests: 1,
                 quota_left: None,
+                pieces: Default::default(),
                 position: end.to_be_bytes().to_vec(),
                 next: if end == last { Next::CaughtUp } else { Next::More },
                 records,

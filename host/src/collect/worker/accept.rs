@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::deliver::{Batch, EventId, Flight, Head, Parcel, Progress, Room};
+use crate::observe::Place;
 use crate::sandbox::{self, Chunk, Malformed, Next};
-use crate::state::{Commit, Counts, DeadLetter, Gap};
+use crate::state::{Commit, Counts, DeadLetter, Gap, Pieces};
 
 impl Worker {
     /// Hands a chunk on, without what was seen before.
@@ -17,6 +18,7 @@ impl Worker {
         self.care.succeeded(moved);
         self.lost = None;
         let caught_up = chunk.next == Next::CaughtUp;
+        self.entry.health().progress(&self.account.id, &Place::Stream(Arc::clone(&self.origin.stream)), caught_up);
         let newest = chunk.events.iter().map(|event| event.time).max();
         let at_ms = self.around.clock.millis();
         for gap in &chunk.gaps {
@@ -28,6 +30,11 @@ impl Worker {
             malformed: chunk.malformed.len() as u64,
             merged: chunk.merged.into(),
             gaps: chunk.gaps.len() as u64,
+            pieces: Pieces {
+                listed: chunk.pieces.listed.into(),
+                fetched: chunk.pieces.fetched.into(),
+                gone: chunk.pieces.gone.into(),
+            },
             ..Counts::default()
         };
         // The end of a replay is stored, whatever it brought.
@@ -60,6 +67,7 @@ impl Worker {
             replay.found(&gaps);
             position = position.map(|position| replay.mark(&position, caught_up));
         }
+        gaps.iter().for_each(|gap| self.entry.health().gap(&self.account.id, &self.origin.stream, gap));
         let seen_for = Duration::from_millis(self.stream.repeats_within_ms);
         let commit = Commit {
             key: self.key.clone(),

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Allowance, Worker};
 use crate::collect::StreamState;
+use crate::observe::Cause;
 
 /// How often a stream that cannot go on is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -58,13 +59,11 @@ impl Worker {
         let too_long = lasts >= self.account.policy().retry_for;
         if too_long {
             let minutes = lasts.as_secs() / 60;
-            self.entry.update(|status| {
-                status.fault = Some(format!(
-                    "what was read could not be delivered and stored for {minutes} minutes. Nothing is lost, and it goes on by \
-                     itself; see the log for the sink or the disk that is in trouble"
-                ));
-            });
-            self.entry.enter(StreamState::Error);
+            let message = format!("what was read could not be delivered and stored for {minutes} minutes");
+            let hint =
+                "Nothing is lost, and it goes on by itself; see the log for the sink or the disk that is in trouble";
+            self.entry.update(|status| status.fault = Some(format!("{message}. {hint}")));
+            self.entry.enter_for(StreamState::Error, Some(&Cause::host("standstill", message, Some(hint.into()))));
         }
         too_long
     }

@@ -10,6 +10,7 @@ use crate::backoff::Backoff;
 use crate::collect::judge::Verdict;
 use crate::collect::{StreamState, Trouble};
 use crate::config::OnPositionLost;
+use crate::observe::{Cause, Place};
 use crate::outside::Random;
 use crate::sandbox::{FaultClass, GuestError};
 use crate::state::StreamKey;
@@ -38,8 +39,33 @@ impl Worker {
             Verdict::Retry(_) if broke_down && self.care.is_searching() => Outcome::Again(IDLE_PULL),
             Verdict::Retry(wait) => Outcome::Again(wait),
         };
+        self.tell(error, state, &outcome);
         self.report(error, state, &outcome);
         outcome
+    }
+
+    /// Tells health what it should know: not a pause that the vendor asks for before it has lasted, not a right to the
+    /// stream that nobody counted on, not a lost position that the policy mends (its gap is told).
+    fn tell(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome) {
+        let (source, stream) = (&self.account.id, &self.origin.stream);
+        let health = self.entry.health();
+        let worth = match error {
+            GuestError::Fault(fault) => match fault.class {
+                // A session may have been revoked by chance, once.
+                FaultClass::Throttled(_) | FaultClass::SessionExpired => state == Some(StreamState::Error),
+                FaultClass::NotEntitled => health.is_named(source, stream),
+                FaultClass::PositionLost => !matches!(outcome, Outcome::Again(Duration::ZERO)),
+                _ => true,
+            },
+            _ => true,
+        };
+        if worth {
+            let retry_in = match outcome {
+                Outcome::Again(wait) => Some(*wait),
+                _ => None,
+            };
+            health.trouble(source, &Place::Stream(Arc::clone(stream)), &Cause::of(error), retry_in);
+        }
     }
 
     fn position_lost(&mut self, random: &Random) -> Outcome {
@@ -103,7 +129,7 @@ impl Worker {
         });
         let state = if matches!(outcome, Outcome::Stopped) { Some(StreamState::Stopped) } else { state };
         if let Some(state) = state {
-            self.entry.enter(state);
+            self.entry.enter_for(state, Some(&Cause::of(error)));
         }
     }
 

@@ -280,7 +280,7 @@ impl Expected {
 
 /// Whether there is more to store than that a poll read again what is known.
 fn is_news(counts: &Counts) -> bool {
-    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, sinks } = counts;
+    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, sinks } = counts;
     *accepted + *malformed + *gaps > 0 || !sinks.is_empty()
 }
 

@@ -2,7 +2,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::deliver::{Head, Ids, Memory, Origin, host_memory};
-use crate::state::{Refused, SinkCounts, StreamState};
+use crate::outside::Clock;
+use crate::state::{HealthRow, Pieces, Refused, SinkCounts, StreamState};
 
 /// Writes down what is stored, in order.
 #[derive(Default)]
@@ -53,6 +54,10 @@ impl Storage for Journal {
         Ok(())
     }
 
+    fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         if self.fail() || *self.full.lock().unwrap() == Some(source) {
             return Err(StateError::DeadLettersFull { path: "letters".into(), bytes: 7, limit: 8 });
@@ -85,7 +90,7 @@ fn batch(position: u8, records: u64) -> Arc<Batch> {
 impl Case {
     fn new() -> Self {
         let journal = Arc::<Journal>::default();
-        let (lines, committer) = committer(Arc::clone(&journal) as _, Random::seeded(1));
+        let (lines, committer) = committer(Arc::clone(&journal) as _, Random::seeded(1), Health::new(Clock::System));
         let task = tokio::spawn(committer.run());
         let memory = Memory::new(1 << 20, host_memory(1 << 20), 1 << 20);
         Self { journal, lines, task, memory, said: Arc::default() }
@@ -109,7 +114,9 @@ impl Case {
         sinks: &str,
         malformed: bool,
     ) -> Vec<Acknowledgement> {
-        let counts = Counts { records, events: records, accepted: records, ..Counts::default() };
+        // A poll that brings nothing has read a page all the same.
+        let pieces = Pieces { listed: 1, fetched: 1, gone: 0 };
+        let counts = Counts { records, events: records, accepted: records, pieces, ..Counts::default() };
         let parcel = self.parcel(line, position, counts, malformed).await;
         let sinks = sinks.chars().enumerate();
         let expected = sinks.map(|(number, kind)| Expected::new(number.to_string().into(), kind == 'x', records));

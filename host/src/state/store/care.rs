@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LEDGERS, PARTLY, POSITIONS, RETIRED, corrupted, parse_ledger, rehearse,
 };
-use super::{Store, remove_stream};
+use super::{Store, health, remove_stream};
 use crate::state::folder::{DataDir, STATE_FILE};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
@@ -150,6 +150,7 @@ impl Store {
             for key in self.streams_of(&retired.source)? {
                 self.forget(&key, Forget::All)?;
             }
+            self.forget_health(&retired.source)?;
         }
         self.change(|transaction| {
             let mut table = transaction.open_table(RETIRED)?;
@@ -234,6 +235,7 @@ impl Store {
                     partly.insert((to, sink.as_str()), ids.as_slice())?;
                 }
             }
+            health::rename(transaction, old, new)?;
             transaction.open_table(RETIRED)?.remove(old)?;
             Ok(())
         })

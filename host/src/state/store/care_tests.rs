@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::schema::{FORMAT_KEY, META};
 use super::*;
 use crate::state::filter::tests::ids;
-use crate::state::{Commit, Counts, Gap, ImportError, Partly, SinkCounts, StreamState};
+use crate::state::{Commit, Counts, Gap, HealthRow, ImportError, KEPT_HEALTH, Partly, SinkCounts, StreamState};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -39,7 +39,18 @@ fn filled(folder: &Path) -> Store {
     let store = Store::open(folder).unwrap();
     store.commit(vec![commit("acme", "audit", ids(1, 2_500)), commit("acme", "siem/av", ids(2, 10))]).unwrap();
     store.commit(vec![commit("acme2", "audit", ids(3, 10)), commit("acme", "audit", ids(4, 20))]).unwrap();
+    store.keep_health(&[event("acme", 1), event("acme2", 2), event("acme", 3)]).unwrap();
     store
+}
+
+fn event(source: &str, number: u64) -> HealthRow {
+    HealthRow { source: source.into(), json: format!("{{\"z\":{number},\"a\":\"\"}}").into() }
+}
+
+fn health(store: &Store) -> Vec<(String, Vec<String>)> {
+    let text = |json: Vec<u8>| String::from_utf8(json).unwrap();
+    let of = |source: String| (source.clone(), store.health(&source).unwrap().into_iter().map(text).collect());
+    store.health_sources().unwrap().into_iter().map(of).collect()
 }
 
 /// Everything that can be seen of a store.
@@ -86,6 +97,8 @@ fn an_export_is_taken_in_whole_or_not_at_all() {
     let (result, other) = into(&text);
     assert_eq!(result.unwrap(), 3);
     assert_eq!(seen_of(&other), seen_of(&store));
+    assert_eq!(health(&other), health(&store));
+    assert_eq!(health(&other).len(), 2);
     assert_eq!(exported(&other).lines().count(), lines.len());
     // It can be used: what was seen stays so, and more comes.
     other.commit(vec![commit("acme", "audit", ids(9, 3_000))]).unwrap();
@@ -101,7 +114,10 @@ fn a_source_is_renamed_with_all_that_is_known_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path());
     let before = seen_of(&store);
+    store.keep_health(&[event("new", 4)]).unwrap();
     store.rename("acme", "new").unwrap();
+    let numbers = |numbers: &[u64]| numbers.iter().map(|n| format!("{{\"z\":{n},\"a\":\"\"}}")).collect::<Vec<_>>();
+    assert_eq!(health(&store), [("acme2".to_owned(), numbers(&[2])), ("new".to_owned(), numbers(&[1, 3, 4]))]);
     let after = seen_of(&store);
     let renamed =
         |key: &StreamKey| if key.source == "acme" { StreamKey::new("new", &*key.stream) } else { key.clone() };
@@ -273,4 +289,23 @@ fn what_a_replay_delivers_its_stream_has_seen() {
         store.commit(vec![commit(&stream, &[], 1_000_000 + number * step)]).unwrap();
     }
     assert_eq!(known(&stream)[..2], [false, false]);
+}
+
+#[test]
+fn the_last_thousand_health_events_of_each_source_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert!(store.health("acme").unwrap().is_empty() && store.health_sources().unwrap().is_empty());
+    store.keep_health(&[event("acme2", 0)]).unwrap();
+    for part in 0..13 {
+        let events: Vec<_> = (0..100).map(|number| event("acme", part * 100 + number)).collect();
+        store.keep_health(&events).unwrap();
+    }
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    let kept = store.health("acme").unwrap();
+    assert_eq!(kept.len(), KEPT_HEALTH);
+    assert_eq!((&kept[0], &kept[999]), (&event("acme", 300).json.to_vec(), &event("acme", 1_299).json.to_vec()));
+    assert_eq!(store.health("acme2").unwrap().len(), 1);
+    assert!(store.health("acm").unwrap().is_empty());
 }

@@ -4,9 +4,10 @@ use std::io::{self, BufRead, Write};
 
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::schema::{CLOCKS, GAPS, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
-use super::{Store, add_gaps};
+use super::schema::{CLOCKS, GAPS, HEALTH, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
+use super::{Store, add_gaps, health};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
 use crate::state::{Gap, Ledger, StateError, StreamKey};
@@ -26,6 +27,7 @@ enum Line {
     Gap { source: String, stream: String, gap: Gap },
     Partly { source: String, stream: String, sink: String, ids: Vec<String> },
     Seen { source: String, stream: String, run: u64, oldest_expires: u64, expires: u64, ids: Vec<String> },
+    Health { source: String, event: Box<RawValue> },
     End { lines: u64 },
 }
 
@@ -89,6 +91,12 @@ impl Store {
                         ids: ids.iter().map(|id| format!("{id:032x}")).collect(),
                     })?;
                 }
+            }
+        }
+        for source in self.health_sources()? {
+            for event in self.health(&source)? {
+                let event = serde_json::from_slice(&event).map_err(io::Error::from)?;
+                put(&Line::Health { source: source.clone(), event })?;
             }
         }
         put(&Line::End { lines: lines.get() })?;
@@ -168,6 +176,9 @@ impl Store {
             Line::Gap { source, stream, gap } => {
                 let row = StreamKey::new(source, stream).row();
                 add_gaps(&mut transaction.open_table(GAPS)?, &row, &[gap])?;
+            }
+            Line::Health { source, event } => {
+                health::add(&mut transaction.open_table(HEALTH)?, &source, event.get().as_bytes())?;
             }
             Line::Partly { source, stream, sink, ids } => {
                 let row = StreamKey::new(source, stream).row();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::super::disk::Rehearsal;
 use super::super::error::StateError;
@@ -27,6 +27,9 @@ pub const PARTLY: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("p
 pub const GAPS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("gaps");
 /// Source that is no longer configured to since when: milliseconds since the Unix epoch.
 pub const RETIRED: TableDefinition<&str, u64> = TableDefinition::new("retired");
+/// (Source, number) to a health event as JSON, in the order in which they were told. It is made when the first is kept, and
+/// a release that does not know it may leave it alone: so it is part of no format.
+pub const HEALTH: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("health");
 
 pub const FORMAT_KEY: &str = "format";
 pub const LAST_COMMIT: &str = "last-commit";
@@ -85,6 +88,10 @@ fn inspect(database: &Database) -> Result<Contents, redb::Error> {
         transaction.open_table(PARTLY)?;
         transaction.open_table(GAPS)?;
         transaction.open_table(RETIRED)?;
+    }
+    match transaction.open_table(HEALTH) {
+        Ok(_) | Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
     }
     let next_commit = last_commit(&transaction)? + 1;
     Ok(Contents { format, next_run: last.map_or(0, |last| last + 1), next_commit })

@@ -1,0 +1,112 @@
+//! Health at one sink: its own trouble is told, and it gets the events if it asks for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::backoff::Backoff;
+use crate::config::{glob, takes_health};
+use crate::observe::{Cause, Health, Place, Queue, batches};
+use crate::outside::Random;
+use crate::sinks::{Sink, SinkError};
+
+/// See the module.
+pub struct SinkHealth {
+    sink: Arc<str>,
+    inputs: Arc<[String]>,
+    health: Health,
+    /// Where events wait for it, if it asks for them.
+    queue: Option<Arc<Queue>>,
+    backoff: Backoff,
+    /// Whether its trouble was told since it last took anything.
+    troubled: bool,
+    /// Not before this, after it did not take them.
+    again: Option<Instant>,
+}
+
+impl SinkHealth {
+    pub fn new(sink: Arc<str>, inputs: &[String], health: Health) -> Self {
+        let queue = takes_health(inputs).then(|| health.queue());
+        Self { sink, inputs: inputs.into(), health, queue, backoff: Backoff::default(), troubled: false, again: None }
+    }
+
+    /// Tells that the sink does not take events, for each source that it takes.
+    pub fn trouble(&mut self, error: &SinkError, holds: bool, retry_in: Duration) {
+        let so = if holds { "positions stand still" } else { "no position waits for it" };
+        let message = format!("the sink does not take events; {so}: {}", error.message);
+        let cause = Cause::host("sink", message, error.hint.clone());
+        self.troubled = true;
+        for source in self.sources() {
+            self.health.trouble(&source, &Place::Sink(Arc::clone(&self.sink)), &cause, Some(retry_in));
+        }
+    }
+
+    /// It takes them again.
+    pub fn over(&mut self) {
+        if !std::mem::take(&mut self.troubled) {
+            return;
+        }
+        for source in self.sources() {
+            self.health.clear(&source, &Place::Sink(Arc::clone(&self.sink)));
+        }
+    }
+
+    fn sources(&self) -> Vec<Arc<str>> {
+        self.health.sources(|source| self.inputs.iter().any(|input| glob(input, source)))
+    }
+
+    /// Waits until there are events that the sink may be given.
+    pub async fn ready(&self) {
+        let Some(queue) = &self.queue else { return std::future::pending().await };
+        if let Some(again) = self.again {
+            sleep_until(again).await;
+        }
+        while queue.is_empty() {
+            queue.arrived().await;
+        }
+    }
+
+    /// Gives the sink what waits, if it may be given anything now. What it does not take stays, and holds up nothing else.
+    pub async fn deliver(&mut self, sink: &mut dyn Sink, random: &Random) {
+        if self.again.is_some_and(|again| again > Instant::now()) {
+            return;
+        }
+        self.again = None;
+        if let Err(error) = self.try_deliver(sink).await {
+            let wait = self.backoff.next(random);
+            self.again = Some(Instant::now() + wait);
+            tracing::warn!(sink = %self.sink, retry_in = ?wait, "the sink does not take health events: {error}");
+        }
+    }
+
+    /// The last try.
+    pub async fn finish(&mut self, sink: &mut dyn Sink) {
+        if let Err(error) = self.try_deliver(sink).await {
+            tracing::warn!(sink = %self.sink, "the host ends, and the last health events are lost to the sink: {error}");
+        }
+    }
+
+    async fn try_deliver(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
+        let Some(queue) = self.queue.as_ref().filter(|queue| !queue.is_empty()) else { return Ok(()) };
+        let events = queue.take();
+        match sink.deliver(&batches(&events)).await {
+            Ok(refusals) => {
+                self.backoff.reset();
+                if let Some(first) = refusals.first() {
+                    let (events, reason) = (refusals.len(), &first.reason);
+                    tracing::warn!(sink = %self.sink, events, "the sink refuses health events for good: {reason}");
+                }
+                let dropped = queue.take_dropped();
+                if dropped > 0 {
+                    tracing::warn!(sink = %self.sink, dropped, "the sink takes health events again; the oldest were dropped. `tributary state show --health` has the last of each source");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                queue.give_back(events);
+                Err(error)
+            }
+        }
+    }
+}
