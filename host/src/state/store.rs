@@ -5,7 +5,6 @@ mod exchange;
 mod schema;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,12 +16,12 @@ pub use self::care::{Forget, KEPT, Retired, Summary};
 pub use self::exchange::ImportError;
 use self::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LAST_COMMIT, LEDGERS, META, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes,
-    last_commit, parse_ids, parse_ledger, prepare, rehearse,
+    last_commit, parse_ids, parse_ledger, prepare, rehearse_on,
 };
-use super::disk::Disk;
+use super::disk::{InFolder, Opened, Place, StorageBackend};
 use super::error::StateError;
 use super::filter::{Filter, Filters};
-use super::folder::{self, DataDir, STATE_FILE};
+use super::folder::STATE_FILE;
 use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
 use super::{Commit, Gap, Ledger, Partly, StreamKey, StreamState};
 
@@ -35,6 +34,7 @@ const FILTER_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    place: Arc<dyn Place>,
     /// `None` after a fault of the disk, until the file could be opened again.
     database: RwLock<Option<Database>>,
     filters: Mutex<Filters>,
@@ -44,14 +44,26 @@ pub struct Store {
     last_commits: Mutex<HashMap<StreamKey, u64>>,
     #[cfg(test)]
     faults: Arc<super::disk::Faults>,
-    _folder: DataDir,
 }
 
 impl Store {
     /// Opens the store in `data_dir`, or makes one. A damaged file is refused and left as it is.
     pub fn open(data_dir: &Path) -> Result<Store, StateError> {
-        let folder = DataDir::open(data_dir)?;
-        let path = data_dir.join(STATE_FILE);
+        #[cfg(test)]
+        let faults = Arc::<super::disk::Faults>::default();
+        let place = InFolder::new(
+            data_dir,
+            #[cfg(test)]
+            faults.clone(),
+        )?;
+        let store = Store::open_at(Arc::new(place), data_dir.join(STATE_FILE))?;
+        #[cfg(test)]
+        let store = Store { faults, ..store };
+        Ok(store)
+    }
+
+    /// The same on another disk; `path` is what messages call the file.
+    pub fn open_at(place: Arc<dyn Place>, path: PathBuf) -> Result<Store, StateError> {
         let mut store = Store {
             database: RwLock::new(None),
             filters: Mutex::new(Filters::new(FILTER_BYTES)),
@@ -60,18 +72,22 @@ impl Store {
             last_commits: Mutex::new(HashMap::new()),
             #[cfg(test)]
             faults: Arc::default(),
-            _folder: folder,
             path,
+            place,
         };
-        if !store.path.exists() {
-            store.create()?;
-        }
+        let file = match store.file()? {
+            Some(file) => file,
+            None => {
+                store.create()?;
+                store.existing_file()?
+            }
+        };
         // Judged before it is opened for writing: a file that is refused stays as it is.
-        let Contents { format, next_run, next_commit } = rehearse(&store.path)?;
+        let Contents { format, next_run, next_commit } = rehearse_on(&store.path, file)?;
         if format > FORMAT {
             return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
         }
-        let database = store.open_file(&store.path)?;
+        let database = store.open_database(store.existing_file()?)?;
         if format < FORMAT {
             prepare(&database).map_err(|error| StateError::database(&store.path, error))?;
             info!(path = %store.path.display(), from = format, to = FORMAT, "the state was brought up to this release");
@@ -84,30 +100,24 @@ impl Store {
 
     /// Makes the file under another name first: an empty or half-made one is never taken for a new store.
     fn create(&self) -> Result<(), StateError> {
-        let draft = self.path.with_extension("redb.new");
-        let io = |error: &std::io::Error| StateError::io(&draft, error);
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
-            _ => {}
-        }
-        folder::private().read(true).create_new(true).open(&draft).map_err(|error| io(&error))?;
-        let database = self.open_file(&draft)?;
-        prepare(&database).map_err(|error| StateError::database(&draft, error))?;
-        database.close().map_err(|error| StateError::database(&draft, error.into()))?;
-        fs::rename(&draft, &self.path).map_err(|error| io(&error))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StateError::io(folder, &error))
+        let io = |error: &std::io::Error| StateError::io(&self.path, error);
+        let database = self.open_database(self.place.draft().map_err(|error| io(&error))?)?;
+        prepare(&database).map_err(|error| StateError::database(&self.path, error))?;
+        database.close().map_err(|error| StateError::database(&self.path, error.into()))?;
+        self.place.publish().map_err(|error| io(&error))
     }
 
-    fn open_file(&self, path: &Path) -> Result<Database, StateError> {
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|error| StateError::io(path, &error))?;
-        #[cfg(not(test))]
-        let disk = Disk::new(file);
-        #[cfg(test)]
-        let disk = Disk::new(file, self.faults.clone());
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk);
-        database.map_err(|error| StateError::database(path, error.into()))
+    fn file(&self) -> Result<Option<Box<dyn StorageBackend>>, StateError> {
+        self.place.open().map_err(|error| StateError::io(&self.path, &error))
+    }
+
+    fn existing_file(&self) -> Result<Box<dyn StorageBackend>, StateError> {
+        self.file()?.ok_or_else(|| StateError::io(&self.path, &std::io::ErrorKind::NotFound.into()))
+    }
+
+    fn open_database(&self, file: Box<dyn StorageBackend>) -> Result<Database, StateError> {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Opened(file));
+        database.map_err(|error| StateError::database(&self.path, error.into()))
     }
 
     /// What is stored of a stream; the default if nothing is.
@@ -326,7 +336,7 @@ impl Store {
         drop(guard);
         let mut writer = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
-            *writer = Some(self.open_file(&self.path)?);
+            *writer = Some(self.open_database(self.existing_file()?)?);
             info!(path = %self.path.display(), "the state can be used again");
         }
         drop(writer);
