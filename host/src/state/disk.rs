@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 #[cfg(test)]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use redb::StorageBackend;
 
@@ -132,8 +132,8 @@ pub struct Disk {
 pub struct Faults {
     /// Every write fails.
     pub full: AtomicBool,
-    /// The next sync fails, though everything is there.
-    pub sync: AtomicBool,
+    /// So many syncs fail, though everything is there.
+    pub syncs: AtomicU64,
 }
 
 impl Disk {
@@ -180,7 +180,7 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> io::Result<()> {
         self.room()?;
         #[cfg(test)]
-        if self.faults.sync.swap(false, Ordering::SeqCst) {
+        if self.faults.syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err(io::Error::other("a sync was lost"));
         }
         self.file.sync_data()

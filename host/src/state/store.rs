@@ -5,6 +5,7 @@ mod exchange;
 mod schema;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -42,6 +43,8 @@ pub struct Store {
     next_commit: AtomicU64,
     /// Milliseconds of the last commit of each stream in this process.
     last_commits: Mutex<HashMap<StreamKey, u64>>,
+    /// The last transaction, if nobody knows yet whether it is on disk.
+    doubtful: Mutex<Option<Doubtful>>,
     #[cfg(test)]
     faults: Arc<super::disk::Faults>,
 }
@@ -70,6 +73,7 @@ impl Store {
             next_run: AtomicU64::new(0),
             next_commit: AtomicU64::new(0),
             last_commits: Mutex::new(HashMap::new()),
+            doubtful: Mutex::new(None),
             #[cfg(test)]
             faults: Arc::default(),
             path,
@@ -205,7 +209,7 @@ impl Store {
     /// Stores all of `commits` in one transaction, or none of them. It is on disk when this returns.
     ///
     /// After an error of the disk that lasts it may be unknown whether they were stored: then [`Store::stream`] tells,
-    /// as soon as it answers again.
+    /// as soon as it answers again. The same commits may be handed in again then: they are stored once.
     pub fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         if commits.is_empty() {
             return Ok(());
@@ -214,15 +218,36 @@ impl Store {
         let changes = {
             let guard = self.database()?;
             let Some(database) = guard.as_ref() else { return Err(self.closed()) };
-            let number = self.next_commit.fetch_add(1, Ordering::Relaxed);
+            let print = fingerprint(&commits);
+            // Left behind by an error, which no reader has outlived: the database was opened again since.
+            let doubtful = self.doubtful().take().filter(|doubtful| doubtful.print == print);
+            let last = doubtful.as_ref().map(|_| {
+                database.begin_read().map_err(redb::Error::from).and_then(|transaction| last_commit(&transaction))
+            });
             let mut changes = Vec::new();
-            let result = self.write(database, commits, number, &mut changes);
-            drop(guard);
-            if let Err(error) = result {
-                let fault = self.fault(error);
-                // The last sync may have failed with everything in place; to store it again would count it twice.
-                if !self.read(last_commit).is_ok_and(|last| last == number) {
-                    return Err(fault);
+            match (doubtful, last) {
+                (Some(doubtful), Some(Err(error))) => {
+                    *self.doubtful() = Some(doubtful);
+                    drop(guard);
+                    return Err(self.fault(error));
+                }
+                (Some(doubtful), Some(Ok(last))) if last == doubtful.number => {}
+                _ => {
+                    let number = self.next_commit.fetch_add(1, Ordering::Relaxed);
+                    let result = self.write(database, commits, number, &mut changes);
+                    drop(guard);
+                    if let Err(error) = result {
+                        let fault = self.fault(error);
+                        // The last sync may have failed with everything in place; to store it again would count it twice.
+                        match self.read(last_commit) {
+                            Ok(last) if last == number => {}
+                            Ok(_) => return Err(fault),
+                            Err(_) => {
+                                *self.doubtful() = Some(Doubtful { number, print });
+                                return Err(fault);
+                            }
+                        }
+                    }
                 }
             }
             changes
@@ -356,9 +381,29 @@ impl Store {
         StateError::Io { path: self.path.clone(), reason: "the file is closed after a fault of the disk".into() }
     }
 
+    fn doubtful(&self) -> MutexGuard<'_, Option<Doubtful>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn filters(&self) -> MutexGuard<'_, Filters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A transaction of which nobody knows whether it is on disk.
+#[derive(Debug)]
+struct Doubtful {
+    number: u64,
+    print: u64,
+}
+
+/// By what the same commits are known again when they are handed in once more.
+fn fingerprint(commits: &[Commit]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for Commit { key, position, counts, seen, at_ms, .. } in commits {
+        (key, position, counts.records, counts.accepted, seen, at_ms).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Adds gaps to the stream of `row`.
