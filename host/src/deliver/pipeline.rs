@@ -171,8 +171,10 @@ impl SinkTask {
     /// Delivers until nobody is left who could send, then closes the sink.
     pub async fn run(mut self) {
         let mut complaint = Complaint::default();
+        let idles = self.sink.idles();
         loop {
-            match timeout(IDLE, self.queue.recv()).await {
+            let next = if idles { timeout(IDLE, self.queue.recv()).await } else { Ok(self.queue.recv().await) };
+            match next {
                 Ok(Some(first)) => self.deliver(first, &mut complaint).await,
                 Ok(None) => break,
                 Err(_) => {
