@@ -129,7 +129,13 @@ fn absent(world: &World, due: &[sim::Issued], store: &Store) -> (Vec<Missing>, u
             if dead || gone {
                 continue;
             }
-            let gaps = store.gaps(&StreamKey::new(TENANT, stream)).unwrap_or_default();
+            let key = StreamKey::new(TENANT, stream);
+            // Without a position, a stream begins where the configuration says: a week before its first reading.
+            let since = store.stream(&key).unwrap_or_default().ledger.since_ms;
+            if record.time_ms + 7 * 86_400_000 < since + 3_600_000 {
+                continue;
+            }
+            let gaps = store.gaps(&key).unwrap_or_default();
             if gaps.iter().any(|gap| covers(gap, record)) {
                 in_gaps += 1;
                 continue;

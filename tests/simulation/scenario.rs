@@ -18,6 +18,7 @@ use crate::tap::Poison;
 pub const TENANT: &str = "acme";
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -83,14 +84,21 @@ impl Scenario {
             }
         }
         let backlog = dice.span(HOUR, 10 * HOUR);
-        let settings = settings(&dice, seed, v1, &streams, backlog);
+        let mut settings = settings(&dice, seed, v1, &streams, backlog);
         let mut sinks = sinks(&dice);
         let count = dice.between(2, 4);
         if (0..count).any(|number| point(seed * 4 + number).starts_with("letters")) {
             // So that there are some. A sink refuses the same events for ever.
             sinks[0].refuses = sinks[0].refuses.max(50);
         }
-        let lives = (0..count).map(|number| life(&dice, seed * 4 + number, &streams, &sinks)).collect();
+        let mut lives: Vec<_> = (0..count).map(|number| life(&dice, seed * 4 + number, &streams, &sinks)).collect();
+        let kept_a_week = streams.iter().all(|stream| stream.starts_with("siem") || stream.starts_with("cloud"));
+        if kept_a_week && dice.chance(50) {
+            // Nobody runs it for longer than Mimecast keeps files.
+            lives[0].down = dice.span(7 * DAY, 9 * DAY);
+            settings.tenants[0].events_per_day /= 5;
+            settings.tenants[0].rates.cloud /= 5;
+        }
         Self {
             seed,
             settings,
