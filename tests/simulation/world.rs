@@ -45,6 +45,8 @@ pub struct World {
     quiet: Arc<AtomicBool>,
     /// What was pulled since the state was last looked at, by stream, in its order.
     in_flight: BTreeMap<String, Vec<Pull>>,
+    /// Where each stream stood then.
+    stood: BTreeMap<String, Option<Vec<u8>>>,
     simulator_faults: BTreeMap<String, u64>,
 }
 
@@ -81,6 +83,7 @@ impl World {
             disk: Disk::new(),
             quiet: Arc::default(),
             in_flight: BTreeMap::new(),
+            stood: BTreeMap::new(),
             simulator_faults: BTreeMap::new(),
             scenario,
         }
@@ -297,7 +300,9 @@ impl World {
             };
             // A window that is read again gives the same position more than once: only the first is certain.
             let covered = pulls.iter().position(|pull| Some(&pull.position) == stored.position.as_ref());
-            let covered = covered.map_or(0, |last| last + 1);
+            // Nor is anything certain where it has not moved at all: windows may come again without moving it.
+            let moved = self.stood.insert(stream.clone(), stored.position.clone()) != Some(stored.position.clone());
+            let covered = covered.filter(|_| moved).map_or(0, |last| last + 1);
             let name: Arc<str> = stream.as_str().into();
             let mut far = self.far.all();
             for manner in &base {
