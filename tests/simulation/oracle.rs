@@ -249,7 +249,11 @@ fn ledgers(world: &World, store: &Store, letters: &Letters, say: &mut impl FnMut
             let holds = world.scenario.base_sinks().iter().any(|manner| manner.id == *sink);
             // What was on its way at a crash is not always there any more when it would come again.
             let gone = world.faults().contains_key("mimecast: UrlGoneForever");
-            let vanishes = stream == "held/messages" || gone || letters.passed.contains(stream) || is_altered(world);
+            let vanishes = is_parted(world, stream)
+                || stream == "held/messages"
+                || gone
+                || letters.passed.contains(stream)
+                || is_altered(world);
             if here < counts.delivered || holds && here > counts.delivered && !vanishes {
                 say(format!(
                     "P2: {}: sink {sink} has {here} events, and the ledger says {}",
