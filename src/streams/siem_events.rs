@@ -222,7 +222,11 @@ impl SiemEvents {
             let heard = *self.state.heard.get_or_insert(pull.now);
             if self.state.token.is_some() && pull.now > heard + SILENCE {
                 self.state.turn(None);
-                self.state.from = heard.saturating_sub(pull.config.overlap(STREAM));
+                // In the middle of a backlog what was read last is much older than its reading; and where nothing was read
+                // yet, the beginning stands.
+                if let Some(mark) = self.state.mark {
+                    self.state.from = mark.min(heard).saturating_sub(pull.config.overlap(STREAM));
+                }
                 self.state.heard = Some(pull.now);
                 return false;
             }

@@ -192,6 +192,7 @@ impl SinkTask {
     /// Delivers until nobody is left who could send, then closes the sink.
     pub async fn run(mut self) {
         let mut complaint = Complaint::default();
+        let idles = self.sink.idles();
         loop {
             // A busy sink gets them too.
             self.health.deliver(&mut *self.sink, &self.random).await;
@@ -202,7 +203,7 @@ impl SinkTask {
                     None => break,
                 },
                 () = self.health.ready() => {}
-                () = sleep(IDLE) => {
+                () = sleep(IDLE), if idles => {
                     match self.sink.idle().await {
                         Ok(()) => self.health.over(),
                         Err(error) => {

@@ -26,7 +26,12 @@ pub trait Sink: Send {
     /// may be missing; the same batches come again.
     fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a>;
 
-    /// Called while nothing arrives, about once a second: time to rotate by age.
+    /// Whether it has anything to do while nothing arrives. One that has not is left asleep.
+    fn idles(&self) -> bool {
+        true
+    }
+
+    /// Called while nothing arrives, about once a second, of one that [idles](Sink::idles): time to rotate by age.
     fn idle(&mut self) -> SinkFuture<'_>;
 
     /// Finishes what is open; nothing is delivered afterwards.

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
+pub use disk::{Place, StorageBackend};
 pub use error::StateError;
 pub use folder::{DataDir, SOCKET_FILE, is_writable};
 pub use ledger::{Counts, Gap, Ledger, Pieces, SinkCounts};

@@ -1,0 +1,340 @@
+//! The oracle: it knows each record that was issued, and says what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mimecast_simulator as sim;
+use tributary_host::state::{DeadLetters, Found, Gap, Store, StreamKey};
+
+use crate::far::Heap;
+use crate::scenario::TENANT;
+use crate::world::World;
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub real_component: bool,
+    pub hash: u64,
+    pub violations: Vec<String>,
+    /// Records that were issued and collected.
+    pub issued: u64,
+    /// Of them, those inside a reported gap.
+    pub in_gaps: u64,
+    /// Events and records in the dead letters.
+    pub dead_letters: u64,
+    /// Ids that lie twice at a sink that refuses known ones.
+    pub duplicates: u64,
+    /// Deliveries of an id that such a sink had already.
+    pub repeats: u64,
+    pub losses: u64,
+    pub simulated: Duration,
+    pub crashes: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<String, u64>,
+    /// From the end of the faults to the first record that appeared after it, by stream.
+    pub fresh: Vec<Duration>,
+    /// From the end of the faults until everything had come through.
+    pub settled: Duration,
+}
+
+/// What the dead letters hold.
+#[derive(Debug, Default)]
+struct Letters {
+    /// Events that a sink refused.
+    refused: BTreeSet<(String, u128)>,
+    refused_marks: BTreeSet<(String, sim::Mark)>,
+    malformed_marks: BTreeSet<sim::Mark>,
+    malformed: BTreeMap<String, u64>,
+    /// Streams of which a whole file, or the rest of one, was passed: its data were damaged at every try. Its letter
+    /// stands for all that was in it.
+    passed: BTreeSet<String>,
+}
+
+fn letters(world: &World) -> Letters {
+    let mut letters = Letters::default();
+    let all = DeadLetters::new(world.folder.path(), u64::MAX);
+    let read = all.read(None, |found| {
+        match found {
+            Found::Letter(letter) => match letter.refused {
+                Some(refused) => {
+                    for mark in sim::Mark::find_all(&letter.head) {
+                        letters.refused_marks.insert((refused.sink.clone(), mark));
+                    }
+                    letters.refused.insert((refused.sink, refused.event));
+                }
+                None => {
+                    letters.malformed_marks.extend(sim::Mark::find_all(&letter.head));
+                    if letter.reason.contains("is passed") {
+                        letters.passed.insert(letter.stream.clone());
+                    }
+                    *letters.malformed.entry(letter.stream).or_default() += 1;
+                }
+            },
+            // Torn by a crash; its record came again.
+            Found::Damaged { .. } => {}
+        }
+        Ok(())
+    });
+    read.expect("letters in memory can be read");
+    letters
+}
+
+/// Whether a gap covers a record.
+fn covers(gap: &Gap, record: &sim::Issued) -> bool {
+    let at = record.time_ms * 1_000_000;
+    // Times of requests are whole seconds, and a file holds what happened in its interval.
+    let slack = 1_000_000_000;
+    gap.begin.is_none_or(|begin| at + slack >= begin) && gap.end.is_none_or(|end| at <= end + slack)
+}
+
+/// A record that is not where it should be.
+#[derive(Debug)]
+pub struct Missing {
+    pub sink: &'static str,
+    pub stream: &'static str,
+    pub record: sim::Issued,
+}
+
+/// Records of `due` that are neither at a sink nor in the dead letters nor in a reported gap.
+pub fn missing(world: &World, due: &[sim::Issued], store: &Store) -> Vec<Missing> {
+    absent(world, due, store).0
+}
+
+/// How many ids a record must have at least. Rows that are alike to the last byte are told apart within one answer; if a
+/// page ends between them, they are one.
+fn expected(record: &sim::Issued) -> usize {
+    let is_list = !["siem", "cloud"].iter().any(|group| record.stream.starts_with(group));
+    if is_list { record.distinct as usize } else { record.count as usize }
+}
+
+/// A list is read again as far back as rows are known to appear late, which is half an hour; the fault that puts rows into
+/// a window while it is paged puts them into old windows too.
+fn is_too_late(record: &sim::Issued) -> bool {
+    let is_list = !["siem", "cloud", "held", "threat_intel"].iter().any(|group| record.stream.starts_with(group));
+    is_list && record.visible_from_ms - record.time_ms > 30 * 60_000
+}
+
+/// The same, and how many are only accounted for by a gap.
+fn absent(world: &World, due: &[sim::Issued], store: &Store) -> (Vec<Missing>, u64) {
+    let now = world.clock.millis();
+    let (mut missing, mut in_gaps, mut known) = (Vec::new(), 0, None);
+    let far = world.far.all();
+    let nothing = Heap::default();
+    for manner in world.scenario.base_sinks() {
+        let heap = far.get(manner.id).unwrap_or(&nothing);
+        for record in due {
+            let Some(stream) = world.scenario.carrier(record.stream) else { continue };
+            let here = heap.marks.get(&(stream.into(), record.mark)).map_or(0, BTreeSet::len);
+            if here >= expected(record) || is_too_late(record) {
+                continue;
+            }
+            let letters = known.get_or_insert_with(|| letters(world));
+            let dead = letters.malformed_marks.contains(&record.mark)
+                || letters.passed.contains(stream)
+                || letters.refused_marks.contains(&(manner.id.to_owned(), record.mark));
+            // It left the queue before anybody could see it there: no collector can know of it.
+            let gone = record.gone_from_ms.is_some_and(|gone| gone <= now);
+            if dead || gone {
+                continue;
+            }
+            let key = StreamKey::new(TENANT, stream);
+            // Without a position, a stream begins where the configuration says: a week before its first reading.
+            let since = store.stream(&key).unwrap_or_default().ledger.since_ms;
+            if record.time_ms + 7 * 86_400_000 < since + 3_600_000 {
+                continue;
+            }
+            let gaps = store.gaps(&key).unwrap_or_default();
+            if gaps.iter().any(|gap| covers(gap, record)) {
+                in_gaps += 1;
+                continue;
+            }
+            missing.push(Missing { sink: manner.id, stream, record: *record });
+        }
+    }
+    (missing, in_gaps)
+}
+
+/// The end of a run that cannot be judged any more.
+pub fn failed(world: &World) -> Outcome {
+    Outcome {
+        real_component: world.scenario.real_component,
+        hash: world.trace.hash(),
+        violations: world.violations.clone(),
+        crashes: world.trace.crashes(),
+        faults: world.faults(),
+        ..Outcome::default()
+    }
+}
+
+/// Judges a run whose host has stopped in good order.
+pub fn judge(world: &World, due: &[sim::Issued], store: &Store, end_ms: u64, settled: Duration) -> Outcome {
+    let mut outcome = Outcome { settled, ..failed(world) };
+    let (missing, in_gaps) = absent(world, due, store);
+    outcome.issued = due.iter().filter(|record| world.scenario.carrier(record.stream).is_some()).count() as u64;
+    outcome.in_gaps = in_gaps;
+    outcome.losses = missing.len() as u64;
+    let mut say = |text: String| outcome.violations.push(text);
+    for lost in missing.iter().take(3) {
+        say(format!("P2: lost at sink {} of {}: {:?}", lost.sink, lost.stream, lost.record));
+    }
+    if missing.len() > 3 {
+        say(format!("P2: {} records are lost", missing.len()));
+    }
+    let letters = letters(world);
+    ledgers(world, store, &letters, &mut say);
+    copies(world, &letters, &mut say);
+    outcome.dead_letters = letters.refused.len() as u64 + letters.malformed.values().sum::<u64>();
+    outcome.fresh = fresh(world, due, end_ms);
+    let far = world.far.all();
+    for manner in world.scenario.base_sinks().iter().filter(|manner| manner.idempotent) {
+        for copies in far.get(manner.id).into_iter().flat_map(|heap| heap.events.values()) {
+            outcome.duplicates += copies.stored.saturating_sub(1);
+            outcome.repeats += copies.arrived.saturating_sub(1);
+        }
+    }
+    drop(far);
+    outcome
+}
+
+/// Whether Mimecast has answered the same question with other bytes: a row that happened once and stood in one answer
+/// twice, or a file whose contents a fault has changed between two readings. Then one record has two ids, rightly.
+fn is_altered(world: &World) -> bool {
+    const ALTERING: [&str; 9] = [
+        "RowTwice",
+        "GluedObjects",
+        "RecordWithoutDatetime",
+        "BlankInTime",
+        "CarriageReturnLines",
+        "PipeInSubject",
+        "BackslashTexts",
+        "UnknownPrefix",
+        "GuidName",
+    ];
+    let faults = world.faults();
+    ALTERING.iter().any(|name| faults.contains_key(&format!("mimecast: {name}")))
+}
+
+/// Whether a bundle of a feed could not be read to its end, so that objects of it stand without their partners: as records
+/// of their own, until they come again whole.
+fn is_parted(world: &World, stream: &str) -> bool {
+    let parting = [
+        "mimecast: FeedCut",
+        "mimecast: ConnectionCut",
+        "wire: cut in the body",
+        "source: broke down on a poison record",
+    ];
+    let faults = world.faults();
+    stream.starts_with("threat_intel") && parting.iter().any(|kind| faults.contains_key(*kind))
+}
+
+/// Both balances, and the ledger against the far sides.
+fn ledgers(world: &World, store: &Store, letters: &Letters, say: &mut impl FnMut(String)) {
+    let far = world.far.all();
+    for row in store.summaries().expect("the store can be read") {
+        let counts = &row.ledger.counts;
+        let stream = &row.key.stream;
+        counts.imbalances().into_iter().for_each(|text| say(format!("P2: {}: {text}", row.key)));
+        let gaps = store.gaps(&row.key).expect("the store can be read");
+        if counts.gaps != gaps.len() as u64 {
+            say(format!("P2: {}: {} gaps are counted and {} kept", row.key, counts.gaps, gaps.len()));
+        }
+        let malformed = letters.malformed.get(stream).copied().unwrap_or_default();
+        // A crash between letter and position makes a letter twice, and never none.
+        if malformed < counts.malformed {
+            say(format!("P4: {}: {} are malformed and {malformed} in the dead letters", row.key, counts.malformed));
+        }
+        for (sink, counts) in &counts.sinks {
+            let here = far
+                .get(sink.as_str())
+                .map_or(0, |heap| heap.events.keys().filter(|(of, _)| **of == **stream).count() as u64);
+            let holds = world.scenario.base_sinks().iter().any(|manner| manner.id == *sink);
+            // What was on its way at a crash is not always there any more when it would come again.
+            let gone = world.faults().contains_key("mimecast: UrlGoneForever");
+            let vanishes = is_parted(world, stream)
+                || stream == "held/messages"
+                || gone
+                || letters.passed.contains(stream)
+                || is_altered(world);
+            if here < counts.delivered || holds && here > counts.delivered && !vanishes {
+                say(format!(
+                    "P2: {}: sink {sink} has {here} events, and the ledger says {}",
+                    row.key, counts.delivered
+                ));
+            }
+            let letters = letters.refused.iter().filter(|(of, _)| of == sink).count() as u64;
+            if letters < counts.dead_lettered {
+                say(format!(
+                    "P4: {}: {letters} letters of sink {sink}, and the ledger says {}",
+                    row.key, counts.dead_lettered
+                ));
+            }
+        }
+    }
+}
+
+/// Nothing twice, but what was on its way at a crash or in a delivery that failed; and an id for each record.
+fn copies(world: &World, letters: &Letters, say: &mut impl FnMut(String)) {
+    let far = world.far.all();
+    for (sink, heap) in far.iter() {
+        let mut unexcused = 0;
+        let mut records: BTreeMap<u128, sim::Mark> = BTreeMap::new();
+        for ((stream, id), copies) in &heap.events {
+            if copies.arrived > 1 + copies.excused {
+                unexcused += 1;
+                if unexcused <= 2 {
+                    say(format!("P1: {stream}: {id:032x} came to sink {sink} for no reason: {copies:?}"));
+                }
+            }
+            if letters.refused.contains(&((*sink).to_owned(), *id)) {
+                say(format!("P2: {stream}: {id:032x} lies at sink {sink} and in its dead letters"));
+            }
+            if let Some(mark) = copies.mark
+                && *records.entry(*id).or_insert(mark) != mark
+            {
+                say(format!("P3: {id:032x} stands for two records"));
+            }
+        }
+        if unexcused > 2 {
+            say(format!("P1: {unexcused} events came to sink {sink} for no reason"));
+        }
+        // An object of a feed whose partner could not be read stands alone, and only indicators are marked.
+        if let Some((stream, text)) = heap.unmarked.iter().find(|(stream, _)| !is_parted(world, stream)) {
+            say(format!("an event of {stream} at sink {sink} carries no mark, or several: {text}"));
+        }
+    }
+    let altered = is_altered(world);
+    let truth: BTreeMap<_, _> = world
+        .memory
+        .simulator()
+        .truth(TENANT, world.clock.millis())
+        .map(|record| (record.mark, record.count as usize))
+        .collect();
+    for (sink, heap) in far.iter() {
+        for ((stream, mark), ids) in &heap.marks {
+            match truth.get(mark) {
+                None => say(format!("sink {sink} has {mark} of {stream}, which was never issued")),
+                // An indicator whose malware could not be read is another record than the same one with it.
+                Some(_) if is_parted(world, stream) => {}
+                Some(count) if ids.len() > *count && !altered => {
+                    say(format!("P3: {stream}: {mark} was issued {count} times and has {} ids at {sink}", ids.len()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// How long after the end of the faults each stream's first new record came.
+fn fresh(world: &World, due: &[sim::Issued], end_ms: u64) -> Vec<Duration> {
+    let far = world.far.all();
+    let Some(heap) = far.get("idempotent") else { return Vec::new() };
+    let mut first: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in due.iter().filter(|record| record.visible_from_ms >= end_ms) {
+        let Some(stream) = world.scenario.carrier(record.stream) else { continue };
+        let ids = heap.marks.get(&(stream.into(), record.mark)).into_iter().flatten();
+        for copies in ids.filter_map(|id| heap.events.get(&(stream.into(), *id))) {
+            let at = first.entry(stream).or_insert(u64::MAX);
+            *at = (*at).min(copies.first_ms);
+        }
+    }
+    first.into_values().map(|at| Duration::from_millis(at.saturating_sub(end_ms))).collect()
+}
