@@ -16,7 +16,7 @@ use mimecast_source::effects::{Body, Effects, Method, Request, Response, Transpo
 use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::deliver::Head;
 use tributary_host::sandbox::{
-    Budget, Chunk, Fault, FaultClass, Gap, GuestError, LogStream, Malformed, Next, Pieces, Quota, Session, Start,
+    Budget, Chunk, Fault, FaultClass, Gap, GuestError, LogStream, Malformed, Next, Quota, Session, Start,
 };
 
 use crate::wires::Wires;
@@ -167,7 +167,11 @@ fn chunk(given: core::chunk::Chunk) -> Chunk {
         gaps: gaps.collect(),
         records: given.records,
         merged: given.merged,
-        pieces: Pieces { listed: given.pieces.listed, fetched: given.pieces.fetched, gone: given.pieces.gone },
+        pieces: tributary_host::sandbox::Pieces {
+            listed: given.pieces.listed,
+            fetched: given.pieces.fetched,
+            gone: given.pieces.gone,
+        },
         requests: given.requests,
         quota_left: given.quota_left,
         position: given.position,
