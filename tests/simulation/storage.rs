@@ -37,12 +37,14 @@ pub struct Pulled(Arc<Mutex<BTreeMap<String, Vec<Pull>>>>);
 pub struct Pull {
     pub position: Vec<u8>,
     pub ids: Vec<u128>,
+    /// Whether the source said that there is no more for now.
+    pub caught_up: bool,
 }
 
 impl Pulled {
-    pub fn add(&self, stream: &str, position: Vec<u8>, ids: Vec<u128>) {
+    pub fn add(&self, stream: &str, pull: Pull) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(stream.to_owned()).or_default().push(Pull { position, ids });
+        all.entry(stream.to_owned()).or_default().push(pull);
     }
 
     pub fn take(&self) -> BTreeMap<String, Vec<Pull>> {

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mimecast_simulator::Mark;
 use tributary_host::collect::{Call, Reader, Source};
-use tributary_host::sandbox::{Budget, Chunk, GuestError, Session, Start};
+use tributary_host::sandbox::{Budget, Chunk, GuestError, Next, Session, Start};
 
 use crate::dice::{Dice, hash, mix};
 use crate::life::Life;
-use crate::storage::Pulled;
+use crate::storage::{Pull, Pulled};
 use crate::trace::Trace;
 
 pub struct Tap {
@@ -110,7 +110,8 @@ impl Reader for Tapped {
                 Ok(chunk) => {
                     self.trace.step("chunk", &self.stream, chunk.records.into(), hash(&chunk.position));
                     let ids = chunk.events.iter().map(|event| event.id).collect();
-                    self.pulled.add(&self.stream, chunk.position.clone(), ids);
+                    let caught_up = chunk.next == Next::CaughtUp;
+                    self.pulled.add(&self.stream, Pull { position: chunk.position.clone(), ids, caught_up });
                 }
                 Err(error) => self.trace.step("fault", &error.to_string(), 0, 0),
             }

@@ -45,6 +45,8 @@ pub struct World {
     quiet: Arc<AtomicBool>,
     /// What was pulled since the state was last looked at, by stream, in its order.
     in_flight: BTreeMap<String, Vec<Pull>>,
+    /// What the store knew then that sinks have though no position covers it, by stream and sink.
+    noted: BTreeMap<(String, &'static str), BTreeSet<u128>>,
     /// Where each stream stood then.
     stood: BTreeMap<String, Option<Vec<u8>>>,
     simulator_faults: BTreeMap<String, u64>,
@@ -83,6 +85,7 @@ impl World {
             disk: Disk::new(),
             quiet: Arc::default(),
             in_flight: BTreeMap::new(),
+            noted: BTreeMap::new(),
             stood: BTreeMap::new(),
             simulator_faults: BTreeMap::new(),
             scenario,
@@ -270,6 +273,9 @@ impl World {
             };
         }
         for (stream, pulls) in state.pulled.take() {
+            if pulls.iter().any(|pull| pull.caught_up) {
+                self.forgotten(&stream);
+            }
             self.in_flight.entry(stream).or_default().extend(pulls);
         }
         if crashed {
@@ -281,6 +287,20 @@ impl World {
         life.close();
         if crashed {
             self.crash();
+        }
+    }
+
+    /// The source said that there is no more: what had not come again by then would never do, and the host no longer knows who
+    /// has it. A vendor that answers with nothing in the middle of a backlog makes it come again after all.
+    fn forgotten(&mut self, stream: &str) {
+        let name: Arc<str> = stream.into();
+        let mut far = self.far.all();
+        for ((of, sink), ids) in &mut self.noted {
+            if of == stream
+                && let Some(heap) = far.get_mut(sink)
+            {
+                std::mem::take(ids).into_iter().for_each(|id| heap.excuse(&name, id));
+            }
         }
     }
 
@@ -320,8 +340,13 @@ impl World {
                 let had = stored.partly.get(*sink);
                 let flying: BTreeSet<u128> =
                     pulls[covered..].iter().flat_map(|pull| pull.ids.iter().copied()).collect();
-                for id in flying.into_iter().filter(|id| had.is_none_or(|had| !had.contains(id))) {
-                    heap.excuse(&name, id);
+                for id in flying {
+                    match had {
+                        Some(had) if had.contains(&id) => {
+                            self.noted.entry((stream.clone(), sink)).or_default().insert(id);
+                        }
+                        _ => heap.excuse(&name, id),
+                    }
                 }
             }
         }
