@@ -318,3 +318,28 @@ fn a_replay_that_is_stopped_can_be_resumed() {
     assert_eq!(times(&site, "siem/receipt"), vec![3; total]);
     site.says("audit", 0, &["Everything balances"]);
 }
+
+#[test]
+fn a_good_check_resumes_what_the_running_host_had_given_up() {
+    let site = Site::new();
+    let forbidden = sim::Fault::Forbidden { at: sim::Endpoint::Audit, kind: None };
+    site.server.simulator().inject("acme", forbidden, sim::When::Always).unwrap();
+    let process = Process::run(BINARY, &site.file);
+    let state = |stream: usize| {
+        let shown: Value = serde_json::from_str(&site.call("status --json").stdout).unwrap_or_default();
+        shown["sources"][0]["streams"][stream]["state"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(until(MINUTE, || state(0) == "not licensed" && state(1) == "collecting"));
+    // A check that is not good changes nothing.
+    let said = site.says("check", 77, &["audit"]);
+    assert!(!said.text().contains("tries them again"), "{said:?}");
+    assert_eq!(state(0), "not licensed");
+    site.server.simulator().clear_faults("acme").unwrap();
+    site.says("check", 0, &["The running host had given up streams of acme, and tries them again now"]);
+    assert!(until(MINUTE, || state(0) == "collecting"));
+    // Nothing is wrong now, so nobody is disturbed.
+    let said = site.says("check", 0, &[]);
+    assert!(!said.text().contains("tries them again"), "{said:?}");
+    process.signal("TERM");
+    assert_eq!(process.wait(MINUTE).0.code(), Some(0));
+}

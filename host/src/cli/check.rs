@@ -1,15 +1,20 @@
 //! `tributary check`: tries the credentials and one call for each stream, and stores nothing.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::Method;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::ask::RunningHost;
 use super::{Check, exit};
-use crate::collect::Source as _;
+use crate::collect::{Source as _, StreamState};
 use crate::config::{self, Source};
+use crate::observe::view::Sources;
 use crate::sandbox::{Budget, Fault, FaultClass, GuestError, Next, Session, Start};
 use crate::{Host, Options, Planned, SourceReason};
 
@@ -29,27 +34,58 @@ struct Line {
     next: String,
 }
 
-/// Checks the sources that `arguments` names, and returns the exit code: the gravest of all. Errors are those of writing
-/// to `out`.
-pub async fn check(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Result<u8> {
+/// What a check gave.
+struct Checked {
+    code: u8,
+    data_dir: PathBuf,
+    /// Sources with which all is well.
+    good: Vec<String>,
+}
+
+/// Checks the sources that `arguments` names, and returns the exit code: the gravest of all. A host that runs with this
+/// configuration tries at once what was wrong and is well now. Errors are those of writing to `out`.
+pub fn check(path: &Path, arguments: &Check, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    match runtime.block_on(try_all(path, arguments, out))? {
+        Err(code) => Ok(code),
+        Ok(checked) => resume(&checked, runtime, out).map(|()| checked.code),
+    }
+}
+
+/// Tells the host, if one runs, which sources are well. It is no fault of theirs if that cannot be done: why has been said.
+fn resume(checked: &Checked, runtime: &Runtime, out: &mut impl Write) -> io::Result<()> {
+    let Ok(Some(host)) = RunningHost::find(&checked.data_dir, runtime) else { return Ok(()) };
+    let Ok(running) = host.get::<Sources>("/v1/sources") else { return Ok(()) };
+    let wrong = [StreamState::Error, StreamState::NotLicensed, StreamState::Stopped].map(|state| state.to_string());
+    for source in running.sources.iter().filter(|source| checked.good.contains(&source.id)) {
+        let waits = source.streams.iter().any(|stream| wrong.contains(&stream.state));
+        let path = format!("/v1/sources/{}/restart", source.id);
+        if waits && host.ask(Method::POST, &path, Vec::new()).and_then(|answer| answer.good().map(drop)).is_ok() {
+            writeln!(out, "\nThe running host had given up streams of {}, and tries them again now.", source.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Otherwise the exit code; why has been said.
+async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Result<Result<Checked, u8>> {
     let config = match config::load(path) {
         Ok(loaded) => loaded.config,
         Err(error) => {
             eprintln!("tributary: {error}");
-            return Ok(exit::CONFIGURATION);
+            return Ok(Err(exit::CONFIGURATION));
         }
     };
     let named = |id: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|source| source == id);
     if let Some(unknown) = arguments.sources.iter().find(|id| !config.sources.contains_key(*id)) {
         let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
         eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
-        return Ok(exit::USAGE);
+        return Ok(Err(exit::USAGE));
     }
     let host = match Host::load(Options::new(crate::COMPONENT)).await {
         Ok(host) => Arc::new(host),
         Err(error) => {
             eprintln!("tributary: {error}");
-            return Ok(exit::SOFTWARE);
+            return Ok(Err(exit::SOFTWARE));
         }
     };
     let (turns, mut checks) = (Arc::new(Semaphore::new(SOURCES)), JoinSet::new());
@@ -63,7 +99,11 @@ pub async fn check(path: &Path, arguments: &Check, out: &mut impl Write) -> io::
     let mut lines: Vec<Line> = checks.join_all().await.into_iter().flatten().collect();
     lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
     table(&lines, out)?;
-    Ok(gravest(lines.iter().map(|line| line.code)))
+    let code = gravest(lines.iter().map(|line| line.code));
+    let wrong: BTreeSet<&str> = lines.iter().filter(|line| line.code != exit::OK).map(|line| &*line.source).collect();
+    let good: BTreeSet<&str> = lines.iter().map(|line| &*line.source).filter(|id| !wrong.contains(id)).collect();
+    let good = good.into_iter().map(str::to_owned).collect();
+    Ok(Ok(Checked { code, data_dir: config.data_dir, good }))
 }
 
 async fn check_source(host: &Host, source: &Source) -> Vec<Line> {

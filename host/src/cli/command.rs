@@ -35,7 +35,7 @@ fn perform(cli: &Cli) -> u8 {
     };
     let code = match &cli.verb {
         Verb::Run(arguments) => Ok(runtime.block_on(run::run(&cli.config, arguments))),
-        Verb::Check(arguments) => runtime.block_on(check::check(&cli.config, arguments, &mut io::stdout())),
+        Verb::Check(arguments) => check::check(&cli.config, arguments, &runtime, &mut io::stdout()),
         Verb::Validate(arguments) => with_host(&runtime, |host| {
             let mut plan_for = |source: &_| {
                 let planned = runtime.block_on(host.plan(source));
