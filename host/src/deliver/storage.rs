@@ -7,6 +7,12 @@ use crate::state::{Commit, DeadLetter, DeadLetters, StateError, Store, StreamKey
 
 /// The durable state. All calls block; [`blocking`] makes them from a task.
 pub trait Storage: Send + Sync + 'static {
+    /// Whether a call may take long enough to deserve a thread of its own. One in memory says that it does not: then
+    /// nothing of a host runs on any other thread than the one that polls it, and a run of it can be repeated exactly.
+    fn blocks(&self) -> bool {
+        true
+    }
+
     fn stream(&self, key: &StreamKey) -> Result<StreamState, StateError>;
 
     /// Which of `ids` were stored as seen.
@@ -59,6 +65,9 @@ pub async fn blocking<T: Send + 'static>(
     storage: &Arc<dyn Storage>,
     call: impl FnOnce(&dyn Storage) -> T + Send + 'static,
 ) -> T {
+    if !storage.blocks() {
+        return call(&**storage);
+    }
     let storage = Arc::clone(storage);
     match tokio::task::spawn_blocking(move || call(&*storage)).await {
         Ok(value) => value,

@@ -2,16 +2,121 @@
 //! sound without changing a byte of it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::Arc;
 use std::sync::Mutex;
 #[cfg(test)]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use redb::StorageBackend;
+pub use redb::StorageBackend;
+
+use super::error::StateError;
+use super::folder::{self, DataDir, STATE_FILE};
+
+/// Where a store's file lies: a folder, or what a simulation brings instead.
+pub trait Place: fmt::Debug + Send + Sync {
+    /// Opens the file; `None` if it is not there.
+    fn open(&self) -> io::Result<Option<Box<dyn StorageBackend>>>;
+
+    /// Makes an empty draft of it, in place of one that a crash left.
+    fn draft(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Gives the draft the file's name; durable when it returns.
+    fn publish(&self) -> io::Result<()>;
+}
+
+/// What a place opened: redb wants a type of its own.
+#[derive(Debug)]
+pub struct Opened(pub Box<dyn StorageBackend>);
+
+impl StorageBackend for Opened {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}
+
+/// A file in a folder of its own, which this process holds.
+#[derive(Debug)]
+pub struct InFolder {
+    path: PathBuf,
+    #[cfg(test)]
+    faults: Arc<Faults>,
+    _folder: DataDir,
+}
+
+impl InFolder {
+    /// In `data_dir`, which is made and taken for this process.
+    pub fn new(data_dir: &Path, #[cfg(test)] faults: Arc<Faults>) -> Result<Self, StateError> {
+        let _folder = DataDir::open(data_dir)?;
+        Ok(InFolder {
+            path: data_dir.join(STATE_FILE),
+            #[cfg(test)]
+            faults,
+            _folder,
+        })
+    }
+
+    fn draft_path(&self) -> PathBuf {
+        self.path.with_extension("redb.new")
+    }
+
+    fn boxed(&self, file: File) -> Box<dyn StorageBackend> {
+        #[cfg(not(test))]
+        let disk = Disk::of(file);
+        #[cfg(test)]
+        let disk = Disk::failing(file, Arc::clone(&self.faults));
+        Box::new(disk)
+    }
+}
+
+impl Place for InFolder {
+    fn open(&self) -> io::Result<Option<Box<dyn StorageBackend>>> {
+        match OpenOptions::new().read(true).write(true).open(&self.path) {
+            Ok(file) => Ok(Some(self.boxed(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn draft(&self) -> io::Result<Box<dyn StorageBackend>> {
+        let draft = self.draft_path();
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Ok(self.boxed(folder::private().read(true).create_new(true).open(draft)?))
+    }
+
+    fn publish(&self) -> io::Result<()> {
+        fs::rename(self.draft_path(), &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
 
 /// The file itself. It takes no lock: the data folder has one.
 #[derive(Debug)]
@@ -27,18 +132,23 @@ pub struct Disk {
 pub struct Faults {
     /// Every write fails.
     pub full: AtomicBool,
-    /// The next sync fails, though everything is there.
-    pub sync: AtomicBool,
+    /// So many syncs fail, though everything is there.
+    pub syncs: AtomicU64,
 }
 
 impl Disk {
     #[cfg(not(test))]
-    pub fn new(file: File) -> Self {
+    pub fn of(file: File) -> Self {
         Disk { file }
     }
 
     #[cfg(test)]
-    pub fn new(file: File, faults: Arc<Faults>) -> Self {
+    pub fn of(file: File) -> Self {
+        Disk { file, faults: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub fn failing(file: File, faults: Arc<Faults>) -> Self {
         Disk { file, faults }
     }
 
@@ -70,7 +180,7 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> io::Result<()> {
         self.room()?;
         #[cfg(test)]
-        if self.faults.sync.swap(false, Ordering::SeqCst) {
+        if self.faults.syncs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err(io::Error::other("a sync was lost"));
         }
         self.file.sync_data()
@@ -85,7 +195,7 @@ impl StorageBackend for Disk {
 /// The file as it would be: what is written stays in memory and is forgotten.
 #[derive(Debug)]
 pub struct Rehearsal {
-    file: File,
+    file: Box<dyn StorageBackend>,
     file_len: u64,
     changed: Mutex<Changed>,
 }
@@ -99,8 +209,8 @@ struct Changed {
 const PAGE: usize = 4096;
 
 impl Rehearsal {
-    pub fn new(file: File) -> io::Result<Self> {
-        let file_len = file.metadata()?.len();
+    pub fn new(file: Box<dyn StorageBackend>) -> io::Result<Self> {
+        let file_len = file.len()?;
         Ok(Rehearsal { file, file_len, changed: Mutex::new(Changed { len: file_len, pages: BTreeMap::new() }) })
     }
 
@@ -111,7 +221,7 @@ impl Rehearsal {
     /// What the file itself holds at `offset`; zeros behind its end.
     fn original(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = self.file_len.saturating_sub(offset).min(out.len() as u64) as usize;
-        self.file.read_exact_at(&mut out[..there], offset)?;
+        self.file.read(offset, &mut out[..there])?;
         out[there..].fill(0);
         Ok(())
     }
@@ -189,7 +299,7 @@ mod tests {
         let path = folder.path().join("f");
         let original: Vec<u8> = (0..10_000u32).map(|i| (i % 251) as u8).collect();
         std::fs::write(&path, &original).unwrap();
-        let rehearsal = Rehearsal::new(File::open(&path).unwrap()).unwrap();
+        let rehearsal = Rehearsal::new(Box::new(Disk::of(File::open(&path).unwrap()))).unwrap();
         rehearsal.write(4090, &[7; 20]).unwrap();
         rehearsal.set_len(20_000).unwrap();
         rehearsal.write(15_000, &[9; 5000]).unwrap();

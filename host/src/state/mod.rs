@@ -17,6 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
+pub use disk::{Place, StorageBackend};
 pub use error::StateError;
 pub use folder::{DataDir, is_writable};
 pub use ledger::{Counts, Gap, Ledger, SinkCounts};

@@ -5,7 +5,7 @@ mod exchange;
 mod schema;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,12 +17,12 @@ pub use self::care::{Forget, KEPT, Retired, Summary};
 pub use self::exchange::ImportError;
 use self::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LAST_COMMIT, LEDGERS, META, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes,
-    last_commit, parse_ids, parse_ledger, prepare, rehearse,
+    last_commit, parse_ids, parse_ledger, prepare, rehearse_on,
 };
-use super::disk::Disk;
+use super::disk::{InFolder, Opened, Place, StorageBackend};
 use super::error::StateError;
 use super::filter::{Filter, Filters};
-use super::folder::{self, DataDir, STATE_FILE};
+use super::folder::STATE_FILE;
 use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
 use super::{Commit, Gap, Ledger, Partly, StreamKey, StreamState};
 
@@ -35,6 +35,7 @@ const FILTER_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    place: Arc<dyn Place>,
     /// `None` after a fault of the disk, until the file could be opened again.
     database: RwLock<Option<Database>>,
     filters: Mutex<Filters>,
@@ -42,36 +43,55 @@ pub struct Store {
     next_commit: AtomicU64,
     /// Milliseconds of the last commit of each stream in this process.
     last_commits: Mutex<HashMap<StreamKey, u64>>,
+    /// The last transaction, if nobody knows yet whether it is on disk.
+    doubtful: Mutex<Option<Doubtful>>,
     #[cfg(test)]
     faults: Arc<super::disk::Faults>,
-    _folder: DataDir,
 }
 
 impl Store {
     /// Opens the store in `data_dir`, or makes one. A damaged file is refused and left as it is.
     pub fn open(data_dir: &Path) -> Result<Store, StateError> {
-        let folder = DataDir::open(data_dir)?;
-        let path = data_dir.join(STATE_FILE);
+        #[cfg(test)]
+        let faults = Arc::<super::disk::Faults>::default();
+        let place = InFolder::new(
+            data_dir,
+            #[cfg(test)]
+            faults.clone(),
+        )?;
+        let store = Store::open_at(Arc::new(place), data_dir.join(STATE_FILE))?;
+        #[cfg(test)]
+        let store = Store { faults, ..store };
+        Ok(store)
+    }
+
+    /// The same on another disk; `path` is what messages call the file.
+    pub fn open_at(place: Arc<dyn Place>, path: PathBuf) -> Result<Store, StateError> {
         let mut store = Store {
             database: RwLock::new(None),
             filters: Mutex::new(Filters::new(FILTER_BYTES)),
             next_run: AtomicU64::new(0),
             next_commit: AtomicU64::new(0),
             last_commits: Mutex::new(HashMap::new()),
+            doubtful: Mutex::new(None),
             #[cfg(test)]
             faults: Arc::default(),
-            _folder: folder,
             path,
+            place,
         };
-        if !store.path.exists() {
-            store.create()?;
-        }
+        let file = match store.file()? {
+            Some(file) => file,
+            None => {
+                store.create()?;
+                store.existing_file()?
+            }
+        };
         // Judged before it is opened for writing: a file that is refused stays as it is.
-        let Contents { format, next_run, next_commit } = rehearse(&store.path)?;
+        let Contents { format, next_run, next_commit } = rehearse_on(&store.path, file)?;
         if format > FORMAT {
             return Err(StateError::Newer { path: store.path, found: format, known: FORMAT });
         }
-        let database = store.open_file(&store.path)?;
+        let database = store.open_database(store.existing_file()?)?;
         if format < FORMAT {
             prepare(&database).map_err(|error| StateError::database(&store.path, error))?;
             info!(path = %store.path.display(), from = format, to = FORMAT, "the state was brought up to this release");
@@ -84,30 +104,24 @@ impl Store {
 
     /// Makes the file under another name first: an empty or half-made one is never taken for a new store.
     fn create(&self) -> Result<(), StateError> {
-        let draft = self.path.with_extension("redb.new");
-        let io = |error: &std::io::Error| StateError::io(&draft, error);
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&error)),
-            _ => {}
-        }
-        folder::private().read(true).create_new(true).open(&draft).map_err(|error| io(&error))?;
-        let database = self.open_file(&draft)?;
-        prepare(&database).map_err(|error| StateError::database(&draft, error))?;
-        database.close().map_err(|error| StateError::database(&draft, error.into()))?;
-        fs::rename(&draft, &self.path).map_err(|error| io(&error))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| StateError::io(folder, &error))
+        let io = |error: &std::io::Error| StateError::io(&self.path, error);
+        let database = self.open_database(self.place.draft().map_err(|error| io(&error))?)?;
+        prepare(&database).map_err(|error| StateError::database(&self.path, error))?;
+        database.close().map_err(|error| StateError::database(&self.path, error.into()))?;
+        self.place.publish().map_err(|error| io(&error))
     }
 
-    fn open_file(&self, path: &Path) -> Result<Database, StateError> {
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|error| StateError::io(path, &error))?;
-        #[cfg(not(test))]
-        let disk = Disk::new(file);
-        #[cfg(test)]
-        let disk = Disk::new(file, self.faults.clone());
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk);
-        database.map_err(|error| StateError::database(path, error.into()))
+    fn file(&self) -> Result<Option<Box<dyn StorageBackend>>, StateError> {
+        self.place.open().map_err(|error| StateError::io(&self.path, &error))
+    }
+
+    fn existing_file(&self) -> Result<Box<dyn StorageBackend>, StateError> {
+        self.file()?.ok_or_else(|| StateError::io(&self.path, &std::io::ErrorKind::NotFound.into()))
+    }
+
+    fn open_database(&self, file: Box<dyn StorageBackend>) -> Result<Database, StateError> {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Opened(file));
+        database.map_err(|error| StateError::database(&self.path, error.into()))
     }
 
     /// What is stored of a stream; the default if nothing is.
@@ -195,7 +209,7 @@ impl Store {
     /// Stores all of `commits` in one transaction, or none of them. It is on disk when this returns.
     ///
     /// After an error of the disk that lasts it may be unknown whether they were stored: then [`Store::stream`] tells,
-    /// as soon as it answers again.
+    /// as soon as it answers again. The same commits may be handed in again then: they are stored once.
     pub fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         if commits.is_empty() {
             return Ok(());
@@ -204,15 +218,36 @@ impl Store {
         let changes = {
             let guard = self.database()?;
             let Some(database) = guard.as_ref() else { return Err(self.closed()) };
-            let number = self.next_commit.fetch_add(1, Ordering::Relaxed);
+            let print = fingerprint(&commits);
+            // Left behind by an error, which no reader has outlived: the database was opened again since.
+            let doubtful = self.doubtful().take().filter(|doubtful| doubtful.print == print);
+            let last = doubtful.as_ref().map(|_| {
+                database.begin_read().map_err(redb::Error::from).and_then(|transaction| last_commit(&transaction))
+            });
             let mut changes = Vec::new();
-            let result = self.write(database, commits, number, &mut changes);
-            drop(guard);
-            if let Err(error) = result {
-                let fault = self.fault(error);
-                // The last sync may have failed with everything in place; to store it again would count it twice.
-                if !self.read(last_commit).is_ok_and(|last| last == number) {
-                    return Err(fault);
+            match (doubtful, last) {
+                (Some(doubtful), Some(Err(error))) => {
+                    *self.doubtful() = Some(doubtful);
+                    drop(guard);
+                    return Err(self.fault(error));
+                }
+                (Some(doubtful), Some(Ok(last))) if last == doubtful.number => {}
+                _ => {
+                    let number = self.next_commit.fetch_add(1, Ordering::Relaxed);
+                    let result = self.write(database, commits, number, &mut changes);
+                    drop(guard);
+                    if let Err(error) = result {
+                        let fault = self.fault(error);
+                        // The last sync may have failed with everything in place; to store it again would count it twice.
+                        match self.read(last_commit) {
+                            Ok(last) if last == number => {}
+                            Ok(_) => return Err(fault),
+                            Err(_) => {
+                                *self.doubtful() = Some(Doubtful { number, print });
+                                return Err(fault);
+                            }
+                        }
+                    }
                 }
             }
             changes
@@ -326,7 +361,7 @@ impl Store {
         drop(guard);
         let mut writer = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
-            *writer = Some(self.open_file(&self.path)?);
+            *writer = Some(self.open_database(self.existing_file()?)?);
             info!(path = %self.path.display(), "the state can be used again");
         }
         drop(writer);
@@ -346,9 +381,29 @@ impl Store {
         StateError::Io { path: self.path.clone(), reason: "the file is closed after a fault of the disk".into() }
     }
 
+    fn doubtful(&self) -> MutexGuard<'_, Option<Doubtful>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn filters(&self) -> MutexGuard<'_, Filters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A transaction of which nobody knows whether it is on disk.
+#[derive(Debug)]
+struct Doubtful {
+    number: u64,
+    print: u64,
+}
+
+/// By what the same commits are known again when they are handed in once more.
+fn fingerprint(commits: &[Commit]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for Commit { key, position, counts, seen, at_ms, .. } in commits {
+        (key, position, counts.records, counts.accepted, seen, at_ms).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Adds gaps to the stream of `row`.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::super::disk::Rehearsal;
+use super::super::disk::{Disk, Rehearsal, StorageBackend};
 use super::super::error::StateError;
 use super::super::seen::{BLOCKS, RUNS};
 use super::super::{Ledger, StreamKey};
@@ -35,12 +35,18 @@ pub const LAST_COMMIT: &str = "last-commit";
 /// know more of each sink, and there are gaps, what sinks have in part, and retired sources.
 pub const FORMAT: u64 = 2;
 pub const POSITION_FORM: u8 = 1;
-/// Opens the file at `path` in memory and checks every page, so that a damaged one is found before a byte of it changes.
-/// What a crash left is sound here: redb goes back to the last whole commit.
+
+/// [`rehearse_on`] the file at `path`.
 pub fn rehearse(path: &Path) -> Result<Contents, StateError> {
     let file = File::open(path).map_err(|error| StateError::io(path, &error))?;
+    rehearse_on(path, Box::new(Disk::of(file)))
+}
+
+/// Opens `file`, which `path` names, in memory and checks every page, so that a damaged one is found before a byte of it
+/// changes. What a crash left is sound here: redb goes back to the last whole commit.
+pub fn rehearse_on(path: &Path, file: Box<dyn StorageBackend>) -> Result<Contents, StateError> {
     let damaged = |reason: &str| StateError::Damaged { path: path.to_path_buf(), reason: reason.to_owned() };
-    if file.metadata().map_err(|error| StateError::io(path, &error))?.len() == 0 {
+    if file.len().map_err(|error| StateError::io(path, &error))? == 0 {
         return Err(damaged("it is empty"));
     }
     let rehearsal = Rehearsal::new(file).map_err(|error| StateError::io(path, &error))?;
