@@ -266,29 +266,29 @@ mod tests {
         (runs, written)
     }
 
-    /// Sizes of all kinds: (size, how they vary).
-    fn sizes() -> [(&'static str, Box<dyn Fn(u64) -> u64>); 6] {
+    /// Ways in which the sizes of commits may vary, by their number.
+    fn sizes() -> [(&'static str, fn(u64) -> u64); 6] {
         [
-            ("ones", Box::new(|_| 1)),
-            ("chunks", Box::new(|_| 2_000)),
-            ("small and large", Box::new(|i| if i % 2 == 0 { 3 } else { 4_000 })),
-            ("growing", Box::new(|i| 1 + i % 5_000)),
-            ("shrinking", Box::new(|i| 5_000 - i % 5_000)),
-            ("any", Box::new(|i| 1 << (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60))),
+            ("ones", |_| 1),
+            ("chunks", |_| 2_000),
+            ("small and large", |i| if i % 2 == 0 { 3 } else { 4_000 }),
+            ("growing", |i| 1 + i % 5_000),
+            ("shrinking", |i| 5_000 - i % 5_000),
+            ("any", |i| 1 << (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60)),
         ]
     }
 
     #[test]
     fn runs_are_few_and_ids_seldom_written_again() {
         for (name, size) in sizes() {
-            let ids: u64 = (0..20_000).map(&size).sum();
+            let ids: u64 = (0..20_000).map(size).sum();
             let (runs, written) = after((0..20_000).map(|i| (size(i), 0)), |runs| {
                 // Five classes, the smallest, and what is full or stayed behind a full one.
                 let there: u64 = runs.iter().map(|run| run.count).sum();
                 assert!(runs.len() as u64 <= 5 * (WIDTH as u64 - 1) + 1 + 2 * there / FULL, "{name}: {runs:?}");
             });
             assert_eq!(runs.iter().map(|run| run.count).sum::<u64>(), ids);
-            // Ones stay in the smallest class, where each commit writes one page.
+            // Ones stay in the smallest class, where each commit writes all of them.
             let most = if name == "ones" { 20_000 * 2 * SMALL } else { 8 * ids };
             assert!(written <= most, "{name}: {written} written for {ids}");
         }
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_lies_far_off_in_time_is_not_merged() {
-        // So slow that a quarter of the time to keep holds 25 of them; and one of an hour ago with one of now.
+        // So slow that a quarter of the time to keep holds 25 of them.
         let slow = (0..10_000).map(|i| (1, i * KEEP / 100));
         after(slow, |runs| assert!(runs.len() <= 10, "{runs:?}"));
         let run = |at: u64| Run { number: 0, oldest_expires: at, expires: at, count: 10 };
