@@ -266,8 +266,10 @@ mod tests {
         (runs, written)
     }
 
+    type Size = fn(u64) -> u64;
+
     /// Ways in which the sizes of commits may vary, by their number.
-    fn sizes() -> [(&'static str, fn(u64) -> u64); 6] {
+    fn sizes() -> [(&'static str, Size); 6] {
         [
             ("ones", |_| 1),
             ("chunks", |_| 2_000),
