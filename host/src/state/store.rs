@@ -30,7 +30,7 @@ use super::{Commit, Counts, Gap, Ledger, Partly, StreamKey, StreamState};
 
 /// Pages of the file in memory.
 const CACHE_BYTES: usize = 64 << 20;
-/// Filters of seen ids in memory: 200 million ids. What does not fit is read from the file when it is needed.
+/// Filters of seen ids in memory: 130 million ids. What does not fit is read from the file when it is needed.
 const FILTER_BYTES: usize = 256 << 20;
 
 /// For how long a replay knows what it has delivered, should it be interrupted. When it is done, it is forgotten.
@@ -188,8 +188,6 @@ impl Store {
         if ids.is_empty() {
             return Ok(known);
         }
-        let mut wanted: Vec<(u128, usize)> = ids.iter().enumerate().map(|(i, id)| (*id, i)).collect();
-        wanted.sort_unstable();
         self.read(|transaction| {
             known.fill(false);
             let blocks = transaction.open_table(BLOCKS)?;
@@ -204,7 +202,7 @@ impl Store {
                         filter
                     }
                 };
-                seen::mark(&blocks, &run, &filter, &wanted, &mut known)?;
+                seen::mark(&blocks, &run, &filter, ids, &mut known)?;
             }
             Ok(())
         })?;
@@ -334,7 +332,9 @@ impl Store {
                 let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
                 ledgers.insert(row, bytes.as_slice())?;
 
-                add_gaps(&mut gaps, row, &commit.gaps)?;
+                if !commit.gaps.is_empty() {
+                    add_gaps(&mut gaps, row, &commit.gaps)?;
+                }
                 if let Some(sinks) = &commit.partly {
                     remove_stream(&mut partly, row)?;
                     for (sink, ids) in sinks.iter().filter(|(_, ids)| !ids.is_empty()) {
