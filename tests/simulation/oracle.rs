@@ -246,8 +246,9 @@ fn ledgers(world: &World, store: &Store, letters: &Letters, say: &mut impl FnMut
             let heap = far.get(sink.as_str());
             let copies = || heap.into_iter().flat_map(|heap| &heap.events).filter(|((of, _), _)| **of == **stream);
             let here = copies().count() as u64;
-            // On their way at a crash, and never come again: the vendor may have kept them no longer than the host was down.
-            let orphans = copies().filter(|(_, copies)| copies.excused > 0 && copies.arrived == 1).count() as u64;
+            // On their way at each crash, and never come since: the vendor may have kept them no longer than the host was down,
+            // or the component broke down on them, and they are malformed now.
+            let orphans = copies().filter(|(_, copies)| copies.excused >= copies.arrived).count() as u64;
             let holds = world.scenario.base_sinks().iter().any(|manner| manner.id == *sink);
             // What was on its way at a crash is not always there any more when it would come again.
             let gone = world.faults().contains_key("mimecast: UrlGoneForever");
