@@ -61,7 +61,8 @@ fn every_seed_keeps_the_promises() {
     figures.took = begun.elapsed();
     println!("{figures}");
     assert!(wrong.is_empty(), "promises are broken by the seeds {wrong:?}; the first again: {}", replay(wrong[0]));
-    if count >= 50 {
+    // Fewer runs may all end before a point that is passed seldom.
+    if count >= 200 {
         assert_eq!(figures.unreached(), [""; 0], "points that no crash has struck");
     }
 }
