@@ -122,9 +122,12 @@ impl SiemArchive {
         // Told with the answer that ends it: once, and whether or not the reader was opened anew.
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
         if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
+            // The last answer was not the end, unless it said so; and a record may be published an hour after it happened.
+            let read = self.state.mark.or(self.state.since).map(|mark| mark.saturating_sub(HOUR));
+            let begin = read.max(self.state.caught_up).map_or(polled, |read| read.min(polled));
             pull.gap(
                 Stream::SiemArchive.name(),
-                Some(polled),
+                Some(begin),
                 Some(oldest),
                 "the stream was not read for longer than the 7 days that Mimecast keeps it",
             );

@@ -474,3 +474,25 @@ fn stamps() {
         assert_eq!(stamp(name), None, "{name}");
     }
 }
+
+/// What was not read before a long pause lies in the gap too, unless the vendor had said that there is nothing more.
+#[test]
+fn a_long_pause_is_a_gap_from_where_everything_was_read() {
+    let begin = Fake::new(vendor).now;
+    let file_of =
+        |records: std::ops::Range<usize>, token| file(archive(&[("receipt_9.json", &json(records), JAVA)]), token);
+    let unfinished = move |_: &Request| file_of(20..22, None);
+    let later = move |request: &Request| match token(request).as_deref() {
+        Some("D") => last(Some("D")),
+        _ => file_of(30..32, Some("D")),
+    };
+    for (everything, first) in [(true, run(&mut Fake::new(vendor))), (false, run(&mut Fake::new(unfinished)))] {
+        let mut effects = Fake::new(later);
+        effects.now += 8 * DAY;
+        let mut reader = open(Start::After(first.position));
+        let read = reader.pull(&mut effects, SESSION_V1, &Budget::default()).unwrap();
+        assert_eq!(read.gaps.len(), 1);
+        let from = read.gaps[0].begin.unwrap();
+        assert_eq!(from >= begin, everything, "from {from}, and the last answer was at {begin}");
+    }
+}
