@@ -23,20 +23,33 @@ pub enum Plant {
 
 /// The plants of one tenant's files.
 #[derive(Debug, Default)]
-pub struct Plants(BTreeMap<FileId, BTreeSet<Plant>>);
+pub struct Plants {
+    planted: BTreeMap<FileId, BTreeSet<Plant>>,
+    /// Files that somebody has.
+    given: BTreeSet<FileId>,
+}
 
 impl Plants {
     pub fn add(&mut self, file: FileId, plant: Plant) {
-        self.0.entry(file).or_default().insert(plant);
+        self.planted.entry(file).or_default().insert(plant);
+    }
+
+    /// Somebody is given a file: it changes no more.
+    pub fn give(&mut self, file: FileId) {
+        self.given.insert(file);
+    }
+
+    pub fn is_given(&self, file: FileId) -> bool {
+        self.given.contains(&file)
     }
 
     pub fn has(&self, file: FileId, plant: Plant) -> bool {
-        self.0.get(&file).is_some_and(|plants| plants.contains(&plant))
+        self.planted.get(&file).is_some_and(|plants| plants.contains(&plant))
     }
 
     /// The files that hold a broken line, or stand beside a damaged member; each once for each.
     pub fn malformed(&self) -> impl Iterator<Item = FileId> {
-        self.0.iter().flat_map(|(file, plants)| {
+        self.planted.iter().flat_map(|(file, plants)| {
             let broken = plants.iter().filter(|plant| matches!(plant, Plant::BadLine | Plant::BrokenNeighbour));
             broken.map(|_| *file)
         })

@@ -87,6 +87,7 @@ impl Simulator {
             return Response::json(200, &json!({"meta": {"isLastToken": true, "status": 200}, "data": [], "fail": []}));
         };
         self.plant(tenant, first, query.json);
+        files.iter().for_each(|file| self.tenants[tenant].plants.give(*file));
         let mut members = Vec::new();
         for file in &files {
             self.member(tenant, *file, query.json, &mut members);
@@ -136,10 +137,13 @@ impl Simulator {
         Ok(Query { compress, json, from, token })
     }
 
-    /// Faults that stay in the first file of an answer.
+    /// Faults that stay in the first file of an answer, if nobody was given it before.
     fn plant(&mut self, tenant: usize, file: FileId, json: bool) {
         let at = Endpoint::SiemLogs;
         let state = &mut self.tenants[tenant];
+        if state.plants.is_given(file) {
+            return;
+        }
         for (fault, plant, of_json, of_lines) in [
             (Fault::BadLine { at }, Plant::BadLine, true, true),
             (Fault::GluedObjects { at }, Plant::Glued, true, false),

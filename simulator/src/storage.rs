@@ -120,11 +120,12 @@ impl Simulator {
             return errors::storage(404, "NoSuchKey", "The specified key does not exist.");
         }
         for (fault, plant) in [(Fault::BadLine { at }, Plant::BadLine), (Fault::GluedObjects { at }, Plant::Glued)] {
-            if state.faults.fires(&fault) {
+            if !state.plants.is_given(file) && state.faults.fires(&fault) {
                 state.plants.add(file, plant);
                 self.cache.forget(tenant, file);
             }
         }
+        state.plants.give(file);
         let Some(mut body) = self.object(tenant, file) else {
             return errors::storage(404, "NoSuchKey", "The specified key does not exist.");
         };
