@@ -3,6 +3,7 @@
 mod care;
 mod exchange;
 mod health;
+mod read;
 mod schema;
 
 use std::collections::HashMap;
@@ -19,14 +20,14 @@ pub use self::care::{Forget, KEPT, Retired, Summary};
 pub use self::exchange::ImportError;
 use self::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LAST_COMMIT, LEDGERS, META, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes,
-    last_commit, parse_ids, parse_ledger, prepare, rehearse_on,
+    last_commit, parse_ledger, prepare, rehearse_on,
 };
 use super::disk::{InFolder, Opened, Place, StorageBackend};
 use super::error::StateError;
 use super::filter::{Filter, Filters};
 use super::folder::STATE_FILE;
 use super::seen::{self, BLOCKS, Change, LONGEST_STEP, RUNS, Writer};
-use super::{Commit, Counts, Gap, Ledger, Partly, StreamKey, StreamState};
+use super::{Commit, Gap, Ledger, StreamKey, StreamState};
 
 /// Pages of the file in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -131,55 +132,17 @@ impl Store {
 
     /// What is stored of a stream; the default if nothing is.
     pub fn stream(&self, key: &StreamKey) -> Result<StreamState, StateError> {
-        let row = key.row();
-        self.read(|transaction| {
-            let position = match transaction.open_table(POSITIONS)?.get(row.as_str())? {
-                Some(value) => {
-                    let (form, bytes) = value.value();
-                    if form != POSITION_FORM {
-                        return Err(corrupted(format!("the position of {key} has the unknown form {form}")));
-                    }
-                    Some(bytes.to_vec())
-                }
-                None => None,
-            };
-            let ledger = match transaction.open_table(LEDGERS)?.get(row.as_str())? {
-                Some(value) => parse_ledger(key, value.value())?,
-                None => Ledger::default(),
-            };
-            let mut partly = Partly::new();
-            for entry in transaction.open_table(PARTLY)?.range((row.as_str(), "")..)? {
-                let (key, ids) = entry?;
-                let (stream, sink) = key.value();
-                if stream != row {
-                    break;
-                }
-                partly.insert(sink.to_owned(), parse_ids(ids.value()).collect());
-            }
-            Ok(StreamState { position, ledger, partly })
-        })
+        self.read(|transaction| read::stream(transaction, key))
     }
 
     /// Every stream of which something is stored.
     pub fn streams(&self) -> Result<Vec<StreamKey>, StateError> {
-        self.read(|transaction| {
-            let ledgers = transaction.open_table(LEDGERS)?;
-            ledgers.iter()?.map(|row| Ok(StreamKey::of_row(row?.0.value()))).collect()
-        })
+        self.read(read::streams)
     }
 
     /// The gaps of a stream, in the order in which they were found.
     pub fn gaps(&self, key: &StreamKey) -> Result<Vec<Gap>, StateError> {
-        let row = key.row();
-        self.read(|transaction| {
-            let gaps = transaction.open_table(GAPS)?;
-            let rows = gaps.range((row.as_str(), 0)..=(row.as_str(), u64::MAX))?;
-            rows.map(|entry| {
-                serde_json::from_slice(entry?.1.value())
-                    .map_err(|error| corrupted(format!("a gap of {key} cannot be read: {error}")))
-            })
-            .collect()
-        })
+        self.read(|transaction| read::gaps(transaction, key))
     }
 
     /// For each of `ids`, whether a record with it is known to have been read in this stream.
@@ -217,12 +180,15 @@ impl Store {
         if commits.is_empty() {
             return Ok(());
         }
-        let commits = self.with_streams(commits)?;
+        let print = fingerprint(&commits);
         let times: Vec<(StreamKey, u64)> = commits.iter().map(|commit| (commit.key.clone(), commit.at_ms)).collect();
+        let commits = commits
+            .into_iter()
+            .map(|commit| Ok((self.fresh_to_stream(&commit)?, commit)))
+            .collect::<Result<Vec<_>, StateError>>()?;
         let changes = {
             let guard = self.database()?;
             let Some(database) = guard.as_ref() else { return Err(self.closed()) };
-            let print = fingerprint(&commits);
             // Left behind by an error, which no reader has outlived: the database was opened again since.
             let doubtful = self.doubtful().take().filter(|doubtful| doubtful.print == print);
             let last = doubtful.as_ref().map(|_| {
@@ -270,35 +236,19 @@ impl Store {
         Ok(())
     }
 
-    /// What a replay delivers, its stream has seen: it would deliver it again otherwise. A replay to one sink alone is no
-    /// reason for that, since the others have not got it.
-    fn with_streams(&self, commits: Vec<Commit>) -> Result<Vec<Commit>, StateError> {
-        let mut all = Vec::with_capacity(commits.len());
-        for mut commit in commits {
-            if commit.key.is_replay() {
-                if let Some(key) =
-                    commit.key.replayed().filter(|_| !commit.seen_for.is_zero() && !commit.seen.is_empty())
-                {
-                    let mut known = self.known(&key, &commit.seen)?.into_iter();
-                    let new = commit.seen.iter().copied().filter(|_| !known.next().unwrap_or(false));
-                    let (seen, ledger) = (new.collect(), self.stream(&key)?.ledger);
-                    // The stream grows no older by it: it is not read.
-                    let at_ms = if ledger.updated_ms == 0 { commit.at_ms } else { ledger.updated_ms };
-                    let (position, counts, gaps, partly) = (None, Counts::default(), Vec::new(), None);
-                    let (tenant, seen_for) = (commit.tenant.clone(), commit.seen_for);
-                    all.push(Commit { key, tenant, position, counts, seen, seen_for, gaps, partly, at_ms });
-                }
-                commit.seen_for = REPLAY_KEPT;
-            }
-            all.push(commit);
-        }
-        Ok(all)
+    /// Ids of a replay that its stream does not know: what a replay delivers, its stream would deliver again otherwise. A
+    /// replay to one sink alone is no reason for that, since the others have not got it.
+    fn fresh_to_stream(&self, commit: &Commit) -> Result<Option<(StreamKey, Vec<u128>)>, StateError> {
+        let Some(stream) = commit.key.replayed().filter(|_| !commit.seen_for.is_zero()) else { return Ok(None) };
+        let known = self.known(&stream, &commit.seen)?;
+        let fresh: Vec<u128> = commit.seen.iter().zip(known).filter(|(_, known)| !known).map(|(id, _)| *id).collect();
+        Ok((!fresh.is_empty()).then_some((stream, fresh)))
     }
 
     fn write(
         &self,
         database: &Database,
-        commits: Vec<Commit>,
+        commits: Vec<(Option<(StreamKey, Vec<u128>)>, Commit)>,
         number: u64,
         changes: &mut Vec<Change>,
     ) -> Result<(), redb::Error> {
@@ -313,7 +263,19 @@ impl Store {
             let mut gaps = transaction.open_table(GAPS)?;
             let mut partly = transaction.open_table(PARTLY)?;
             let mut writer = Writer { runs: &mut runs, blocks: &mut blocks };
-            for commit in commits {
+            for (stream, commit) in commits {
+                if let Some((stream, ids)) = stream {
+                    let row = stream.row();
+                    let row = row.as_str();
+                    if ledgers.get(row)?.is_none() {
+                        let (since_ms, tenant) = (commit.at_ms, commit.tenant.clone());
+                        let ledger = Ledger { since_ms, updated_ms: since_ms, tenant, ..Ledger::default() };
+                        ledgers.insert(row, ledger_bytes(&ledger)?.as_slice())?;
+                    }
+                    // The stream grows no older by it: it is not read.
+                    let now = clocks.get(row)?.map_or(0, |value| value.value().0);
+                    changes.push(writer.add(row, now, ids, commit.seen_for, self.next_run())?);
+                }
                 let row = commit.key.row();
                 let row = row.as_str();
                 if let Some(position) = &commit.position {
@@ -329,8 +291,7 @@ impl Store {
                 if !commit.tenant.is_empty() {
                     ledger.tenant.clone_from(&commit.tenant);
                 }
-                let bytes = serde_json::to_vec(&ledger).map_err(|error| corrupted(error.to_string()))?;
-                ledgers.insert(row, bytes.as_slice())?;
+                ledgers.insert(row, ledger_bytes(&ledger)?.as_slice())?;
 
                 if !commit.gaps.is_empty() {
                     add_gaps(&mut gaps, row, &commit.gaps)?;
@@ -345,8 +306,8 @@ impl Store {
                 let (before, _) = clocks.get(row)?.map_or((0, 0), |value| value.value());
                 let now = before + self.step(&commit);
                 clocks.insert(row, (now, commit.at_ms))?;
-                let number = self.next_run();
-                changes.push(writer.add(row, now, commit.seen, commit.seen_for, number)?);
+                let keep = if commit.key.is_replay() { REPLAY_KEPT } else { commit.seen_for };
+                changes.push(writer.add(row, now, commit.seen, keep, self.next_run())?);
             }
         }
         transaction.commit()?;
@@ -435,6 +396,10 @@ fn fingerprint(commits: &[Commit]) -> u64 {
         (key, position, counts.records, counts.accepted, seen, at_ms).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+fn ledger_bytes(ledger: &Ledger) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(ledger).map_err(|error| corrupted(error.to_string()))
 }
 
 /// Adds gaps to the stream of `row`.

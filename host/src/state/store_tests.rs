@@ -237,22 +237,38 @@ fn a_commit_that_is_there_after_all_counts_once() {
 /// The sync fails with everything in place, and the file cannot be opened again at once to see that.
 #[test]
 fn a_commit_of_which_nobody_knows_counts_once_when_it_is_tried_again() {
-    for failing in 2..6 {
+    let key = StreamKey::new("acme", "a");
+    let replay = key.replay(None);
+    for (failing, key) in (2..6).flat_map(|failing| [(failing, &key), (failing, &replay)]) {
         let folder = tempfile::tempdir().unwrap();
-        let key = StreamKey::new("acme", "a");
         let store = Store::open(folder.path()).unwrap();
-        store.commit(vec![commit("a", "1", ids(1, 100), 1)]).unwrap();
+        store.commit(vec![commit(&key.stream, "1", ids(1, 100), 1)]).unwrap();
         store.faults.syncs.store(failing, Ordering::SeqCst);
-        let again = || vec![commit("a", "2", ids(2, 100), 2)];
+        let again = || vec![commit(&key.stream, "2", ids(2, 100), 2)];
         assert!(store.commit(again()).is_err(), "{failing}");
         while store.commit(again()).is_err() {}
-        let state = store.stream(&key).unwrap();
+        let state = store.stream(key).unwrap();
         assert_eq!((state.position.as_deref(), state.ledger.counts.records), (Some(b"2".as_slice()), 20), "{failing}");
         // What comes next is no repetition, even if it looks much like it.
         store.commit(again()).unwrap();
-        assert_eq!(store.stream(&key).unwrap().ledger.counts.records, 30);
-        assert!(store.known(&key, &ids(2, 100)).unwrap().iter().all(|known| *known));
+        assert_eq!(store.stream(key).unwrap().ledger.counts.records, 30);
+        assert!(store.known(key, &ids(2, 100)).unwrap().iter().all(|known| *known));
     }
+}
+
+#[test]
+fn an_import_onto_a_full_disk_says_so() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(one.path()).unwrap();
+    store.commit(vec![commit("a", "1", ids(1, 300_000), 1)]).unwrap();
+    let mut text = Vec::new();
+    store.export(&mut text).unwrap();
+    let other = Store::open(two.path()).unwrap();
+    other.faults.full.store(true, Ordering::SeqCst);
+    let error = other.import(&mut text.as_slice()).unwrap_err();
+    assert!(matches!(&error, ImportError::State(StateError::Full { .. })), "{error}");
+    other.faults.full.store(false, Ordering::SeqCst);
+    assert_eq!(other.import(&mut text.as_slice()).unwrap(), 1);
 }
 
 #[test]

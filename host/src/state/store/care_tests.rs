@@ -291,6 +291,57 @@ fn what_a_replay_delivers_its_stream_has_seen() {
     assert_eq!(known(&stream)[..2], [false, false]);
 }
 
+/// A replay beside its busy stream, both in each transaction: the stream grows older by what passes, and no more.
+#[test]
+fn a_replay_does_not_age_its_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let stream = StreamKey::new("acme", "audit");
+    let commit = |key: StreamKey, id: u128, at_ms: u64| Commit {
+        key,
+        seen_for: Duration::from_secs(3600),
+        partly: None,
+        at_ms,
+        ..commit("acme", "", vec![id])
+    };
+    for second in 0..300_u64 {
+        let (id, at_ms) = (u128::from(second), 1_000_000 + second * 1000);
+        store.commit(vec![commit(stream.clone(), id, at_ms), commit(stream.replay(None), 1_000 + id, at_ms)]).unwrap();
+    }
+    assert_eq!(store.known(&stream, &[0, 1_000, 299, 1_299]).unwrap(), [true; 4]);
+    assert_eq!(store.stream(&stream).unwrap().ledger.updated_ms, 1_299_000);
+    let clock = store.read(|transaction| super::super::read::clock(transaction, &stream)).unwrap();
+    assert_eq!(clock, (299_000, 1_299_000));
+}
+
+/// What a running host stores while an export is written merges the runs that the export is about to read.
+#[test]
+fn an_export_shows_one_moment() {
+    struct Busy<'a>(&'a Store, Vec<u8>, u128);
+    impl std::io::Write for Busy<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.2 += 1;
+            self.0.commit(vec![commit("acme", "siem/av", ids(100 + self.2 as u64, 20))]).unwrap();
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(one.path());
+    let before = seen_of(&store);
+    let mut busy = std::io::BufWriter::with_capacity(512, Busy(&store, Vec::new(), 0));
+    store.export(&mut busy).unwrap();
+    let Busy(_, text, commits) = busy.into_inner().map_err(|_| "flushed").unwrap();
+    assert!(commits > 20, "{commits}");
+    let other = Store::open(two.path()).unwrap();
+    other.import(&mut BufReader::new(&*text)).unwrap();
+    assert_eq!(seen_of(&other), before);
+}
+
 #[test]
 fn the_last_thousand_health_events_of_each_source_are_kept() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,16 +1,17 @@
 //! How a store is given away and taken in: as lines of JSON that people can read.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, Write};
 
-use redb::WriteTransaction;
+use redb::{ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::schema::{CLOCKS, GAPS, HEALTH, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
-use super::{Store, add_gaps, health};
+use super::{Store, add_gaps, health, read};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
-use crate::state::{Gap, Ledger, StateError, StreamKey};
+use crate::state::{Gap, Ledger, StateError, StreamKey, StreamState};
 
 /// Ids in one line of an export: 16 bytes each, as hexadecimal.
 const LINE_IDS: usize = 1_000;
@@ -47,61 +48,22 @@ pub enum ImportError {
 }
 
 impl Store {
-    /// Writes everything as lines of JSON.
+    /// Writes everything as lines of JSON, as it was at one moment.
     pub fn export(&self, out: &mut impl Write) -> Result<(), ImportError> {
-        let lines = std::cell::Cell::new(0);
-        let mut put = |line: &Line| {
-            lines.set(lines.get() + 1);
-            serde_json::to_writer(&mut *out, line)?;
-            out.write_all(b"\n")
-        };
-        put(&Line::Export { form: EXPORT_FORM })?;
-        for key in self.streams()? {
-            let state = self.stream(&key)?;
-            let (source, stream) = (key.source.clone(), key.stream.clone());
-            let row = key.row();
-            let clock = self.read(|transaction| {
-                Ok(transaction.open_table(CLOCKS)?.get(row.as_str())?.map_or((0, 0), |value| value.value()))
-            })?;
-            let position = state.position.map(|bytes| hex::encode(&bytes));
-            put(&Line::Stream {
-                source: source.clone(),
-                stream: stream.clone(),
-                position,
-                clock,
-                ledger: state.ledger,
-            })?;
-            for gap in self.gaps(&key)? {
-                put(&Line::Gap { source: source.clone(), stream: stream.clone(), gap })?;
-            }
-            for (sink, ids) in state.partly {
-                let ids = ids.iter().map(|id| format!("{id:032x}")).collect();
-                put(&Line::Partly { source: source.clone(), stream: stream.clone(), sink, ids })?;
-            }
-            for run in self.read(|transaction| Ok(seen::runs(&transaction.open_table(RUNS)?, &row)?))? {
-                let ids = self.read(|transaction| Ok(seen::ids(&transaction.open_table(BLOCKS)?, &run)?))?;
-                let (oldest_expires, expires, _) = run.row();
-                for ids in ids.chunks(LINE_IDS) {
-                    put(&Line::Seen {
-                        source: source.clone(),
-                        stream: stream.clone(),
-                        run: run.number,
-                        oldest_expires,
-                        expires,
-                        ids: ids.iter().map(|id| format!("{id:032x}")).collect(),
-                    })?;
+        let mut refused = None;
+        let result = self.read(|transaction| {
+            export(transaction, out).or_else(|error| match error {
+                Failed::Write(error) => {
+                    refused = Some(error);
+                    Ok(())
                 }
-            }
+                Failed::Read(error) => Err(error),
+            })
+        });
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(result?),
         }
-        for source in self.health_sources()? {
-            for event in self.health(&source)? {
-                let event = serde_json::from_slice(&event).map_err(io::Error::from)?;
-                put(&Line::Health { source: source.clone(), event })?;
-            }
-        }
-        put(&Line::End { lines: lines.get() })?;
-        out.flush()?;
-        Ok(())
     }
 
     /// Takes in what [`Store::export`] wrote, or nothing. Returns how many streams it was.
@@ -110,11 +72,12 @@ impl Store {
         let (mut streams, mut ended, mut number) = (0, false, 0);
         let (mut pending, mut refused) = (None::<Run>, None);
         let result = self.change(|transaction| {
-            let mut take = || -> Result<(), ImportError> {
+            let mut take = || -> Result<(), Refusal> {
                 for text in input.lines() {
                     number += 1;
-                    let wrong = |reason: String| ImportError::Line(number, reason);
-                    let line: Line = serde_json::from_str(&text?).map_err(|error| wrong(error.to_string()))?;
+                    let wrong = |reason: String| Refusal::Import(ImportError::Line(number, reason));
+                    let text = text.map_err(ImportError::from)?;
+                    let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
                     match line {
                         Line::Export { form: EXPORT_FORM } if number == 1 => {}
                         _ if number == 1 => return Err(wrong("it does not begin as an export does".into())),
@@ -125,28 +88,31 @@ impl Store {
                             if let Line::Stream { source, stream, .. } = &line {
                                 let key = StreamKey::new(source, stream);
                                 if there.contains(&key) {
-                                    return Err(ImportError::There(key));
+                                    return Err(ImportError::There(key).into());
                                 }
                                 streams += 1;
                             }
                             self.take_line(transaction, line, &mut pending).map_err(|error| match error {
                                 redb::Error::Corrupted(reason) => wrong(reason),
-                                error => self.fault(error).into(),
+                                error => Refusal::Store(error),
                             })?;
                         }
                     }
                 }
                 if !ended {
-                    return Err(ImportError::Short);
+                    return Err(ImportError::Short.into());
                 }
                 if let Some(run) = pending.take() {
-                    self.take_run(transaction, run).map_err(|error| self.fault(error))?;
+                    self.take_run(transaction, run).map_err(Refusal::Store)?;
                 }
                 Ok(())
             };
-            take().map_err(|error| {
-                refused = Some(error);
-                corrupted("the import was refused".into())
+            take().map_err(|refusal| match refusal {
+                Refusal::Store(error) => error,
+                Refusal::Import(error) => {
+                    refused = Some(error);
+                    corrupted("the import was refused".into())
+                }
             })
         });
         match (refused, result) {
@@ -212,6 +178,82 @@ impl Store {
         transaction.open_table(RUNS)?.insert((row.as_str(), number), value)?;
         Ok(())
     }
+}
+
+/// Why an import takes nothing in.
+enum Refusal {
+    Store(redb::Error),
+    Import(ImportError),
+}
+
+impl From<ImportError> for Refusal {
+    fn from(error: ImportError) -> Self {
+        Refusal::Import(error)
+    }
+}
+
+/// Why an export ends early.
+enum Failed {
+    Read(redb::Error),
+    Write(io::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Failed::Read(error.into())
+    }
+}
+
+/// One transaction for all of it: what a running host stores meanwhile merges seen ids and drops what they were merged of.
+fn export(transaction: &ReadTransaction, out: &mut impl Write) -> Result<(), Failed> {
+    let lines = Cell::new(0);
+    let mut put = |line: &Line| {
+        lines.set(lines.get() + 1);
+        let written = serde_json::to_writer(&mut *out, line).map_err(io::Error::from);
+        written.and_then(|()| out.write_all(b"\n")).map_err(Failed::Write)
+    };
+    put(&Line::Export { form: EXPORT_FORM })?;
+    let (runs, blocks) = (transaction.open_table(RUNS)?, transaction.open_table(BLOCKS)?);
+    for key in read::streams(transaction)? {
+        let StreamState { position, ledger, partly } = read::stream(transaction, &key)?;
+        let clock = read::clock(transaction, &key)?;
+        let (source, stream) = (key.source.clone(), key.stream.clone());
+        let position = position.map(|bytes| hex::encode(&bytes));
+        put(&Line::Stream { source: source.clone(), stream: stream.clone(), position, clock, ledger })?;
+        for gap in read::gaps(transaction, &key)? {
+            put(&Line::Gap { source: source.clone(), stream: stream.clone(), gap })?;
+        }
+        for (sink, ids) in partly {
+            let ids = ids.iter().map(|id| format!("{id:032x}")).collect();
+            put(&Line::Partly { source: source.clone(), stream: stream.clone(), sink, ids })?;
+        }
+        for run in seen::runs(&runs, &key.row())? {
+            let ids = seen::ids(&blocks, &run)?;
+            if ids.len() as u64 != run.count {
+                let (there, count) = (ids.len(), run.count);
+                return Err(corrupted(format!("of {count} ids of {key} that were seen, {there} are there")).into());
+            }
+            let (oldest_expires, expires, _) = run.row();
+            for ids in ids.chunks(LINE_IDS) {
+                put(&Line::Seen {
+                    source: source.clone(),
+                    stream: stream.clone(),
+                    run: run.number,
+                    oldest_expires,
+                    expires,
+                    ids: ids.iter().map(|id| format!("{id:032x}")).collect(),
+                })?;
+            }
+        }
+    }
+    for source in health::sources(transaction)? {
+        for event in health::of(transaction, &source)? {
+            let event = serde_json::from_slice(&event).map_err(|error| corrupted(error.to_string()))?;
+            put(&Line::Health { source: source.clone(), event })?;
+        }
+    }
+    put(&Line::End { lines: lines.get() })?;
+    out.flush().map_err(Failed::Write)
 }
 
 /// Seen ids of an import, until their last line has been read.

@@ -20,27 +20,12 @@ impl Store {
 
     /// What is kept of a source, oldest first.
     pub fn health(&self, source: &str) -> Result<Vec<Vec<u8>>, StateError> {
-        self.read(|transaction| {
-            let Some(table) = table(transaction)? else { return Ok(Vec::new()) };
-            let rows = table.range((source, 0)..=(source, u64::MAX))?;
-            rows.map(|row| Ok(row?.1.value().to_vec())).collect()
-        })
+        self.read(|transaction| of(transaction, source))
     }
 
     /// The sources of which any are kept.
     pub fn health_sources(&self) -> Result<Vec<String>, StateError> {
-        self.read(|transaction| {
-            let Some(table) = table(transaction)? else { return Ok(Vec::new()) };
-            let mut sources: Vec<String> = Vec::new();
-            for row in table.iter()? {
-                let row = row?;
-                let source = row.0.value().0;
-                if sources.last().is_none_or(|last| last != source) {
-                    sources.push(source.to_owned());
-                }
-            }
-            Ok(sources)
-        })
+        self.read(sources)
     }
 
     /// Forgets those of a source.
@@ -59,6 +44,27 @@ fn table(transaction: &ReadTransaction) -> Result<Option<Reading>, redb::Error> 
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What is kept of a source, oldest first.
+pub(super) fn of(transaction: &ReadTransaction, source: &str) -> Result<Vec<Vec<u8>>, redb::Error> {
+    let Some(table) = table(transaction)? else { return Ok(Vec::new()) };
+    let rows = table.range((source, 0)..=(source, u64::MAX))?;
+    rows.map(|row| Ok(row?.1.value().to_vec())).collect()
+}
+
+/// The sources of which any are kept.
+pub(super) fn sources(transaction: &ReadTransaction) -> Result<Vec<String>, redb::Error> {
+    let Some(table) = table(transaction)? else { return Ok(Vec::new()) };
+    let mut sources: Vec<String> = Vec::new();
+    for row in table.iter()? {
+        let row = row?;
+        let source = row.0.value().0;
+        if sources.last().is_none_or(|last| last != source) {
+            sources.push(source.to_owned());
+        }
+    }
+    Ok(sources)
 }
 
 /// Adds one event.
