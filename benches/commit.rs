@@ -267,6 +267,10 @@ impl Storage for Nothing {
         Ok(())
     }
 
+    fn forget(&self, _: &StreamKey) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn keep(&self, _: &str, _: &[DeadLetter]) -> Result<(), StateError> {
         Ok(())
     }
@@ -323,6 +327,10 @@ impl Storage for Counted {
 
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         COMMIT_CALLS.count(|| self.0.commit(commits))
+    }
+
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        self.0.forget(key)
     }
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {

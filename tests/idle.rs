@@ -42,6 +42,10 @@ impl Storage for Watched {
         self.disk.commit(commits)
     }
 
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        self.disk.forget(key)
+    }
+
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.note(format!("{} dead letters", letters.len()));
         self.disk.keep(source, letters)

@@ -146,6 +146,10 @@ async fn without_all_comes_what_is_missing() {
         let again = replayed(&running, &request(&world, &source, stream, from, to, false)).await;
         assert_eq!(again.stored.accepted, 0);
         assert!(running.stop().await);
+        // A replay that is done is forgotten but for what it counted, also where all of it was known.
+        let row = store(&world).summary(StreamKey::new(&*source, stream).replay(None)).unwrap();
+        assert!(row.position.is_none() && row.seen == 0);
+        assert_eq!(row.ledger.counts.repeated, progress.read.repeated + again.read.repeated);
         // The stream reads all of it, and knows it.
         store(&world).forget(&StreamKey::new(&*source, stream), tributary_host::state::Forget::Position).unwrap();
         world.source = format!("start_at = \"12h\"\ncollect = [\"{stream}\", \"audit\"]");

@@ -205,7 +205,6 @@ impl Host {
         let storage = Arc::clone(&disk) as Arc<dyn Storage>;
         let bytes = config.max_in_flight_bytes;
         let running = Running::assemble(sources, attached, storage, bytes, outside, drain, collects);
-        running.control.replays.keep_in(&disk);
         Ok(Running { disk: Some(disk), ..running })
     }
 
@@ -406,7 +405,7 @@ impl Running {
             memory_bytes: in_flight_bytes,
             clock,
             random: random.fork(),
-            disk: None,
+            storage: Arc::clone(&storage),
         });
         let owned = Owned(replays.clone());
         let control = Control { accounts: Arc::new(accounts), board, replays, refused };

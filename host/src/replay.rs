@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, StreamStatus, Surroundings, Worker};
-use crate::deliver::{Disk, Ids, Memory, Pipeline, Storage, blocking};
+use crate::deliver::{Ids, Memory, Pipeline, Storage, blocking};
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::sandbox::LogStream;
-use crate::state::{Commit, Counts, Forget, Gap, StateError, StreamKey};
+use crate::state::{Commit, Counts, Gap, StateError, StreamKey};
 
 /// What an operator wants to be read again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +58,6 @@ pub enum ReplayError {
     Running(StreamKey),
     #[error("the host stops. Try again when it runs")]
     Stopping,
-    #[error("this host keeps no state in a folder, and so no replay")]
-    NoState,
     #[error("{0}")]
     State(String),
 }
@@ -67,7 +65,7 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether another request is what helps.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Running(_) | Self::Stopping | Self::NoState | Self::State(_))
+        !matches!(self, Self::Running(_) | Self::Stopping | Self::State(_))
     }
 }
 
@@ -173,7 +171,7 @@ pub(crate) struct Ground {
     pub memory_bytes: usize,
     pub clock: Clock,
     pub random: Random,
-    pub disk: Option<Arc<Disk>>,
+    pub storage: Arc<dyn Storage>,
 }
 
 /// The replays of a host.
@@ -195,12 +193,6 @@ impl Replays {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn keep_in(&self, disk: &Arc<Disk>) {
-        if let Some(ground) = &mut self.lock().ground {
-            ground.disk = Some(Arc::clone(disk));
-        }
     }
 
     /// Lets none begin, and tells those that run to stop.
@@ -226,117 +218,128 @@ impl Replays {
 
     /// Begins a replay.
     pub async fn start(&self, request: &Request) -> Result<Replaying, ReplayError> {
-        let (begun, disk, key) = {
-            let state = self.lock();
-            let ground = state.ground.as_ref().ok_or(ReplayError::Stopping)?;
-            let (stream, key) = ground.judge(request)?;
-            if state.running.contains_key(&key) {
-                return Err(ReplayError::Running(stream));
-            }
-            (stream, ground.disk.clone().ok_or(ReplayError::NoState)?, key)
-        };
-        let storage = Arc::clone(&disk) as Arc<dyn Storage>;
-        let (stored, at) = (disk, key.clone());
-        let kept = blocking(&storage, move |_| stored.store.stream(&at)).await?;
+        let booked = self.book(request)?;
+        let at = booked.key.clone();
+        let kept = blocking(&booked.storage, move |storage| storage.stream(&at)).await?;
         let mark = Mark::read(kept.position.as_deref()).filter(|mark| !mark.done);
         let resumes = mark.as_ref().filter(|mark| request.span.is_none_or(|span| span == mark.span));
         let span = request
             .span
             .or(resumes.map(|mark| mark.span))
-            .ok_or_else(|| ReplayError::NothingToResume(begun.clone()))?;
+            .ok_or_else(|| ReplayError::NothingToResume(booked.of.clone()))?;
+        self.with_ground(|ground| ground.judge_span(request, span))?;
         let goes_on = resumes.is_some();
         let (position, partly) = match (goes_on, mark) {
             (true, Some(mark)) => (mark.position, kept.partly),
             (_, given_up) => {
                 if let Some(Mark { span, .. }) = given_up {
                     let (from, to) = (time(span.from), time(span.to));
-                    tracing::warn!(stream = %key, %from, %to, "the replay of another span was interrupted, and is given up");
+                    tracing::warn!(stream = %booked.key, %from, %to, "the replay of another span was interrupted, and is given up");
                 }
-                self.begin(&storage, request, &key, span).await?;
+                booked.note(span).await?;
                 (None, Default::default())
             }
         };
-        self.spawn(request, key, span, goes_on, |worker, replay, key| worker.replaying(replay, key, position, partly))
+        self.spawn(request, booked, span, goes_on, |worker, replay, key| {
+            worker.replaying(replay, key, position, partly)
+        })
     }
 
-    /// Forgets the replay before it, and notes this one, so that it can be resumed whenever it is interrupted.
-    async fn begin(
+    fn with_ground<T>(&self, ask: impl FnOnce(&Ground) -> Result<T, ReplayError>) -> Result<T, ReplayError> {
+        ask(self.lock().ground.as_ref().ok_or(ReplayError::Stopping)?)
+    }
+
+    /// Takes the key of a replay, so that no other begins under it.
+    fn book(&self, request: &Request) -> Result<Booked, ReplayError> {
+        let mut state = self.lock();
+        let State { ground, running, .. } = &mut *state;
+        let ground = ground.as_ref().ok_or(ReplayError::Stopping)?;
+        let (source, _) = ground.find(request)?;
+        let of = StreamKey::new(&*request.source, &*request.stream);
+        let key = of.replay(request.sink.as_deref());
+        if running.contains_key(&key) {
+            return Err(ReplayError::Running(of));
+        }
+        let (stop, stopped) = watch::channel(false);
+        running.insert(key.clone(), stop.clone());
+        let running = Running(self.clone(), key.clone());
+        let (tenant, storage) = (source.account.tenant.to_string(), Arc::clone(&ground.storage));
+        Ok(Booked { of, key, tenant, at_ms: ground.clock.millis(), storage, stop, stopped, running })
+    }
+
+    fn spawn(
         &self,
-        storage: &Arc<dyn Storage>,
         request: &Request,
-        key: &StreamKey,
+        booked: Booked,
         span: Span,
-    ) -> Result<(), ReplayError> {
-        let (disk, tenant, at_ms) = {
-            let state = self.lock();
-            let ground = state.ground.as_ref().ok_or(ReplayError::Stopping)?;
-            ground.judge(&Request { span: Some(span), ..request.clone() })?;
-            let tenant = ground.sources.get(&request.source).map(|source| source.account.tenant.to_string());
-            (ground.disk.clone().ok_or(ReplayError::NoState)?, tenant.unwrap_or_default(), ground.clock.millis())
-        };
+        resumed: bool,
+        make: impl FnOnce(Worker, Replay, StreamKey) -> Worker,
+    ) -> Result<Replaying, ReplayError> {
+        let Booked { of, key, storage, stop, stopped, running, .. } = booked;
+        let mut state = self.lock();
+        while state.tasks.try_join_next().is_some() {}
+        let State { ground, tasks, .. } = &mut *state;
+        let ground = ground.as_ref().ok_or(ReplayError::Stopping)?;
+        // Whoever asked is told how it goes; it is no health event of the stream's.
+        let (board, gaps) = (Board::new(Health::new(ground.clock)), Gaps::default());
+        let (source, stream) = ground.find(request)?;
+        let worker = ground.worker(source, stream, request, &key, &board, stopped);
+        let others = source.ids.get(&request.stream).cloned().unwrap_or_default();
+        let worker = make(worker, Replay { span, of, others, gaps: gaps.clone() }, key.clone());
+        let (sender, ended) = oneshot::channel();
+        let told = board.clone();
+        tracing::info!(stream = %key, from = time(span.from), to = time(span.to), all = span.all, resumed, "replay");
+        tasks.spawn(async move {
+            let mut end = worker.replay().await;
+            told.emptied().await;
+            if end == Ended::Done {
+                let done = key.clone();
+                if let Err(error) = blocking(&storage, move |storage| storage.forget(&done)).await {
+                    end = Ended::Failed(format!("everything is delivered, but {error}"));
+                }
+            }
+            drop(running);
+            tracing::info!(stream = %key, end = ?end, "the replay has ended");
+            // Whoever asked may have gone.
+            let _ = sender.send(end);
+        });
+        Ok(Replaying { span, resumed, board, gaps, stop, ended, end: None })
+    }
+}
+
+/// A replay that may begin: nobody else has its key.
+struct Booked {
+    /// The stream that is read again.
+    of: StreamKey,
+    /// Under which the replay is stored.
+    key: StreamKey,
+    tenant: String,
+    at_ms: u64,
+    storage: Arc<dyn Storage>,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+    running: Running,
+}
+
+impl Booked {
+    /// Forgets the replay before it, and notes this one, so that it can be resumed whenever it is interrupted.
+    async fn note(&self, span: Span) -> Result<(), ReplayError> {
         let commit = Commit {
-            key: key.clone(),
-            tenant,
+            key: self.key.clone(),
+            tenant: self.tenant.clone(),
             position: Some(Mark { span, done: false, position: None }.bytes()),
             counts: Counts::default(),
             seen: Vec::new(),
             seen_for: Duration::ZERO,
             gaps: Vec::new(),
             partly: None,
-            at_ms,
+            at_ms: self.at_ms,
         };
-        let begun = blocking(storage, move |_| {
-            disk.store.forget(&commit.key, Forget::All)?;
-            disk.store.commit(vec![commit])
+        let begun = blocking(&self.storage, move |storage| {
+            storage.forget(&commit.key)?;
+            storage.commit(vec![commit])
         });
         Ok(begun.await?)
-    }
-
-    fn spawn(
-        &self,
-        request: &Request,
-        key: StreamKey,
-        span: Span,
-        resumed: bool,
-        make: impl FnOnce(Worker, Replay, StreamKey) -> Worker,
-    ) -> Result<Replaying, ReplayError> {
-        let mut state = self.lock();
-        while state.tasks.try_join_next().is_some() {}
-        let State { ground, running, tasks } = &mut *state;
-        let ground = ground.as_ref().ok_or(ReplayError::Stopping)?;
-        let disk = ground.disk.clone().ok_or(ReplayError::NoState)?;
-        ground.judge(&Request { span: Some(span), ..request.clone() })?;
-        if running.contains_key(&key) {
-            return Err(ReplayError::Running(StreamKey::new(&*request.source, &*request.stream)));
-        }
-        let (stop, stopped) = watch::channel(false);
-        // Whoever asked is told how it goes; it is no health event of the stream's.
-        let (board, gaps) = (Board::new(Health::new(ground.clock)), Gaps::default());
-        let worker = ground.worker(request, &key, &board, stopped).ok_or(ReplayError::Stopping)?;
-        let of = StreamKey::new(&*request.source, &*request.stream);
-        let others = ground.sources.get(&request.source).and_then(|source| source.ids.get(&request.stream)).cloned();
-        let replay = Replay { span, of, others: others.unwrap_or_default(), gaps: gaps.clone() };
-        let worker = make(worker, replay, key.clone());
-        running.insert(key.clone(), stop.clone());
-        let (sender, ended) = oneshot::channel();
-        let (note, told) = (Running(self.clone(), key.clone()), board.clone());
-        tracing::info!(stream = %key, from = time(span.from), to = time(span.to), all = span.all, resumed, "replay");
-        tasks.spawn(async move {
-            let mut end = worker.replay().await;
-            told.emptied().await;
-            if end == Ended::Done {
-                let (storage, done) = (Arc::clone(&disk) as Arc<dyn Storage>, key.clone());
-                let forgotten = blocking(&storage, move |_| disk.store.forget(&done, Forget::All)).await;
-                if let Err(error) = forgotten {
-                    end = Ended::Failed(format!("everything is delivered, but {error}"));
-                }
-            }
-            drop(note);
-            tracing::info!(stream = %key, end = ?end, "the replay has ended");
-            // Whoever asked may have gone.
-            let _ = sender.send(end);
-        });
-        Ok(Replaying { span, resumed, board, gaps, stop, ended, end: None })
     }
 }
 
@@ -359,9 +362,9 @@ impl Drop for Running {
 }
 
 impl Ground {
-    /// Which stream a request means, and under which key its replay is stored.
-    fn judge(&self, request: &Request) -> Result<(StreamKey, StreamKey), ReplayError> {
-        let Request { source, stream, sink, span } = request;
+    /// The source and the stream that a request means.
+    fn find(&self, request: &Request) -> Result<(&Replayable, &LogStream), ReplayError> {
+        let Request { source, stream, sink, .. } = request;
         let Some(known) = self.sources.get(source) else {
             let ids: Vec<&str> = self.sources.keys().map(String::as_str).collect();
             return Err(ReplayError::Source(source.clone(), ids.join(", ")));
@@ -374,21 +377,11 @@ impl Ground {
         if let Some(sink) = sink.as_ref().filter(|sink| !sinks.iter().any(|known| **known == ***sink)) {
             return Err(ReplayError::Sink(sink.clone(), source.clone(), sinks.join(", ")));
         }
-        let key = StreamKey::new(&**source, &**stream);
-        if let Some(span) = span {
-            self.judge_span(&key, found, sink.as_deref(), *span)?;
-        }
-        let stored = key.replay(sink.as_deref());
-        Ok((key, stored))
+        Ok((known, found))
     }
 
-    fn judge_span(
-        &self,
-        key: &StreamKey,
-        found: &LogStream,
-        sink: Option<&str>,
-        span: Span,
-    ) -> Result<(), ReplayError> {
+    fn judge_span(&self, request: &Request, span: Span) -> Result<(), ReplayError> {
+        let (_, found) = self.find(request)?;
         let now = self.clock.nanos();
         if span.from >= span.to {
             return Err(ReplayError::Empty(span));
@@ -399,12 +392,13 @@ impl Ground {
         if span.all {
             return Ok(());
         }
-        if let Some(sink) = sink {
-            return Err(ReplayError::BySink(sink.to_owned()));
+        if let Some(sink) = &request.sink {
+            return Err(ReplayError::BySink(sink.clone()));
         }
+        let key = || StreamKey::new(&*request.source, &*request.stream);
         let kept = Duration::from_millis(found.repeats_within_ms);
         if kept.is_zero() {
-            return Err(ReplayError::Forgets(key.clone()));
+            return Err(ReplayError::Forgets(key()));
         }
         // What happened since then was read since then, and its id is kept for so long after that.
         let since = now.saturating_sub(kept.as_nanos() as u64);
@@ -415,26 +409,31 @@ impl Ground {
                 (_, 0) => format!("{} hours", minutes / 60),
                 _ => format!("{} hours {} minutes", minutes / 60, minutes % 60),
             };
-            return Err(ReplayError::Forgotten { key: key.clone(), since, days });
+            return Err(ReplayError::Forgotten { key: key(), since, days });
         }
         Ok(())
     }
 
-    fn worker(&self, request: &Request, key: &StreamKey, board: &Board, stop: watch::Receiver<bool>) -> Option<Worker> {
-        let source = self.sources.get(&request.source)?;
-        let stream = source.streams.iter().find(|stream| stream.name == request.stream)?;
+    fn worker(
+        &self,
+        source: &Replayable,
+        stream: &LogStream,
+        request: &Request,
+        key: &StreamKey,
+        board: &Board,
+        stop: watch::Receiver<bool>,
+    ) -> Worker {
         let account = &source.account;
         let entry = board.entry(&account.id, &account.tenant, &key.stream.as_str().into());
         let interval = Duration::from_millis(stream.interval_ms.into());
-        let storage = Arc::clone(self.disk.as_ref()?) as Arc<dyn Storage>;
-        Some(Worker::new(
+        Worker::new(
             Arc::clone(account),
-            Surroundings { clock: self.clock, random: self.random.fork(), storage, stop },
+            Surroundings { clock: self.clock, random: self.random.fork(), storage: Arc::clone(&self.storage), stop },
             stream.clone(),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
             Memory::new(source.max_in_flight_bytes, Arc::clone(&self.memory), self.memory_bytes),
             self.pipeline.route_to(key.clone(), request.sink.as_deref()),
             entry,
-        ))
+        )
     }
 }

@@ -170,6 +170,10 @@ impl Storage for Forgetful {
         self.0.commit(commits.into_iter().map(|commit| Commit { seen: Vec::new(), ..commit }).collect())
     }
 
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        self.0.forget(key)
+    }
+
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
         self.0.keep(source, letters)
     }

@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tributary_host::deliver::Storage;
-use tributary_host::state::{Commit, DeadLetter, DeadLetters, HealthRow, StateError, Store, StreamKey, StreamState};
+use tributary_host::state::{
+    Commit, DeadLetter, DeadLetters, Forget, HealthRow, StateError, Store, StreamKey, StreamState,
+};
 
 use crate::dice::{Dice, hash};
 use crate::disk::{Mount, Mounted};
@@ -130,6 +132,12 @@ impl Storage for State {
         let result = self.store.commit(commits);
         self.trace.step("committed", "", u64::from(result.is_ok()), 0);
         if self.life.strikes("commit.after") { Err(dead()) } else { result }
+    }
+
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        let result = self.store.forget(key, Forget::All);
+        self.trace.step("forget", &key.stream, u64::from(result.is_ok()), 0);
+        result
     }
 
     fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError> {

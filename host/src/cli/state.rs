@@ -14,7 +14,7 @@ use super::run::refused;
 use super::view::View;
 use super::{exit, health};
 use crate::outside::Clock;
-use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary};
+use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary, hex};
 
 /// Health events of a source that are shown beside its streams.
 const LAST_EVENTS: usize = 10;
@@ -198,7 +198,7 @@ fn unknown_source(source: &str) -> u8 {
 fn position(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => hex::encode(bytes),
     }
 }
 

@@ -76,6 +76,11 @@ impl Storage for World {
         Ok(())
     }
 
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        self.stored.lock().unwrap().remove(key);
+        Ok(())
+    }
+
     fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
         Ok(())
     }

@@ -34,7 +34,7 @@ pub use shape::{
     Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
     Source,
 };
-pub(crate) use shape::{glob, takes_health};
+pub(crate) use shape::{takes, takes_health};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.

@@ -130,8 +130,13 @@ pub struct Sink {
 impl Sink {
     /// Whether this sink takes what the source `id` gives.
     pub fn takes(&self, id: &str) -> bool {
-        self.inputs.iter().any(|input| glob(input, id))
+        takes(&self.inputs, id)
     }
+}
+
+/// Whether a sink with these inputs takes the source `id`.
+pub(crate) fn takes(inputs: &[String], id: &str) -> bool {
+    inputs.iter().any(|input| glob(input, id))
 }
 
 /// Whether a sink with these inputs takes the host's health events: one of them fits the word, and is more than `*`, which

@@ -62,6 +62,11 @@ impl Batch {
         self.events.iter().map(|event| (event.end - event.begin) as usize).sum()
     }
 
+    /// Bytes that stay in memory as long as it does: the chunk's bodies are one piece, however few of them are delivered.
+    pub fn held(&self) -> usize {
+        self.bodies.len() + size_of_val(&*self.events)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
@@ -82,5 +87,6 @@ mod tests {
         let batch = Batch { origin, bodies, events: vec![head(0, 4), head(4, 8), head(12, 16)] };
         assert_eq!(batch.slices().collect::<Vec<_>>(), [b"{1}\n{2}\n".as_slice(), b"{4}\n"]);
         assert_eq!(batch.len(), 12);
+        assert_eq!(batch.held(), 16 + 3 * size_of::<Head>());
     }
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::commit::{Acknowledgement, Expected, Line, Lines, Parcel};
 use super::sink_health::SinkHealth;
 use super::{Batch, EventId, Head, Origin};
 use crate::backoff::Backoff;
-use crate::config::glob;
+use crate::config::takes;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sinks::{Refusal, Sink, SinkError};
+use crate::sinks::{Refusal, Sink};
 use crate::state::{DeadLetter, Partly, Refused, StreamKey};
 
 /// How often an idle sink is asked to look after its files.
@@ -23,9 +23,6 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Bytes that a sink is given at once. More would only make a failed delivery repeat more.
 const DELIVERY_BYTES: usize = 8 << 20;
-
-/// How often the same trouble of a sink is logged.
-const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// Bytes that may wait for a sink without acknowledgements; what comes then is lost to it. Twice what it is given at once.
 const UNHELD_BYTES: usize = 2 * DELIVERY_BYTES;
@@ -51,7 +48,7 @@ struct Outlet {
     /// Whether positions wait for it.
     holds: bool,
     queue: UnboundedSender<Delivery>,
-    /// Bytes in the queue.
+    /// Bytes that the queue keeps in memory.
     queued: Arc<AtomicUsize>,
     losing: Arc<AtomicBool>,
 }
@@ -67,7 +64,7 @@ pub struct Attached {
 
 impl Outlet {
     fn takes(&self, source: &str) -> bool {
-        self.inputs.iter().any(|input| glob(input, source))
+        takes(&self.inputs, source)
     }
 }
 
@@ -106,7 +103,7 @@ impl Pipeline {
             let (sender, queue) = unbounded_channel();
             let (queued, losing) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
             let id: Arc<str> = id.into();
-            let health = SinkHealth::new(Arc::clone(&id), &inputs, health.clone());
+            let health = SinkHealth::new(Arc::clone(&id), &inputs, holds, health.clone());
             outlets.push(Outlet {
                 id: Arc::clone(&id),
                 inputs: inputs.into(),
@@ -173,7 +170,7 @@ impl Outlet {
         if delivery.batch.is_empty() {
             return delivery.acknowledgement.acknowledge(Vec::new());
         }
-        let bytes = delivery.batch.len();
+        let bytes = delivery.batch.held();
         let queued = self.queued.fetch_add(bytes, Ordering::Relaxed);
         // Whatever its size, one waits at least.
         if !self.holds && queued > 0 && queued + bytes > UNHELD_BYTES {
@@ -191,7 +188,6 @@ impl Outlet {
 impl SinkTask {
     /// Delivers until nobody is left who could send, then closes the sink.
     pub async fn run(mut self) {
-        let mut complaint = Complaint::default();
         let idles = self.sink.idles();
         loop {
             // A busy sink gets them too.
@@ -199,17 +195,14 @@ impl SinkTask {
             tokio::select! {
                 biased;
                 first = self.queue.recv() => match first {
-                    Some(first) => self.deliver(first, &mut complaint).await,
+                    Some(first) => self.deliver(first).await,
                     None => break,
                 },
                 () = self.health.ready() => {}
                 () = sleep(IDLE), if idles => {
                     match self.sink.idle().await {
                         Ok(()) => self.health.over(),
-                        Err(error) => {
-                            complaint.say(&self.id, self.holds, &error, IDLE);
-                            self.health.trouble(&error, self.holds, IDLE);
-                        }
+                        Err(error) => self.health.trouble(&error, IDLE),
                     }
                 }
             }
@@ -220,13 +213,14 @@ impl SinkTask {
         }
     }
 
-    async fn deliver(&mut self, first: Delivery, complaint: &mut Complaint) {
-        let mut size = first.batch.len();
+    async fn deliver(&mut self, first: Delivery) {
+        let (mut size, mut held) = (first.batch.len(), first.batch.held());
         let (mut batches, mut acknowledgements) = (vec![first.batch], vec![first.acknowledgement]);
         while size < DELIVERY_BYTES
             && let Ok(delivery) = self.queue.try_recv()
         {
             size += delivery.batch.len();
+            held += delivery.batch.held();
             batches.push(delivery.batch);
             acknowledgements.push(delivery.acknowledgement);
         }
@@ -236,23 +230,21 @@ impl SinkTask {
                 Ok(refusals) => break Some(refusals),
                 // Nobody waits for it, so the host need not stay for it.
                 Err(error) if !self.holds && self.queue.is_closed() => {
-                    complaint.say(&self.id, self.holds, &error, Duration::ZERO);
+                    self.health.complain(&error, Duration::ZERO);
                     break None;
                 }
                 Err(error) => {
                     let wait = backoff.next(&self.random);
-                    complaint.say(&self.id, self.holds, &error, wait);
-                    self.health.trouble(&error, self.holds, wait);
+                    self.health.trouble(&error, wait);
                     sleep(wait).await;
                 }
             }
         };
-        self.queued.fetch_sub(size, Ordering::Relaxed);
+        self.queued.fetch_sub(held, Ordering::Relaxed);
         let Some(refusals) = refusals else {
             tracing::warn!(sink = %self.id, "the host ends, and what the sink has not taken is lost to it");
             return acknowledgements.into_iter().for_each(Acknowledgement::lose);
         };
-        complaint.over(&self.id);
         self.health.over();
         if self.losing.swap(false, Ordering::Relaxed) {
             tracing::info!(sink = %self.id, "the sink takes events again");
@@ -301,27 +293,4 @@ fn letter(sink: &str, batch: &Batch, head: &Head, reason: String, at_ms: u64) ->
     };
     let body = &batch.bodies[head.begin as usize..head.end as usize];
     DeadLetter::refused(at_ms, &**source, &**stream, reason, refused, body)
-}
-
-/// Says trouble when it begins, when it changes, and now and then while it lasts.
-#[derive(Default)]
-struct Complaint {
-    last: Option<(Instant, SinkError)>,
-}
-
-impl Complaint {
-    fn say(&mut self, sink: &str, holds: bool, error: &SinkError, retry_in: Duration) {
-        if self.last.as_ref().is_some_and(|(at, last)| last == error && at.elapsed() < COMPLAINT) {
-            return;
-        }
-        let so = if holds { "positions stand still" } else { "no position waits for it" };
-        tracing::error!(%sink, ?retry_in, "the sink does not take events; {so}: {error}");
-        self.last = Some((Instant::now(), error.clone()));
-    }
-
-    fn over(&mut self, sink: &str) {
-        if self.last.take().is_some() {
-            tracing::info!(%sink, "the sink takes events again");
-        }
-    }
 }

@@ -6,54 +6,73 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
-use crate::config::{glob, takes_health};
+use crate::config::{takes, takes_health};
 use crate::observe::{Cause, Health, Place, Queue, batches};
 use crate::outside::Random;
 use crate::sinks::{Sink, SinkError};
+
+/// How often the same trouble is logged.
+const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct SinkHealth {
     sink: Arc<str>,
     inputs: Arc<[String]>,
+    /// Whether positions wait for it.
+    holds: bool,
     health: Health,
     /// Where events wait for it, if it asks for them.
     queue: Option<Arc<Queue>>,
     backoff: Backoff,
-    /// Whether its trouble was told since it last took anything.
-    troubled: bool,
+    /// The trouble that it has had since it last took anything, and when that was logged.
+    trouble: Option<(Instant, SinkError)>,
     /// Not before this, after it did not take them.
     again: Option<Instant>,
 }
 
 impl SinkHealth {
-    pub fn new(sink: Arc<str>, inputs: &[String], health: Health) -> Self {
+    pub fn new(sink: Arc<str>, inputs: &[String], holds: bool, health: Health) -> Self {
         let queue = takes_health(inputs).then(|| health.queue());
-        Self { sink, inputs: inputs.into(), health, queue, backoff: Backoff::default(), troubled: false, again: None }
+        let (inputs, backoff) = (inputs.into(), Backoff::default());
+        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None }
     }
 
     /// Tells that the sink does not take events, for each source that it takes.
-    pub fn trouble(&mut self, error: &SinkError, holds: bool, retry_in: Duration) {
-        let so = if holds { "positions stand still" } else { "no position waits for it" };
-        let message = format!("the sink does not take events; {so}: {}", error.message);
+    pub fn trouble(&mut self, error: &SinkError, retry_in: Duration) {
+        self.complain(error, retry_in);
+        let message = format!("the sink does not take events; {}: {}", self.consequence(), error.message);
         let cause = Cause::host("sink", message, error.hint.clone());
-        self.troubled = true;
         for source in self.sources() {
             self.health.trouble(&source, &Place::Sink(Arc::clone(&self.sink)), &cause, Some(retry_in));
         }
     }
 
-    /// It takes them again.
-    pub fn over(&mut self) {
-        if !std::mem::take(&mut self.troubled) {
+    /// Logs that it does not: when it begins, when it changes, and now and then while it lasts.
+    pub fn complain(&mut self, error: &SinkError, retry_in: Duration) {
+        if self.trouble.as_ref().is_some_and(|(at, last)| last == error && at.elapsed() < COMPLAINT) {
             return;
         }
+        tracing::error!(sink = %self.sink, ?retry_in, "the sink does not take events; {}: {error}", self.consequence());
+        self.trouble = Some((Instant::now(), error.clone()));
+    }
+
+    fn consequence(&self) -> &'static str {
+        if self.holds { "positions stand still" } else { "no position waits for it" }
+    }
+
+    /// It takes them again.
+    pub fn over(&mut self) {
+        if self.trouble.take().is_none() {
+            return;
+        }
+        tracing::info!(sink = %self.sink, "the sink takes events again");
         for source in self.sources() {
             self.health.clear(&source, &Place::Sink(Arc::clone(&self.sink)));
         }
     }
 
     fn sources(&self) -> Vec<Arc<str>> {
-        self.health.sources(|source| self.inputs.iter().any(|input| glob(input, source)))
+        self.health.sources(|source| takes(&self.inputs, source))
     }
 
     /// Waits until there are events that the sink may be given.

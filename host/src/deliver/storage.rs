@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::state::{Commit, DeadLetter, DeadLetters, HealthRow, StateError, Store, StreamKey, StreamState};
+use crate::state::{Commit, DeadLetter, DeadLetters, Forget, HealthRow, StateError, Store, StreamKey, StreamState};
 
 /// The durable state. All calls block; [`blocking`] makes them from a task.
 pub trait Storage: Send + Sync + 'static {
@@ -20,6 +20,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// All of it, or nothing; on disk when it returns.
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError>;
+
+    /// Forgets where a stream is, and which ids it has seen.
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError>;
 
     /// Keeps letters of one source. On disk when it returns; after an error none of them is there.
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError>;
@@ -56,6 +59,10 @@ impl Storage for Disk {
 
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         self.store.commit(commits)
+    }
+
+    fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
+        self.store.forget(key, Forget::All)
     }
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {

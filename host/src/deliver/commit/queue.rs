@@ -176,7 +176,9 @@ impl Queue {
         {
             merge(&mut merged, Commit { partly: Some(self.partly.clone()), ..blank });
         }
-        let urgent = merged.as_ref().is_some_and(|new| new.partly.is_some() || is_news(&new.counts));
+        // A replay is forgotten when it is done: nothing of it may be written after that.
+        let urgent =
+            merged.as_ref().is_some_and(|new| new.partly.is_some() || new.key.is_replay() || is_news(&new.counts));
         if self.late != Counts::default()
             && self.late_letters.is_empty()
             && let Some(blank) = self.blank()

@@ -54,6 +54,10 @@ impl Storage for Journal {
         Ok(())
     }
 
+    fn forget(&self, _: &StreamKey) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
         Ok(())
     }

@@ -164,6 +164,10 @@ impl Storage for Kept {
         unreachable!("health has no position")
     }
 
+    fn forget(&self, _: &StreamKey) -> Result<(), StateError> {
+        unreachable!("health forgets nothing here")
+    }
+
     fn keep(&self, _: &str, _: &[DeadLetter]) -> Result<(), StateError> {
         unreachable!("health has no letters")
     }
