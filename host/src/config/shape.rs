@@ -50,22 +50,25 @@ pub struct Source {
 }
 
 impl Source {
-    /// Whether the operator has named the streams to collect, by the key that sources take for that. Otherwise all are
-    /// collected that the account has a right to, and one without it is no error.
+    /// Whether the operator has named the streams to collect, by the key that the contract reserves for that. Otherwise all
+    /// are collected that the account has a right to, and one without it is no error.
     pub fn names_streams(&self) -> bool {
-        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
-        settings.get("collect").is_some_and(|collect| !collect.is_null())
+        self.collect().is_some()
     }
 
     /// What the operator has named there: names of streams, and words of the source's for several.
     pub fn named_streams(&self) -> BTreeSet<String> {
-        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
-        let names: Vec<&str> = match settings.get("collect") {
-            Some(serde_json::Value::Array(names)) => names.iter().filter_map(serde_json::Value::as_str).collect(),
-            Some(serde_json::Value::String(name)) => vec![name],
-            _ => Vec::new(),
+        let names = match self.collect() {
+            Some(serde_json::Value::Array(names)) => names,
+            Some(name) => vec![name],
+            None => Vec::new(),
         };
-        names.into_iter().map(|name| name.trim().to_owned()).collect()
+        names.iter().filter_map(serde_json::Value::as_str).map(|name| name.trim().to_owned()).collect()
+    }
+
+    fn collect(&self) -> Option<serde_json::Value> {
+        let mut settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).ok()?;
+        settings.get_mut("collect").map(serde_json::Value::take).filter(|collect| !collect.is_null())
     }
 }
 
