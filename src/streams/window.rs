@@ -109,6 +109,11 @@ impl Window {
         }
     }
 
+    /// The next poll reads all of it again.
+    pub fn read_again(&mut self) {
+        self.resume = self.resume.min(self.begin);
+    }
+
     /// What happened before this is not read again by the next poll.
     pub fn resume(&self) -> Timestamp {
         self.resume
