@@ -4,6 +4,7 @@ pub mod assess;
 pub mod ecs;
 pub mod ocsf;
 pub mod raw;
+mod shared;
 mod timestamp;
 pub mod writer;
 
