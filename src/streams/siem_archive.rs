@@ -82,29 +82,23 @@ impl SiemArchive {
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<Step, Fault> {
-        let mut again = true;
-        let (mut answer, begin) = loop {
-            let content = Content::Json(body(self.state.token.as_deref()));
-            let result = pull.call(&Call { endpoint: &LOGS, content }).and_then(|mut answer| {
-                let begin = answer.begin(pull.config, 4)?;
-                if is_file(&answer.headers, &begin) {
-                    return Ok((answer, Ok(begin)));
-                }
-                // No file: the end, or an error that says 200.
-                let text = answer.json_after(begin, pull.config, &LOGS, pull.effects)?;
-                Ok((answer, Err(text)))
-            });
-            match result {
-                Ok(result) => break result,
-                Err(failure) if failure.has("err_developer_key") && again => again = false,
-                Err(failure)
-                    if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS =>
-                {
-                    self.refusals += 1;
-                    return self.token_refused(pull).map(|()| Step::On);
-                }
-                Err(failure) => return Err(failure.fault),
+        let call = Call { endpoint: &LOGS, content: Content::Json(body(self.state.token.as_deref())) };
+        let result = pull.call_with(&call, |pull, mut answer| {
+            let begin = answer.begin(pull.config, 4)?;
+            if is_file(&answer.headers, &begin) {
+                return Ok((answer, Ok(begin)));
             }
+            // No file: the end, or an error that says 200.
+            let text = answer.json_after(begin, pull.config, &LOGS, pull.effects)?;
+            Ok((answer, Err(text)))
+        });
+        let (mut answer, begin) = match result {
+            Ok(result) => result,
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+                self.refusals += 1;
+                return self.token_refused(pull).map(|()| Step::On);
+            }
+            Err(failure) => return Err(failure.fault),
         };
         let next =
             answer.headers.get("mc-siem-token").map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
