@@ -114,6 +114,25 @@ fn messages_are_short_on_one_line_and_without_secrets() {
     assert_eq!(waits, Throttled(412_000));
 }
 
+/// Under a status that nobody expects stands what was asked for: a token, signed addresses, records.
+#[test]
+fn an_answer_that_is_no_refusal_is_not_quoted() {
+    for body in [
+        r#"{"access_token":"hidden","expires_in":1799}"#,
+        r#"{"value":[{"url":"https://bucket.example/a?X-Amz-Signature=hidden"}]}"#,
+        "hidden",
+    ] {
+        for status in [200, 201, 203, 206, 302, 399] {
+            let message = judged(V2, status, &[], body).fault.message;
+            let told = format!("host/p answered {status}, with a body of {} bytes", body.len());
+            assert_eq!(message, told);
+        }
+    }
+    assert!(judged(V2, 400, &[], "a plain word").fault.message.ends_with(": a plain word"));
+    let refusal = r#"{"fail":[{"code":"err_x","message":"text"}]}"#;
+    assert!(judged(V2, 203, &[], refusal).fault.message.ends_with("answered 203: text (err_x)"));
+}
+
 #[test]
 fn what_may_be_the_token() {
     for (status, body, expected) in [
