@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, StreamStatus, Surroundings, Worker};
+use crate::collect::{
+    Account, Board, Ended, Gaps, Mark, Reach, Replay, Schedule, Span, StreamStatus, Surroundings, Worker,
+};
 use crate::deliver::{Disk, Ids, Memory, Pipeline, Storage, blocking};
+use crate::fair::Fair;
 use crate::observe::Health;
-use crate::outside::{Clock, Random};
 use crate::sandbox::LogStream;
 use crate::state::{Commit, Counts, Forget, Gap, StateError, StreamKey};
 
@@ -169,10 +171,9 @@ pub(crate) struct Replayable {
 pub(crate) struct Ground {
     pub sources: BTreeMap<String, Replayable>,
     pub pipeline: Pipeline,
-    pub memory: Arc<Semaphore>,
+    pub memory: Fair,
     pub memory_bytes: usize,
-    pub clock: Clock,
-    pub random: Random,
+    pub around: Surroundings,
     pub disk: Option<Arc<Disk>>,
 }
 
@@ -200,6 +201,24 @@ impl Replays {
     pub fn keep_in(&self, disk: &Arc<Disk>) {
         if let Some(ground) = &mut self.lock().ground {
             ground.disk = Some(Arc::clone(disk));
+        }
+    }
+
+    /// Lets the streams of a source be replayed.
+    pub fn put(&self, source: Replayable) {
+        if let Some(ground) = &mut self.lock().ground {
+            ground.sources.insert(source.account.id.to_string(), source);
+        }
+    }
+
+    /// Lets no replay of a source begin, and tells those that run to stop.
+    pub fn remove(&self, source: &str) {
+        let mut state = self.lock();
+        if let Some(ground) = &mut state.ground {
+            ground.sources.remove(source);
+        }
+        for (_, stop) in state.running.iter().filter(|(key, _)| key.source == source) {
+            stop.send_replace(true);
         }
     }
 
@@ -272,7 +291,7 @@ impl Replays {
             let ground = state.ground.as_ref().ok_or(ReplayError::Stopping)?;
             ground.judge(&Request { span: Some(span), ..request.clone() })?;
             let tenant = ground.sources.get(&request.source).map(|source| source.account.tenant.to_string());
-            (ground.disk.clone().ok_or(ReplayError::NoState)?, tenant.unwrap_or_default(), ground.clock.millis())
+            (ground.disk.clone().ok_or(ReplayError::NoState)?, tenant.unwrap_or_default(), ground.around.clock.millis())
         };
         let commit = Commit {
             key: key.clone(),
@@ -311,7 +330,7 @@ impl Replays {
         }
         let (stop, stopped) = watch::channel(false);
         // Whoever asked is told how it goes; it is no health event of the stream's.
-        let (board, gaps) = (Board::new(Health::new(ground.clock)), Gaps::default());
+        let (board, gaps) = (Board::new(Health::new(ground.around.clock)), Gaps::default());
         let worker = ground.worker(request, &key, &board, stopped).ok_or(ReplayError::Stopping)?;
         let of = StreamKey::new(&*request.source, &*request.stream);
         let others = ground.sources.get(&request.source).and_then(|source| source.ids.get(&request.stream)).cloned();
@@ -389,7 +408,7 @@ impl Ground {
         sink: Option<&str>,
         span: Span,
     ) -> Result<(), ReplayError> {
-        let now = self.clock.nanos();
+        let now = self.around.clock.nanos();
         if span.from >= span.to {
             return Err(ReplayError::Empty(span));
         }
@@ -429,12 +448,13 @@ impl Ground {
         let storage = Arc::clone(self.disk.as_ref()?) as Arc<dyn Storage>;
         Some(Worker::new(
             Arc::clone(account),
-            Surroundings { clock: self.clock, random: self.random.fork(), storage, stop },
+            Surroundings { random: self.around.random.fork(), storage, stop, ..self.around.clone() },
             stream.clone(),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
-            Memory::new(source.max_in_flight_bytes, Arc::clone(&self.memory), self.memory_bytes),
+            Memory::new(&account.tenant, source.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
             self.pipeline.route_to(key.clone(), request.sink.as_deref()),
             entry,
+            Reach::default(),
         ))
     }
 }

@@ -1,6 +1,7 @@
 //! The whole host as a value: start it with a configuration, watch it, stop it.
 
 mod control;
+mod fleet;
 mod running;
 mod start;
 
@@ -9,7 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::control::Control;
+pub(crate) use self::control::Wrong;
+#[cfg(test)]
+pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
+pub(crate) use self::start::tell_retired;
 use crate::collect::ComponentSource;
 use crate::config;
 use crate::outside::Outside;
@@ -107,6 +112,10 @@ impl Host {
 
     pub fn component(&self) -> &Component {
         &self.component
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.options.outside.clock.millis()
     }
 
     /// Asks the component what a source's configuration selects.

@@ -1,10 +1,7 @@
 //! A host at work.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -12,17 +9,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::Control;
-use crate::collect::{
-    Account, Board, Entry, Policy, Quota, Schedule, Source, StreamState, StreamStatus, Surroundings, Worker,
-};
-use crate::config::{self, QuotaLimit};
-use crate::deliver::{Attached, Disk, Memory, Pipeline, Storage, committer, host_memory};
+use super::fleet::{self, Fleet, Ground};
+use crate::collect::{Board, Source, StreamStatus, Surroundings};
+use crate::config;
+use crate::deliver::{Attached, Disk, Pipeline, Storage, committer, host_memory};
+use crate::fair::{Fair, Rule};
 use crate::observe::api::Api;
-use crate::observe::{Cause, Health, Keeper};
+use crate::observe::{Health, Keeper};
 use crate::outside::{Clock, Outside};
-use crate::replay::{Ground, Owned, Replayable, Replays};
+use crate::replay::{self, Replays};
 use crate::sandbox;
-use crate::state::StreamKey;
 
 /// One source, ready to be read.
 pub struct Ready {
@@ -32,10 +28,25 @@ pub struct Ready {
     pub source: Arc<dyn Source>,
 }
 
+/// How much of what all sources share there is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caps {
+    pub in_flight_bytes: usize,
+    /// Instances that read at the same time.
+    pub pulls: usize,
+    pub pulls_per_tenant: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        let pulls = config::most_pulls(sandbox::Settings::default().slots);
+        Self { in_flight_bytes: 256 << 20, pulls, pulls_per_tenant: config::PULLS_PER_TENANT }
+    }
+}
+
 /// A host at work. Dropped, it ends at once, as by [`Running::kill`].
 pub struct Running {
     stop: watch::Sender<bool>,
-    workers: JoinSet<()>,
     pipeline: Option<Pipeline>,
     delivery: JoinSet<()>,
     keeper: JoinSet<()>,
@@ -45,7 +56,7 @@ pub struct Running {
     /// Where the state is, if it is in a folder.
     pub(super) disk: Option<Arc<Disk>>,
     /// Ended with it.
-    pub(super) _replays: Owned,
+    _owned: (fleet::Owned, replay::Owned),
     drain: Duration,
 }
 
@@ -59,22 +70,22 @@ impl Running {
         outside: Outside,
         drain: Duration,
     ) -> Self {
-        Self::assemble(sources, sinks, storage, in_flight_bytes, outside, drain, true)
+        let caps = Caps { in_flight_bytes, ..Caps::default() };
+        Self::assemble(sources, sinks, storage, caps, outside, drain, true)
     }
 
     /// Without workers, unless it `collects`.
-    pub(super) fn assemble(
+    pub(crate) fn assemble(
         sources: Vec<Ready>,
         sinks: Vec<Attached>,
         storage: Arc<dyn Storage>,
-        in_flight_bytes: usize,
+        caps: Caps,
         outside: Outside,
         drain: Duration,
         collects: bool,
     ) -> Self {
         let Outside { clock, random, .. } = outside;
         let health = Health::new(clock);
-        sources.iter().for_each(|source| health.watch(&source.config));
         let (lines, committer) = committer(Arc::clone(&storage), random.fork(), health.clone());
         let (pipeline, tasks) = Pipeline::new(lines, sinks, &health, clock, &random);
         let mut delivery = JoinSet::new();
@@ -83,63 +94,37 @@ impl Running {
             delivery.spawn(task.run());
         }
         let (stop, stopped) = watch::channel(false);
-        let (board, mut workers) = (Board::new(health.clone()), JoinSet::new());
-        let (mut accounts, mut replayable) = (BTreeMap::new(), BTreeMap::new());
-        let refused = Arc::new(Notify::new());
-        let host = host_memory(in_flight_bytes);
-        let (now, total) = (Instant::now(), sources.iter().map(|source| source.streams.len()).sum());
-        for Ready { config, streams, quotas, source } in sources {
-            let quotas = quotas.iter().map(|quota| {
-                let known =
-                    QuotaLimit { requests: quota.requests, window: Duration::from_millis(quota.window_ms.into()) };
-                let limit = config.quotas.get(&quota.name).copied().unwrap_or(known);
-                (quota.name.clone(), Arc::new(Quota::new(limit.requests, limit.window, config.quota_share)))
-            });
-            let account = Arc::new(Account::new(
-                (&config.id, &config.tenant),
-                source,
-                quotas.collect::<BTreeMap<_, _>>(),
-                Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
-                Arc::clone(&refused),
-                (clock, random.fork()),
-                &health,
-            ));
-            accounts.insert(Arc::clone(&account.id), Arc::clone(&account));
-            let mut ids = BTreeMap::new();
-            for stream in streams.iter().filter(|_| collects) {
-                let name: Arc<str> = stream.name.as_str().into();
-                let entry = board.entry(&account.id, &account.tenant, &name);
-                let interval = Duration::from_millis(stream.interval_ms.into());
-                let worker = Worker::new(
-                    Arc::clone(&account),
-                    Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), stop: stopped.clone() },
-                    stream.clone(),
-                    Schedule::new(&account.id, &stream.name, interval, total, now),
-                    Memory::new(config.max_in_flight_bytes, Arc::clone(&host), in_flight_bytes),
-                    pipeline.route(StreamKey::new(&*account.id, &*stream.name)),
-                    entry.clone(),
-                );
-                ids.insert(stream.name.clone(), worker.ids());
-                workers.spawn(guarded(worker.run(), entry));
-            }
-            let max_in_flight_bytes = config.max_in_flight_bytes;
-            replayable.insert(config.id.clone(), Replayable { account, streams, max_in_flight_bytes, ids });
-        }
-        let replays = Replays::new(Ground {
-            sources: replayable,
+        let (board, refused) = (Board::new(health.clone()), Arc::new(Notify::new()));
+        let (memory, memory_bytes) = (host_memory(caps.in_flight_bytes), caps.in_flight_bytes);
+        let turns = Fair::new(caps.pulls, Rule::Each(caps.pulls_per_tenant));
+        let around = Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped };
+        let replays = Replays::new(replay::Ground {
+            sources: Default::default(),
             pipeline: pipeline.clone(),
-            memory: host,
-            memory_bytes: in_flight_bytes,
-            clock,
-            random: random.fork(),
+            memory: memory.clone(),
+            memory_bytes,
+            around: around.clone(),
             disk: None,
         });
-        let owned = Owned(replays.clone());
-        let control = Control { accounts: Arc::new(accounts), board, replays, refused };
+        let fleet = Fleet::new(Ground {
+            around,
+            pipeline: pipeline.clone(),
+            memory,
+            memory_bytes,
+            board: board.clone(),
+            health: health.clone(),
+            refused: Arc::clone(&refused),
+            replays: replays.clone(),
+            collects,
+        });
+        fleet.put(sources);
+        let owned = (fleet::Owned(fleet.clone()), replay::Owned(replays.clone()));
+        let (misconfigured, told) = (Default::default(), health.clone());
+        let control = Control { fleet, board, replays, refused, health: told, misconfigured };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
         let pipeline = Some(pipeline);
-        Self { stop, workers, pipeline, delivery, keeper, health, control, clock, disk: None, _replays: owned, drain }
+        Self { stop, pipeline, delivery, keeper, health, control, clock, disk: None, _owned: owned, drain }
     }
 
     /// With its state in this folder.
@@ -162,6 +147,11 @@ impl Running {
         self.control.clone()
     }
 
+    /// Where the state is, if it is in a folder.
+    pub fn disk(&self) -> Option<Arc<Disk>> {
+        self.disk.clone()
+    }
+
     /// What the local socket answers from. It keeps the store open.
     pub fn api(&self) -> Api {
         Api { control: self.control(), clock: self.clock, disk: self.disk.clone() }
@@ -179,7 +169,7 @@ impl Running {
         self.control.replays.stop();
         let deadline = Instant::now() + self.drain;
         let drained = async {
-            while self.workers.join_next().await.is_some() {}
+            self.control.fleet.end().await;
             // The workers' routes are gone; without this one the sinks see the end of their queues, and then the
             // committer that of its own.
             self.pipeline = None;
@@ -193,7 +183,7 @@ impl Running {
     /// Ends at once. Positions stay where they were stored.
     pub async fn kill(mut self) {
         self.control.replays.kill().await;
-        self.workers.shutdown().await;
+        self.control.fleet.kill().await;
         self.delivery.shutdown().await;
         self.keeper.shutdown().await;
     }
@@ -201,24 +191,6 @@ impl Running {
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("workers", &self.workers.len()).finish_non_exhaustive()
-    }
-}
-
-/// Runs a worker; should it panic, its stream says so, and the others go on.
-async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
-    let mut worker = Box::pin(worker);
-    let ended = std::future::poll_fn(|context| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| worker.as_mut().poll(context))) {
-            Ok(poll) => poll.map(|()| true),
-            Err(_) => Poll::Ready(false),
-        }
-    });
-    if !ended.await {
-        let why = "the host's worker of this stream broke down";
-        entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
-        let cause = Cause::host("worker", why.into(), Some("Restart the host, and report it".into()));
-        entry.tell(&cause);
-        entry.enter_for(StreamState::Stopped, Some(&cause));
+        f.debug_struct("Running").field("streams", &self.control.board.len()).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Host, Options, Planned, Ready, Running, StartError};
+use tokio::task::JoinSet;
+
+use super::running::Caps;
+use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong};
 use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Storage};
 use crate::sinks;
@@ -23,11 +26,26 @@ impl Host {
     /// # Errors
     /// As [`Host::start`].
     pub async fn collect(self, config: &Config) -> Result<Running, StartError> {
-        let planned = self.plan_all(config).await?;
+        let (mut planned, mut errors, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        let taken = |id: &str| config.sinks.values().any(|sink| sink.takes(id));
+        for plan in self.plan_all(config.sources.values().filter(|source| taken(&source.id)).cloned().collect()).await {
+            match plan {
+                Ok(plan) => planned.push(plan),
+                // A customer's file harms its customer only.
+                Err(error) if config.files.contains_key(&error.id) => wrong.push(Wrong::source(&error, config)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(StartError::Sources(errors));
+        }
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
         let now = self.options.outside.clock.millis();
-        tell_retired(&disk.store.retire(|source| config.sources.contains_key(source), now)?, now);
-        self.assemble(config, planned, disk, true)
+        tell_retired(&disk.store.retire(|source| config.keeps(source), now)?, now);
+        let running = self.assemble(config, planned, disk, true)?;
+        wrong.extend(config.refused.iter().map(Wrong::file));
+        running.control.note_misconfigured(wrong).iter().for_each(|wrong| wrong.log(false));
+        Ok(running)
     }
 
     /// Starts nothing but the sinks that take `source`: spans of it can be replayed.
@@ -59,40 +77,54 @@ impl Host {
                 sink: built,
             });
         }
-        let sources = planned
-            .into_iter()
-            .map(|planned| Ready {
-                config: planned.config,
-                streams: planned.plan.streams,
-                quotas: host.component.descriptor().quotas.clone(),
-                source: planned.source,
-            })
-            .collect();
+        let sources = planned.into_iter().map(|planned| host.ready(planned)).collect();
+        let most = config::most_pulls(host.options.sandbox.slots);
+        let caps = Caps {
+            in_flight_bytes: config.max_in_flight_bytes,
+            pulls: config.max_concurrent_pulls.min(most),
+            pulls_per_tenant: config.max_concurrent_pulls_per_tenant,
+        };
         let Options { outside, drain, .. } = host.options;
         let disk = Arc::new(disk);
         let storage = Arc::clone(&disk) as Arc<dyn Storage>;
-        let bytes = config.max_in_flight_bytes;
-        let running = Running::assemble(sources, attached, storage, bytes, outside, drain, collects);
+        let running = Running::assemble(sources, attached, storage, caps, outside, drain, collects);
         running.control.replays.keep_in(&disk);
         Ok(running.stored_in(disk))
     }
 
-    /// All sources that some sink takes. All faults at once, so that the operator mends them in one go.
-    async fn plan_all(&self, config: &Config) -> Result<Vec<Planned>, StartError> {
-        let (mut planned, mut errors) = (Vec::new(), Vec::new());
-        let taken = |id: &str| config.sinks.values().any(|sink| sink.takes(id));
-        for source in config.sources.values().filter(|source| taken(&source.id)) {
-            match self.plan(source).await {
-                Ok(plan) => planned.push(plan),
-                Err(error) => errors.push(error),
-            }
+    /// What is put to work of a source whose configuration is accepted.
+    pub(crate) fn ready(&self, planned: Planned) -> Ready {
+        Ready {
+            config: planned.config,
+            streams: planned.plan.streams,
+            quotas: self.component.descriptor().quotas.clone(),
+            source: planned.source,
         }
-        if errors.is_empty() { Ok(planned) } else { Err(StartError::Sources(errors)) }
+    }
+
+    /// Asks the component about each of `sources`, and gives its answers in their order.
+    pub(crate) async fn plan_all(&self, sources: Vec<config::Source>) -> Vec<Result<Planned, SourceError>> {
+        let mut answers = Vec::with_capacity(sources.len());
+        let mut sources = sources.into_iter().enumerate().peekable();
+        while sources.peek().is_some() {
+            let mut asked = JoinSet::new();
+            for (number, source) in sources.by_ref().take(PLANNED_AT_ONCE) {
+                let host = self.clone();
+                asked.spawn(async move { (number, host.plan(&source).await) });
+            }
+            let mut some = asked.join_all().await;
+            some.sort_unstable_by_key(|(number, _)| *number);
+            answers.extend(some.into_iter().map(|(_, answer)| answer));
+        }
+        answers
     }
 }
 
+/// Sources that are planned at the same time: each takes an instance for a fraction of a millisecond.
+const PLANNED_AT_ONCE: usize = 16;
+
 /// Says what becomes of the state of sources that are no longer configured.
-fn tell_retired(retired: &[Retired], now_ms: u64) {
+pub(crate) fn tell_retired(retired: &[Retired], now_ms: u64) {
     for Retired { source, since_ms, dropped } in retired {
         if *dropped {
             tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
