@@ -176,7 +176,7 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
     assert_eq!(status.code(), Some(0), "{log}");
     for words in [
         "the new configuration cannot be run, and the old one goes on",
-        "is refused, and the source goes on with the old one: source acme",
+        "its configuration is refused, and it goes on with the one that it had: ",
         "start_at",
         "goes on with its new configuration",
         "stopped; everything that was read is delivered and stored",

@@ -4,6 +4,7 @@ mod accept;
 mod replay;
 mod standstill;
 mod trouble;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use super::status::{Entry, StreamState};
 use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
 use crate::deliver::{Memory, Origin, Room, Route, Storage, blocking};
-use crate::fair::{Fair, Share};
+use crate::fair::Fair;
 use crate::observe::{Cause, Place};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
@@ -36,12 +37,6 @@ const INSTANCE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The least time between two pulls that bring nothing: a source that answers at once with nothing does not spin.
 const IDLE_PULL: Duration = Duration::from_millis(100);
-
-/// A pull, or a login, that takes longer waits for a vendor that hangs rather than reads: its own budget is 5 s.
-const SLOW: Duration = Duration::from_secs(15);
-
-/// How long a stream with a backlog reads on while others wait for its turn. To open it anew costs a request.
-const SLICE: Duration = Duration::from_secs(10);
 
 /// What all workers of the host share.
 #[derive(Clone)]
@@ -362,46 +357,6 @@ impl Worker {
 
     fn moves(&self, position: &[u8]) -> bool {
         !self.reach.is_at(position)
-    }
-
-    /// Waits until it may have an instance; `None` when the host stops.
-    async fn turn(&self) -> Option<Turn> {
-        let mut stop = self.around.stop.clone();
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => None,
-            share = self.around.turns.take(&self.origin.tenant, 1) => {
-                let now = Instant::now();
-                Some(Turn { share, since: now, call: now })
-            }
-        }
-    }
-}
-
-/// The right to an instance.
-struct Turn {
-    share: Share,
-    since: Instant,
-    /// When the vendor was last called.
-    call: Instant,
-}
-
-impl Turn {
-    fn begin(&mut self) {
-        self.call = Instant::now();
-    }
-
-    /// The vendor has answered, or not. That a login is quick says nothing of the logs.
-    fn called(&self, pulled: bool) {
-        let slow = self.call.elapsed() >= SLOW;
-        if slow || pulled {
-            self.share.slow(slow);
-        }
-    }
-
-    /// Whether others have waited for it long enough.
-    fn is_over(&self) -> bool {
-        self.since.elapsed() >= SLICE && self.share.is_wanted()
     }
 }
 
