@@ -6,6 +6,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod deliver;
+mod fair;
 mod host;
 pub mod observe;
 pub mod outside;

@@ -40,14 +40,15 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Ok(started) => started,
         Err(error) => return refused(code(&error), &error),
     };
-    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
+    let refused = running.control().misconfigured().len();
+    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), refused, "tributary runs");
     let served = Served::start(&loaded.config.data_dir, &running);
     let control = running.control();
     let reload = Reload {
         path: path.to_owned(),
         document,
         files: loaded.files,
-        reloader: Reloader::new(host, control.clone(), loaded.config),
+        reloader: Reloader::new(host, control.clone(), loaded.config).with_state(running.disk()),
         control,
         hangup,
         told: Vec::new(),

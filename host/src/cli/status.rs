@@ -10,7 +10,7 @@ use super::ask::RunningHost;
 use super::exit;
 use super::place::{Place, table, time};
 use super::run::refused;
-use crate::observe::view::{Sources, StreamView};
+use crate::observe::view::{SourceView, Sources, StreamView};
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -63,9 +63,21 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
                 trouble(stream),
             ]
         })
+        .chain(shown.sources.iter().filter_map(misconfigured))
         .collect();
     table(out, ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""], 4..6, &rows)?;
     Ok(exit::OK)
+}
+
+/// The row of a source whose configuration is wrong.
+fn misconfigured(source: &SourceView) -> Option<[String; 8]> {
+    let why = source.misconfigured.as_ref()?;
+    let (state, so) = match source.streams.is_empty() {
+        true => ("not run", "its configuration is wrong"),
+        false => ("", "it runs with the configuration that it had, for the new one is wrong"),
+    };
+    let [stream, lag, events, newest] = [const { String::new() }; 4];
+    Some([source.tenant.clone(), source.id.clone(), stream, state.into(), lag, events, newest, format!("{so}: {why}")])
 }
 
 /// The host that runs with the state of `place`. Otherwise the exit code; why has been said.

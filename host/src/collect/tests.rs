@@ -2,6 +2,7 @@
 
 mod recovery;
 mod sinks;
+mod tenants;
 mod vendor;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +127,14 @@ impl Network for NoNetwork {
     }
 }
 
+fn outside() -> Outside {
+    Outside {
+        clock: Clock::simulated(Duration::from_secs(1_000_000)),
+        random: Random::seeded(5),
+        network: Arc::new(NoNetwork),
+    }
+}
+
 struct Case {
     vendor: Arc<Vendor>,
     world: Arc<World>,
@@ -150,7 +159,7 @@ impl Case {
         self.start_with(vec![sink])
     }
 
-    fn start_with(&self, sinks: Vec<Attached>) -> Running {
+    fn ready(&self) -> Ready {
         let config = config::Source {
             id: "acme".into(),
             kind: "script".into(),
@@ -170,18 +179,16 @@ impl Case {
             repeats_within_ms: 3_600_000,
             quota: self.quota.as_ref().map(|quota| quota.name.clone()),
         };
-        let ready = Ready {
+        Ready {
             config,
             streams: vec![stream],
             quotas: self.quota.clone().into_iter().collect(),
             source: Arc::new(Scripted(Arc::clone(&self.vendor))),
-        };
-        let outside = Outside {
-            clock: Clock::simulated(Duration::from_secs(1_000_000)),
-            random: Random::seeded(5),
-            network: Arc::new(NoNetwork),
-        };
-        Running::new(vec![ready], sinks, Arc::clone(&self.world) as _, 256 << 20, outside, MINUTE)
+        }
+    }
+
+    fn start_with(&self, sinks: Vec<Attached>) -> Running {
+        Running::new(vec![self.ready()], sinks, Arc::clone(&self.world) as _, 256 << 20, outside(), MINUTE)
     }
 
     /// Fails if anything is missing, doubled, or wrongly counted.

@@ -10,9 +10,11 @@ use super::interpolate::join;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
-    Source, glob, takes_health,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
+    RefusedFile, Settings, Sink, SinkKind, Source, glob, most_pulls, takes_health,
 };
+use super::templates::Customer;
+use crate::sandbox;
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
@@ -22,8 +24,23 @@ const MIB: u64 = 1024 * 1024;
 const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
 const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
+/// What templates make sources of.
+#[derive(Default)]
+pub struct Made {
+    /// Whether there is a template at all: then sources may come later.
+    pub templated: bool,
+    pub customers: Vec<Customer>,
+    pub refused: Vec<RefusedFile>,
+}
+
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
-pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Option<Config> {
+pub fn judge(
+    tree: Value,
+    name: &str,
+    made: Made,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Config> {
     if !tree.is_object() {
         problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
         return None;
@@ -33,29 +50,52 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
     // At least what a few chunks of malformed records take.
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
+    let most = most_pulls(sandbox::Settings::default().slots) as u64;
+    let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
+    let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
-    top.close(&["secret"]);
+    top.close(&["secret", "templates"]);
 
     let mut sources = BTreeMap::new();
-    for (id, table) in components("sources", Step::Sources, source_tables, problems) {
+    for (id, table) in components("sources", Step::Sources, source_tables, !made.templated, problems) {
         if id == HEALTH {
             let message = "the id is reserved for what the host says about itself";
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&id, table, problems) {
+        if let Some(source) = source(&join("sources", &id), &id, table, problems) {
             sources.insert(id, source);
         }
     }
-    let source_ids = known_ids(&sources, problems, "sources.");
+    let mut source_ids = known_ids(&sources, problems, "sources.");
+    let (mut files, mut refused) = (BTreeMap::new(), made.refused);
+    for Customer { id, file, table } in made.customers {
+        let is_sink = sink_tables.as_ref().is_some_and(|sinks| sinks.get(&id).is_some());
+        let mut found = Vec::new();
+        match taken(&id, &files, source_ids.binary_search(&id).is_ok(), is_sink) {
+            Some(message) => {
+                found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
+            }
+            None => {
+                if let Some(source) = source("", &id, table, &mut found).filter(|_| found.is_empty()) {
+                    files.insert(id.clone(), file.clone());
+                    sources.insert(id.clone(), source);
+                }
+            }
+        }
+        if !found.is_empty() {
+            refused.push(RefusedFile::new(id, file, found));
+        }
+    }
+    source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
     let mut sinks = BTreeMap::new();
-    for (id, table) in components("sinks", Step::Sinks, sink_tables, problems) {
-        if source_ids.contains(&id) {
+    for (id, table) in components("sinks", Step::Sinks, sink_tables, true, problems) {
+        if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
         }
-        if let Some(sink) = sink(&id, table, &source_ids, problems) {
+        if let Some(sink) = sink(&id, table, (&source_ids, made.templated), problems, warnings) {
             sinks.insert(id, sink);
         }
     }
@@ -75,7 +115,31 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             }
         }
     }
-    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, max_dead_letter_bytes, sources, sinks })
+    Some(Config {
+        data_dir: PathBuf::from(data_dir),
+        max_in_flight_bytes,
+        max_dead_letter_bytes,
+        max_concurrent_pulls,
+        max_concurrent_pulls_per_tenant: pulls_per_tenant,
+        sources,
+        files,
+        refused,
+        sinks,
+    })
+}
+
+/// Why the file of a source cannot have this id.
+fn taken(id: &str, files: &BTreeMap<String, PathBuf>, is_source: bool, is_sink: bool) -> Option<String> {
+    if !is_id(id) {
+        return Some("the file's name is the source's id, and that has 1 to 64 letters, digits, `-` or `_`".into());
+    }
+    match files.get(id) {
+        _ if id == HEALTH => Some("the id is reserved for what the host says about itself".into()),
+        Some(other) => Some(format!("{} has the same id", other.display())),
+        None if is_source => Some(format!("sources.{id} has the same id")),
+        None if is_sink => Some(format!("sinks.{id} has the same id")),
+        None => None,
+    }
 }
 
 /// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
@@ -96,6 +160,7 @@ fn components(
     kind: &'static str,
     step: Step,
     tables: Option<Value>,
+    required: bool,
     problems: &mut Vec<Problem>,
 ) -> Map<String, Value> {
     let tables = match tables {
@@ -106,7 +171,7 @@ fn components(
         }
         None => Map::new(),
     };
-    if tables.is_empty() {
+    if tables.is_empty() && required {
         let one = kind.trim_end_matches('s');
         problems.push(Problem::new(step, kind, format!("there is no {one}")).hint(format!("Add [{kind}.<id>]")));
     }
@@ -125,8 +190,8 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
-    let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
+fn source(path: &str, id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+    let mut section = Section::new(path, Step::Sources, table, problems)?;
     let kind = component_type(&mut section, &SOURCE_TYPES);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
@@ -207,7 +272,14 @@ fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<S
     }
 }
 
-fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Problem>) -> Option<Sink> {
+/// `sources` are their ids, and whether others may come later.
+fn sink(
+    id: &str,
+    table: Value,
+    (source_ids, more): (&[String], bool),
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Sink> {
     let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
     let kind = component_type(&mut section, &SINK_TYPES);
     let inputs = match section.texts("inputs") {
@@ -224,10 +296,16 @@ fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Proble
     for (i, input) in inputs.iter().enumerate() {
         // Without any source each input would be wrong; that there is none has been said.
         let health = takes_health(std::slice::from_ref(input));
-        if !source_ids.is_empty() && !health && !source_ids.iter().any(|id| glob(input, id)) {
+        if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
             let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
             let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
-            section.fault(&format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()), Some(hint));
+            let (at, message) = (format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()));
+            if more {
+                let path = join(&join("sinks", id), &at);
+                warnings.push(Problem::new(Step::Sinks, path, format!("{message} yet")).hint(hint));
+            } else {
+                section.fault(&at, message, Some(hint));
+            }
         }
     }
     let acknowledgements = section.flag("acknowledgements", true);

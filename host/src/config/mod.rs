@@ -20,19 +20,20 @@ mod problem;
 mod secrets;
 mod section;
 mod shape;
+mod templates;
 mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
-    Source,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
+    RefusedFile, Settings, Sink, SinkKind, Source, most_pulls,
 };
 pub(crate) use shape::{takes, takes_health};
 pub use tree::Format;
@@ -106,9 +107,18 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
         secrets.configure(section, &mut problems);
     }
+    let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
+    let base = Path::new(name).parent().unwrap_or(Path::new(""));
+    let templates = templates::templates(templates, base, environment, &mut problems);
+    let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
+    for template in &templates {
+        let (customers, refused) = template.read(environment, &mut secrets, &mut problems);
+        made.customers.extend(customers);
+        made.refused.extend(refused);
+    }
     let (mut warnings, files) = (secrets.warnings, secrets.files);
-    let config = judge::judge(tree, name, &mut problems, &mut warnings);
+    let config = judge::judge(tree, name, made, &mut problems, &mut warnings);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {
@@ -119,31 +129,35 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
 }
 
 /// Warns where a file that others may read holds something that looks like a secret written out.
-#[cfg(unix)]
 fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    if mode & 0o007 == 0 {
-        return None;
-    }
+    let mode = is_open_to_all(path)?;
     let tree = tree::parse(text, format, "").ok()?;
-    let sources = tree.get("sources")?.as_object()?;
-    let found = sources.iter().find_map(|(id, source)| {
-        let key = source.as_object()?.iter().find(|(key, value)| {
-            let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
-            named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
-        })?;
-        Some(format!("sources.{id}.{}", key.0))
-    })?;
+    let tables = ["sources", "templates"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
+    let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
+    let found =
+        tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)))?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
     let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
     Some(Problem::new(Step::Parse, found, message).hint(hint))
 }
 
-#[cfg(not(unix))]
-fn readable_secrets(_: &Path, _: &str, _: Format) -> Option<Problem> {
-    None
+/// The key of a source under which a secret seems to be written out.
+fn written_out(source: &Map<String, Value>) -> Option<&str> {
+    let found = source.iter().find(|(key, value)| {
+        let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
+        named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+    });
+    found.map(|(key, _)| key.as_str())
 }
 
+/// The file's mode, if everybody may do something with it.
+fn is_open_to_all(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o007 != 0).then_some(mode)
+}
+
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;

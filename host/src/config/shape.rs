@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::problem::Problem;
+
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
 
@@ -23,9 +25,61 @@ pub struct Config {
     pub max_in_flight_bytes: usize,
     /// What the dead letters of all sources may take on disk, in bytes. When they have reached it, positions stand still.
     pub max_dead_letter_bytes: u64,
+    /// Streams of all sources that are read at the same time.
+    pub max_concurrent_pulls: usize,
+    /// The same of one tenant.
+    pub max_concurrent_pulls_per_tenant: usize,
+    /// Those that the file names, and those that templates make.
     pub sources: BTreeMap<String, Source>,
+    /// The files of the sources that were made by a template.
+    pub files: BTreeMap<String, PathBuf>,
+    /// Files in the folders of templates from which no source could be made. The others are not touched by that.
+    pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
 }
+
+impl Config {
+    /// Whether the operator wants `source`, though something may be wrong with it.
+    pub fn keeps(&self, source: &str) -> bool {
+        self.sources.contains_key(source) || self.refused.iter().any(|file| file.id == source)
+    }
+}
+
+/// A file that was to be a source, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedFile {
+    /// Of the source that it would be.
+    pub id: String,
+    pub file: PathBuf,
+    pub problems: Vec<Problem>,
+}
+
+impl RefusedFile {
+    /// `problems` say where in the file they are.
+    pub(super) fn new(id: String, file: PathBuf, problems: Vec<Problem>) -> Self {
+        let place = |problem: Problem| {
+            let inside = problem.path.trim_start_matches(':');
+            let path = match (inside.is_empty(), inside == problem.path) {
+                (true, _) => file.display().to_string(),
+                (false, true) => format!("{}: {inside}", file.display()),
+                // Line and column.
+                (false, false) => format!("{}:{inside}", file.display()),
+            };
+            Problem { path, ..problem }
+        };
+        let problems = problems.into_iter().map(place).collect();
+        Self { id, file, problems }
+    }
+}
+
+/// Streams that may be read at the same time where there are so many places for instances: some are left for what is not
+/// a pull.
+pub fn most_pulls(slots: u32) -> usize {
+    (slots - slots / 8) as usize
+}
+
+/// Streams of one tenant that are read at the same time, unless the operator says otherwise.
+pub const PULLS_PER_TENANT: usize = 4;
 
 /// One source: one tenant's account with one vendor.
 #[derive(Debug, Clone, PartialEq)]

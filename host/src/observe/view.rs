@@ -1,5 +1,6 @@
 //! What a running host shows of itself, as JSON.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub struct SourceView {
     pub id: String,
     pub tenant: String,
     pub streams: Vec<StreamView>,
+    /// What is wrong with its configuration. If it has streams, they run with the one that it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misconfigured: Option<String>,
 }
 
 /// One stream. Numbers count from the start of the host.
@@ -50,16 +54,24 @@ pub struct StreamView {
 }
 
 impl Sources {
-    /// `statuses` are those of all streams, by source.
-    pub fn of(statuses: &[StreamStatus], clock: Clock) -> Self {
+    /// `statuses` are those of all streams, by source; `wrong` is what is wrong with the configuration of sources.
+    pub fn of(statuses: &[StreamStatus], mut wrong: BTreeMap<String, String>, clock: Clock) -> Self {
         let now = clock.nanos();
         let sources = statuses.chunk_by(|a, b| Arc::ptr_eq(&a.source, &b.source) || a.source == b.source);
-        let source = |streams: &[StreamStatus]| SourceView {
+        let mut source = |streams: &[StreamStatus]| SourceView {
+            misconfigured: wrong.remove(&*streams[0].source),
             id: streams[0].source.to_string(),
             tenant: streams[0].tenant.to_string(),
             streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
         };
-        Self { sources: sources.map(source).collect() }
+        let mut sources: Vec<SourceView> = sources.map(&mut source).collect();
+        sources.extend(wrong.into_iter().map(|(id, why)| SourceView {
+            tenant: id.clone(),
+            id,
+            streams: Vec::new(),
+            misconfigured: Some(why),
+        }));
+        Self { sources }
     }
 }
 
