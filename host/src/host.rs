@@ -49,6 +49,13 @@ impl Options {
             drain: Duration::from_secs(30),
         }
     }
+
+    /// With room for what the sources of `config` may use.
+    #[must_use]
+    pub fn with_room_for(mut self, config: &Config) -> Self {
+        self.sandbox.limits = config.largest_limits();
+        self
+    }
 }
 
 /// Why the host does not start. Nothing was fetched.
@@ -129,7 +136,8 @@ impl Host {
     async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
         let Outside { clock, random, network } = &self.options.outside;
         let sealed = Context::sealed(&source.id, *clock, random.fork());
-        let mut guest = self.component.instantiate(&sealed).await?;
+        let component = self.component.with_limits(source.limits);
+        let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
         let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
@@ -137,8 +145,7 @@ impl Host {
         }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
         let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
-        let (component, settings) = (self.component.clone(), source.settings.clone());
-        let running = Arc::new(ComponentSource { component, context, settings });
+        let running = Arc::new(ComponentSource { component, context, settings: source.settings.clone() });
         Ok(Planned { config: source.clone(), plan, source: running })
     }
 
@@ -147,7 +154,7 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        Self::load(options).await?.collect(config).await
+        Self::load(options.with_room_for(config)).await?.collect(config).await
     }
 
     /// The same, with this component.
@@ -244,6 +251,8 @@ impl StartError {
         match self {
             StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
                 SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
+                // It does not even start.
+                SourceReason::Guest(GuestError::Limit(_)) => true,
                 SourceReason::Guest(_) => false,
                 SourceReason::Host(_) | SourceReason::Quota { .. } => true,
             }),

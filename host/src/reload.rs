@@ -91,6 +91,7 @@ impl Reloader {
             ("quota_share", old.quota_share == new.quota_share),
             ("quotas", old.quotas == new.quotas),
             ("max_in_flight_bytes", old.max_in_flight_bytes == new.max_in_flight_bytes),
+            ("limits", old.limits == new.limits),
         ]
         .into_iter()
         .filter_map(|(key, same)| (!same).then_some(key))

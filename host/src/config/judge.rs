@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::interpolate::join;
+use super::limits;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
     Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
     Source, glob, takes_health,
 };
+use crate::sandbox::Limits;
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
@@ -33,9 +35,11 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
     // At least what a few chunks of malformed records take.
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
+    let limit_table = top.take("limits");
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     top.close(&["secret"]);
+    let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
 
     let mut sources = BTreeMap::new();
     for (id, table) in components("sources", Step::Sources, source_tables, problems) {
@@ -44,7 +48,7 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&id, table, problems) {
+        if let Some(source) = source(&id, table, limits, problems) {
             sources.insert(id, source);
         }
     }
@@ -125,7 +129,7 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+fn source(id: &str, table: Value, base: Limits, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
     let kind = component_type(&mut section, &SOURCE_TYPES);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
@@ -143,8 +147,10 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
     };
+    let limit_table = section.take("limits");
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
+    let limits = limits::limits(limit_table, &join("sources", id), Step::Sources, base, problems);
     settings.insert("tenant".into(), tenant.clone().into());
     let settings = Settings::new(Value::Object(settings).to_string());
     Some(Source {
@@ -157,6 +163,7 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         retry_for,
         on_position_lost,
         max_in_flight_bytes,
+        limits,
     })
 }
 

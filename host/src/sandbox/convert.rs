@@ -2,13 +2,10 @@
 
 use super::bindings::types as wit;
 use super::{
-    Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan, Quota,
-    Session, Start,
+    Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, Limit, Limits, LogStream, Malformed, Next, Pieces,
+    Plan, Quota, Session, Start,
 };
 use crate::deliver::Head;
-
-/// The contract's limit of a position.
-const POSITION_LIMIT: usize = 64 << 10;
 
 /// The contract's limit of what is handed over of a malformed record.
 const HEAD_LIMIT: usize = 1 << 20;
@@ -100,11 +97,16 @@ pub fn fault(given: wit::Fault) -> Fault {
 }
 
 /// # Errors
-/// [`GuestError::Breach`] when the chunk breaks a rule of the contract; nothing of it is used then.
-pub fn chunk(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
+/// [`GuestError::Limit`] when it is too large, [`GuestError::Breach`] when it breaks a rule of the contract; nothing of it is
+/// used then.
+pub fn chunk(given: wit::Chunk, kinds: usize, limits: &Limits) -> Result<Chunk, GuestError> {
     let breach = |what: String| Err(GuestError::Breach(what));
-    if given.position.len() > POSITION_LIMIT {
-        return breach(format!("a position of {} bytes is over the limit of 64 KiB", given.position.len()));
+    let count = given.events.len() + given.malformed.len() + given.gaps.len();
+    if count > limits.chunk_events {
+        return Err(Limit::chunk_events(limits.chunk_events, count).into());
+    }
+    if given.position.len() > limits.position_bytes {
+        return Err(Limit::position_bytes(limits.position_bytes, given.position.len()).into());
     }
     if let Some(malformed) = given.malformed.iter().find(|malformed| malformed.head.len() > HEAD_LIMIT) {
         return breach(format!("{} bytes of a malformed record are over the limit of 1 MiB", malformed.head.len()));
@@ -116,12 +118,19 @@ pub fn chunk(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
     if given.pieces.gone > 0 && given.gaps.is_empty() {
         return breach(format!("{} pieces are gone, and no gap says so", given.pieces.gone));
     }
+    // One sink may take the events of several tenants: what is no text, or holds two lines, would spoil theirs.
+    if let Err(error) = std::str::from_utf8(&given.bodies) {
+        return breach(format!("the bodies are not UTF-8 at byte {}", error.valid_up_to()));
+    }
     let mut begin = 0;
     let mut events = Vec::with_capacity(given.events.len());
     for (index, event) in given.events.into_iter().enumerate() {
         let end = event.end;
         if end <= begin || given.bodies.get(end as usize - 1) != Some(&b'\n') {
             return breach(format!("the body of event {index} does not end with its line feed at byte {end}"));
+        }
+        if given.bodies[begin as usize..end as usize - 1].contains(&b'\n') {
+            return breach(format!("the body of event {index} is more than one line"));
         }
         if event.kind as usize >= kinds {
             return breach(format!("event {index} is of kind {}, and there are {kinds}", event.kind));
@@ -179,6 +188,10 @@ fn digest((high, low): (u64, u64)) -> u128 {
 mod tests {
     use super::*;
 
+    fn judge(given: wit::Chunk, kinds: usize) -> Result<Chunk, GuestError> {
+        chunk(given, kinds, &Limits::default())
+    }
+
     fn event(end: u32) -> wit::Event {
         wit::Event { id: (1, u64::from(end)), time: 0, kind: 0, class: 4009, severity: 1, alert_key: None, end }
     }
@@ -194,14 +207,14 @@ mod tests {
             merged: 1,
             requests: 1,
             quota_left: None,
-            position: vec![0; POSITION_LIMIT],
+            position: vec![0; Limits::POSITION],
             next: wit::Next::CaughtUp,
         }
     }
 
     #[test]
     fn a_lawful_chunk_passes_whole() {
-        let chunk = chunk(given(), 1).unwrap();
+        let chunk = judge(given(), 1).unwrap();
         assert_eq!(chunk.events.iter().map(|head| (head.begin, head.end)).collect::<Vec<_>>(), [(0, 3), (3, 6)]);
         assert_eq!(chunk.events[0].id, (1 << 64) + 3);
         assert_eq!((chunk.records, chunk.merged, chunk.malformed.len()), (4, 1, 1));
@@ -212,20 +225,19 @@ mod tests {
     fn what_is_gone_is_told_as_a_gap() {
         let gap = wit::Gap { what: "a file".into(), begin: None, end: None, reason: "gone".into() };
         let given = wit::Chunk { gaps: vec![gap], pieces: wit::Pieces { listed: 0, fetched: 0, gone: 1 }, ..given() };
-        assert_eq!(chunk(given, 1).unwrap().pieces.gone, 1);
+        assert_eq!(judge(given, 1).unwrap().pieces.gone, 1);
     }
 
     #[test]
     fn an_empty_chunk_is_lawful() {
         let empty = wit::Chunk { events: vec![], bodies: vec![], malformed: vec![], records: 1, ..given() };
-        assert!(chunk(empty, 0).is_ok());
+        assert!(judge(empty, 0).is_ok());
     }
 
     #[test]
     fn each_breach_refuses_the_chunk() {
-        let breaches: [fn(&mut wit::Chunk); 12] = [
+        let breaches: [fn(&mut wit::Chunk); 13] = [
             |chunk| chunk.pieces.gone = 1,
-            |chunk| chunk.position.push(0),
             |chunk| chunk.malformed[0].head = vec![0; HEAD_LIMIT + 1],
             |chunk| chunk.records += 1,
             |chunk| chunk.events[1].end = 5,
@@ -236,11 +248,25 @@ mod tests {
             |chunk| chunk.events[1].severity = 7,
             |chunk| chunk.bodies.push(b'\n'),
             |chunk| chunk.bodies[2] = b' ',
+            |chunk| chunk.bodies[4] = b'\n',
+            |chunk| chunk.bodies[4] = 0xff,
         ];
         for (index, damage) in breaches.into_iter().enumerate() {
             let mut given = given();
             damage(&mut given);
-            assert!(matches!(chunk(given, 1), Err(GuestError::Breach(_))), "breach {index}");
+            assert!(matches!(judge(given, 1), Err(GuestError::Breach(_))), "breach {index}");
         }
+    }
+
+    #[test]
+    fn what_is_just_within_a_limit_passes() {
+        let limits = Limits { chunk_events: 3, position_bytes: 10, ..Limits::default() };
+        let lawful = wit::Chunk { position: vec![0; 10], ..given() };
+        assert!(chunk(lawful.clone(), 1, &limits).is_ok());
+        let long = wit::Chunk { position: vec![0; 11], ..lawful.clone() };
+        assert_eq!(chunk(long, 1, &limits), Err(Limit::position_bytes(10, 11).into()));
+        let gap = wit::Gap { what: "a file".into(), begin: None, end: None, reason: "gone".into() };
+        let many = wit::Chunk { gaps: vec![gap], ..lawful };
+        assert_eq!(chunk(many, 1, &limits), Err(Limit::chunk_events(3, 4).into()));
     }
 }

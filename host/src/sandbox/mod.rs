@@ -7,6 +7,7 @@ mod egress;
 mod engine;
 mod guest;
 mod limits;
+mod meter;
 mod notes;
 mod state;
 mod stderr;
