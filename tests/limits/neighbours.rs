@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tributary_host::collect::{StreamState, StreamStatus};
 use tributary_host::outside::{Clock, Outside, Random};
 use tributary_host::sandbox::{Sandbox, Settings};
+use tributary_host::state::Store;
 use tributary_host::{Host, Options, Running, config};
 use tributary_tests::delivered::{dead_letters, files};
 
@@ -77,6 +78,7 @@ async fn watch(running: &Running, span: Duration) -> Delays {
         }
     }
     let figures = |mut delays: Vec<Duration>| {
+        assert!(!delays.is_empty(), "nothing came");
         delays.sort();
         (delays[delays.len() / 2], delays[delays.len() - 1])
     };
@@ -94,7 +96,7 @@ async fn a_good_neighbours_events_arrive_on_time() {
         ("bytes", "behaviour = \"bytes\"\nfigure = 3000000", "limit", "bytes handed over"),
         ("events", "behaviour = \"events\"\nfigure = 20000", "limit", "events of a chunk (10000, 20000"),
         ("position", "behaviour = \"position\"\nfigure = 70000", "limit", "bytes of a position"),
-        ("handles", "behaviour = \"handles\"\nfigure = 5000", "limit", "handles (1000"),
+        ("handles", "behaviour = \"handles\"\nfigure = 5000", "limit", "handles (256"),
         ("flood", "behaviour = \"flood\"\nfigure = 100000\nlimits.requests = 50", "limit", "requests of a call (50)"),
         (
             "answers",
@@ -145,8 +147,25 @@ async fn a_good_neighbours_events_arrive_on_time() {
     assert!(delays.polls.1 < Duration::from_secs(5) && delays.stored.1 < Duration::from_secs(5), "{delays:?}");
     assert!(running.stop().await);
     assert!(delivered(folder.path(), "good").len() as u64 >= delays.events);
-    for (id, ..) in evil {
+    // What each is told of its health. The good one only went through its states.
+    let store = Store::open(&folder.path().join("state")).unwrap();
+    let told = |id: &str| -> Vec<(String, String)> {
+        let events = store.health(id).unwrap();
+        let events = events.iter().map(|event| serde_json::from_slice::<Value>(event).unwrap());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events.map(|event| (text(&event["event"]), text(&event["code"]))).collect()
+    };
+    assert!(told("good").iter().all(|(event, _)| event == "StateChange"), "{:?}", told("good"));
+    for (id, _, kind, what) in evil {
         assert_eq!(delivered(folder.path(), id), [] as [Value; 0], "{id}");
+        let name = what.split(" (").next().unwrap().replace(' ', "-");
+        let code = match kind {
+            "limit" => format!("limit-{name}"),
+            "contract" => "contract".to_owned(),
+            _ => "trap".to_owned(),
+        };
+        let trouble = |(event, told): &(String, String)| event == "ThirdPartyGenericError" && told.starts_with(&code);
+        assert!(told(id).iter().any(trouble), "{id}: {:?}", told(id));
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tributary_host::sandbox::{Limits, Network, Sockets};
+use tributary_host::sandbox::{GuestError, Limits, Network, Sockets};
 
-use crate::hostile::{asks, body, context, pull_with};
+use crate::hostile::{asks, body, context, pull, pull_with};
 
 /// A server that keeps what it is sent, byte by byte, and answers each whole request with 200.
 struct Wire {
@@ -81,6 +81,7 @@ async fn headers_cannot_be_smuggled() {
         ("x-lawful", "1", true),
         ("authorization", "Bearer x", true),
         ("x-lawful", "tab\tand \u{e4}", true),
+        ("x-long", &"a".repeat(8 << 10), true),
         ("x-split", "a\r\nx-evil: 1", false),
         ("x-split", "a\nx-evil: 1", false),
         ("x-split", "a\rx-evil: 1", false),
@@ -119,10 +120,16 @@ async fn headers_cannot_be_smuggled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_request_line_cannot_be_smuggled() {
     let wire = Wire::new().await;
-    for (part, lawful) in [("path", "/a?b=c%0d%0a"), ("method", "GET")] {
+    let long_path = format!("/{}", "a".repeat(8_000));
+    for (part, lawful) in [("path", "/a?b=c%0d%0a"), ("path", long_path.as_str()), ("method", "GET")] {
         let (told, received) = wire.send(json!({ part: lawful })).await;
         assert_eq!((&told[part], &told["sent"]), (&json!(true), &json!("200")), "{lawful}: {told}");
         assert!(received.contains(lawful), "{received}");
+    }
+    // The host keeps these outside of the guest's memory.
+    for (part, length) in [("path", 70_000), ("method", 65), ("authority", 1_025)] {
+        let (told, _) = wire.send(json!({ part: "/".repeat(usize::from(part == "path")) + &"a".repeat(length) })).await;
+        assert_eq!(told[part], false, "{part} of {length} bytes");
     }
     for (part, evil) in [
         ("path", "/ HTTP/1.1\r\nx-evil: 1\r\n\r\n"),
@@ -191,4 +198,16 @@ async fn a_length_is_what_it_says() {
     }
     // The way is free for others.
     assert_eq!(wire.send(json!(asks("request", 0))).await.0["sent"], "200");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_are_only_so_long() {
+    let with = async |length: usize| {
+        let mut configuration = asks("request", 0);
+        configuration["headers"] = json!([["x-long", "a".repeat(length)], ["x-more", "a".repeat(length)]]);
+        pull(Limits::default(), configuration).await
+    };
+    let Err(GuestError::Limit(limit)) = with(17 << 10).await else { panic!("they were kept") };
+    assert_eq!((limit.name, limit.figure.as_str()), ("bytes of a request's headers", "32 KiB"));
+    assert_eq!(body(&with(15 << 10).await.unwrap())["sent"], "200");
 }

@@ -11,6 +11,7 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
+use super::request_parts;
 use super::state::State;
 use super::{Component, Limits, LoadError};
 
@@ -140,6 +141,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasi::random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     wasi::cli::stderr::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    request_parts::bound(&mut linker)?;
     Ok(linker)
 }
 

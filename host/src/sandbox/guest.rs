@@ -95,7 +95,7 @@ impl Guest {
         let call = self.source.tributary_source_source().call_plan_for(&mut self.store, config);
         let answer = self.meter.within(Time::Quick, call).await;
         let plan = self.settle(answer)?;
-        plan.map(convert::plan).map_err(|fault| convert::fault(fault).into())
+        convert::plan(plan.map_err(|fault| GuestError::from(convert::fault(fault)))?)
     }
 
     /// Proves the credentials to the vendor.
@@ -107,7 +107,7 @@ impl Guest {
         let call = self.source.tributary_source_source().call_authenticate(&mut self.store, config);
         let answer = self.meter.within(Time::Network, call).await;
         let session = self.settle(answer)?;
-        session.map(convert::session).map_err(|fault| convert::fault(fault).into())
+        convert::session(session.map_err(|fault| GuestError::from(convert::fault(fault)))?)
     }
 
     /// Opens a stream for reading; an instance reads one at a time.
@@ -173,6 +173,9 @@ fn lawful(budget: Budget, limits: &Limits) -> types::Budget {
     }
 }
 
+/// Bytes of a backtrace, which goes to the log and into the status.
+const BACKTRACE: usize = 8 << 10;
+
 /// Tells what ended a call.
 fn settle<T>(store: &Store<State>, meter: &Meter, limits: &Limits, ended: Ended<T>) -> Result<T, GuestError> {
     let answer = match ended {
@@ -191,7 +194,9 @@ fn settle<T>(store: &Store<State>, meter: &Meter, limits: &Limits, ended: Ended<
     if let Some(limit) = passed_in_the_runtime(&error, &cause, limits) {
         return Err(limit.into());
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    let mut backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    // Its names are the component's own, as long as it likes.
+    backtrace.truncate(backtrace.floor_char_boundary(BACKTRACE));
     // A panic's message went to standard error just before its trap, which itself says only `unreachable`.
     let last = store.data().stderr.last_line();
     let message = if last.is_empty() { cause } else { format!("{cause}; its last line was: {last}") };
@@ -200,9 +205,12 @@ fn settle<T>(store: &Store<State>, meter: &Meter, limits: &Limits, ended: Ended<
 
 /// A limit that wasmtime itself holds.
 fn passed_in_the_runtime(error: &wasmtime::Error, cause: &str, limits: &Limits) -> Option<Limit> {
-    // Wasmtime has no type for these two.
+    // Wasmtime has no type for these three.
     if cause.contains("fuel allocated for hostcalls") {
         return Some(Limit::chunk_bytes(limits.chunk_bytes));
+    }
+    if cause.contains("total size of fields exceeds limit") {
+        return Some(Limit::header_bytes());
     }
     let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
     if full || cause.contains("store handle limit exceeded") {

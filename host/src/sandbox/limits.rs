@@ -21,7 +21,8 @@ pub struct Limits {
     pub chunk_bytes: usize,
     /// Events, malformed records and gaps of one chunk.
     pub chunk_events: usize,
-    /// Handles that an instance may hold at once: of what the host lends it, and as many of its own.
+    /// Handles that an instance may hold at once: of what the host lends it, and as many of its own. Behind each the host may
+    /// keep a hundred kilobytes for it.
     pub handles: usize,
     /// Elements of one of its tables.
     pub table_elements: usize,
@@ -46,6 +47,9 @@ impl Limits {
     /// after each piece, so only one that does not care about it, with a server that drips, comes this far.
     pub const LONGEST: u32 = 12;
 
+    /// Headers of one request, in bytes.
+    pub(super) const HEADER: usize = 32 << 10;
+
     /// The contract's limit of a position.
     pub const POSITION: usize = 64 << 10;
 
@@ -63,7 +67,7 @@ impl Limits {
 impl Default for Limits {
     /// 32 MiB and 30 s of CPU: a pull of the default budget takes 2 MiB and 50 ms. Five minutes: a pull that waits for a
     /// slow vendor through its own retries ends before. 32 MiB handed over: a budget of 4 MiB, exceeded by one record; and
-    /// twice its 5,000 events. A request takes a handful of handles, a component's function table some hundred elements.
+    /// twice its 5,000 events. A request takes a dozen handles, a component's function table some hundred elements.
     /// What a pull can read in its five seconds is a tenth of a gibibyte on most lines, and a few hundred requests.
     fn default() -> Self {
         Self {
@@ -72,7 +76,7 @@ impl Default for Limits {
             wall: Duration::from_secs(300),
             chunk_bytes: 32 << 20,
             chunk_events: 10_000,
-            handles: 1_000,
+            handles: 256,
             table_elements: 20_000,
             response_bytes: 1 << 30,
             requests: 10_000,
@@ -159,6 +163,11 @@ impl Limit {
         // The contract allows no more, so there nothing can be raised.
         let setting = if limit < Limits::POSITION { "limits.position_bytes" } else { "" };
         Self { name: "bytes of a position", figure, setting }
+    }
+
+    /// Of what waits to be sent; tokens have a few kilobytes.
+    pub(super) fn header_bytes() -> Self {
+        Self { name: "bytes of a request's headers", figure: size(Limits::HEADER as u64), setting: "" }
     }
 
     /// Calls within calls; the runtime's own limit.

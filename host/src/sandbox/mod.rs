@@ -9,6 +9,7 @@ mod guest;
 mod limits;
 mod meter;
 mod notes;
+mod request_parts;
 mod state;
 mod stderr;
 #[cfg(test)]

@@ -14,6 +14,9 @@ use super::stderr::GuestStderr;
 use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
 use crate::outside::Clock;
 
+/// What of a request's body waits for its connection.
+const BODY_BYTES: usize = 64 << 10;
+
 /// Bytes of random numbers in one call: request ids are 16.
 const RANDOM_BYTES: u64 = 4 << 10;
 
@@ -36,6 +39,8 @@ impl State {
             .max_random_size(RANDOM_BYTES)
             .stderr(stderr.clone())
             .build();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(Limits::HEADER);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         Self {
@@ -43,7 +48,7 @@ impl State {
             gauge: Gauge::new(limits, Arc::clone(meter)),
             stderr,
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks {
                 source: Arc::clone(&context.source),
                 egress: Arc::clone(&context.egress),
@@ -108,6 +113,10 @@ type Answer =
     Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing), wasmtime_wasi_http::Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: http::Request<WasiBody>,

@@ -125,6 +125,9 @@ impl GuestReader for Reader {
             "budget" => small(&line(&json!({
                 "events": budget.events, "bytes": budget.bytes, "requests": budget.requests,
             }))),
+            "polls" => loop {
+                requests::polls(figure);
+            },
             "half" => {
                 requests::half(&self.config);
                 core::arch::wasm32::unreachable()

@@ -115,3 +115,10 @@ fn send(request: OutgoingRequest, bytes: Option<&str>) -> Result<String, String>
     written?;
     answer(&pending).map(|response| response.status().to_string())
 }
+
+/// Asks of one thing that is ready, so many times at once.
+pub fn polls(times: u64) {
+    let ready = wasip2::clocks::monotonic_clock::subscribe_duration(0);
+    let list: Vec<_> = (0..times).map(|_| &ready).collect();
+    assert_eq!(wasip2::io::poll::poll(&list).len() as u64, times);
+}
