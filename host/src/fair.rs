@@ -171,12 +171,22 @@ impl Share {
         self.amount
     }
 
-    /// Gives back all but `amount`.
-    pub fn shrink_to(&mut self, amount: usize) {
+    /// Gives back all but `amount`, or takes of what it lacks as much as is free, without waiting: whatever it stands for is
+    /// there already.
+    pub fn fit(&mut self, amount: usize) {
         let back = self.amount.saturating_sub(amount);
         if back > 0 {
             self.amount -= back;
             self.give_back(back);
+        } else if amount > self.amount {
+            let mut state = self.fair.lock();
+            let more = (amount - self.amount).min(state.free);
+            state.free -= more;
+            state.slow += if self.slow { more } else { 0 };
+            if let Some(tenant) = state.tenants.get_mut(&self.tenant) {
+                tenant.held += more;
+            }
+            self.amount += more;
         }
     }
 
@@ -293,7 +303,7 @@ mod tests {
         let all = Fair::new(1_000, Rule::Left);
         let mut share = given(&all, "a", 1_000).await.unwrap();
         assert!(given(&all, "b", 1).await.is_none());
-        share.shrink_to(400);
+        share.fit(400);
         assert_eq!((share.amount(), all.free()), (400, 600));
         assert!(given(&all, "b", 1).await.is_some());
         drop(share);

@@ -164,6 +164,11 @@ impl Reloader {
         for id in old.sinks.keys().chain(new.sinks.keys().filter(|id| !old.sinks.contains_key(*id))) {
             compare(&format!("sinks.{id}"), old.sinks.get(id) == new.sinks.get(id));
         }
+        for (id, source) in &new.sources {
+            // The pool of instances was made for the largest at the start.
+            let fits = self.host.component().has_room_for(&source.limits);
+            compare(&format!("sources.{id}.limits (memory_bytes, table_elements)"), fits);
+        }
         differs
     }
 }

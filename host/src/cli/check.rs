@@ -81,7 +81,7 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
         return Ok(Err(exit::USAGE));
     }
-    let host = match Host::load(Options::new(crate::COMPONENT)).await {
+    let host = match Host::load(Options::new(crate::COMPONENT).with_room_for(&config)).await {
         Ok(host) => Arc::new(host),
         Err(error) => {
             eprintln!("tributary: {error}");

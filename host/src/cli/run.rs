@@ -31,7 +31,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Err(error) => return refused(exit::SOFTWARE, &error),
     };
     let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
-    let options = Options { drain, ..Options::new(crate::COMPONENT) };
+    let options = Options { drain, ..Options::new(crate::COMPONENT).with_room_for(&loaded.config) };
     let started = async {
         let host = Host::load(options).await?;
         Ok((host.clone().collect(&loaded.config).await?, host))

@@ -170,6 +170,7 @@ impl Case {
             retry_for: 90 * MINUTE,
             on_position_lost: self.policy,
             max_in_flight_bytes: self.in_flight,
+            limits: Default::default(),
         };
         let stream = LogStream {
             name: "log".into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::interpolate::join;
+use super::limits;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
@@ -14,7 +15,7 @@ use super::shape::{
     RefusedFile, Settings, Sink, SinkKind, Source, glob, most_pulls, takes_health,
 };
 use super::templates::Customer;
-use crate::sandbox;
+use crate::sandbox::{self, Limits};
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
@@ -53,9 +54,11 @@ pub fn judge(
     let most = most_pulls(sandbox::Settings::default().slots) as u64;
     let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
     let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
+    let limit_table = top.take("limits");
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     top.close(&["secret", "templates"]);
+    let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
 
     let mut sources = BTreeMap::new();
     for (id, table) in components("sources", Step::Sources, source_tables, !made.templated, problems) {
@@ -64,7 +67,7 @@ pub fn judge(
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&join("sources", &id), &id, table, problems) {
+        if let Some(source) = source(&join("sources", &id), &id, table, limits, problems) {
             sources.insert(id, source);
         }
     }
@@ -190,7 +193,7 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(path: &str, id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+fn source(path: &str, id: &str, table: Value, base: Limits, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(path, Step::Sources, table, problems)?;
     let kind = component_type(&mut section, &SOURCE_TYPES);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
@@ -208,8 +211,10 @@ fn source(path: &str, id: &str, table: Value, problems: &mut Vec<Problem>) -> Op
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
     };
+    let limit_table = section.take("limits");
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
+    let limits = limits::limits(limit_table, &join("sources", id), Step::Sources, base, problems);
     settings.insert("tenant".into(), tenant.clone().into());
     let settings = Settings::new(Value::Object(settings).to_string());
     Some(Source {
@@ -222,6 +227,7 @@ fn source(path: &str, id: &str, table: Value, problems: &mut Vec<Problem>) -> Op
         retry_for,
         on_position_lost,
         max_in_flight_bytes,
+        limits,
     })
 }
 

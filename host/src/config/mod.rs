@@ -16,6 +16,7 @@
 mod files;
 mod interpolate;
 mod judge;
+mod limits;
 mod problem;
 mod secrets;
 mod section;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::problem::Problem;
+use crate::sandbox::Limits;
 
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
@@ -101,6 +102,8 @@ pub struct Source {
     pub on_position_lost: OnPositionLost,
     /// What may be between pull and acknowledgement in one stream, in bytes.
     pub max_in_flight_bytes: usize,
+    /// What each of its instances may use.
+    pub limits: Limits,
 }
 
 impl Source {
@@ -291,6 +294,7 @@ mod tests {
                 retry_for: Duration::ZERO,
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 1,
+                limits: Limits::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

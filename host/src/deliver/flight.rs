@@ -51,13 +51,18 @@ impl Memory {
 }
 
 impl Room {
-    /// Gives back what a chunk of `bytes` does not need. A chunk may exceed its budget by one record, for which there is
-    /// no room to wait: it is here already.
-    pub fn shrink_to(&mut self, bytes: usize) {
+    /// Gives back what a chunk of `bytes` does not need. For what a chunk exceeds its budget by there is no room to wait, as it
+    /// is here already: as much as is free is taken, so that others wait instead.
+    pub fn fit(&mut self, bytes: usize) {
         let bytes = bytes + CHUNK_OVERHEAD;
         let excess = self.stream.num_permits().saturating_sub(bytes);
         drop(self.stream.split(excess));
-        self.host.shrink_to(bytes);
+        let all = Arc::clone(self.stream.semaphore());
+        let missing = bytes.saturating_sub(self.stream.num_permits()).min(all.available_permits());
+        if let Ok(more) = all.try_acquire_many_owned(u32::try_from(missing).unwrap_or(u32::MAX)) {
+            self.stream.merge(more);
+        }
+        self.host.fit(bytes);
     }
 }
 
@@ -116,12 +121,25 @@ mod tests {
         };
         assert!(!wait(&full).await);
         assert!(wait(&other).await);
-        room.shrink_to(1 << 10);
+        room.fit(1 << 10);
         assert!(wait(&full).await);
         // What is never there is not waited for.
         drop(room);
         assert!(full.reserve(u32::MAX).await.is_some());
         assert_eq!(host.free(), 100 << 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_exceeds_its_room_takes_what_is_free() {
+        let host = host_memory(100 << 10);
+        let memory = Memory::new(&"acme".into(), 32 << 10, host.clone(), 100 << 10);
+        let mut room = memory.reserve(4 << 10).await.unwrap();
+        room.fit(60 << 10);
+        assert_eq!((memory.stream.available_permits(), host.free()), (0, 39 << 10));
+        room.fit(200 << 10);
+        assert_eq!(host.free(), 0);
+        drop(room);
+        assert_eq!((memory.stream.available_permits(), host.free()), (32 << 10, 100 << 10));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
 pub(crate) use self::start::tell_retired;
 use crate::collect::ComponentSource;
-use crate::config;
+use crate::config::{self, Config};
 use crate::outside::Outside;
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
@@ -44,6 +44,13 @@ impl Options {
             component: component.into(),
             drain: Duration::from_secs(30),
         }
+    }
+
+    /// With room for what the sources of `config` may use.
+    #[must_use]
+    pub fn with_room_for(mut self, config: &Config) -> Self {
+        self.sandbox.limits = config.largest_limits();
+        self
     }
 }
 
@@ -129,7 +136,8 @@ impl Host {
     async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
         let Outside { clock, random, network } = &self.options.outside;
         let sealed = Context::sealed(&source.id, *clock, random.fork());
-        let mut guest = self.component.instantiate(&sealed).await?;
+        let component = self.component.with_limits(source.limits);
+        let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
         let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
@@ -137,8 +145,7 @@ impl Host {
         }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
         let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
-        let (component, settings) = (self.component.clone(), source.settings.clone());
-        let running = Arc::new(ComponentSource { component, context, settings });
+        let running = Arc::new(ComponentSource { component, context, settings: source.settings.clone() });
         Ok(Planned { config: source.clone(), plan, source: running })
     }
 }
@@ -149,6 +156,8 @@ impl StartError {
         match self {
             StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
                 SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
+                // It does not even start.
+                SourceReason::Guest(GuestError::Limit(_)) => true,
                 SourceReason::Guest(_) => false,
                 SourceReason::Host(_) | SourceReason::Quota { .. } => true,
             }),

@@ -7,7 +7,9 @@ mod egress;
 mod engine;
 mod guest;
 mod limits;
+mod meter;
 mod notes;
+mod request_parts;
 mod state;
 mod stderr;
 #[cfg(test)]

@@ -9,12 +9,13 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::limits::Gauge;
+use super::meter::Meter;
 use super::stderr::GuestStderr;
 use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
 use crate::outside::Clock;
 
-/// Handles of all WASI resources that an instance may hold at once: a handful for each request.
-const RESOURCES: usize = 1_000;
+/// What of a request's body waits for its connection.
+const BODY_BYTES: usize = 64 << 10;
 
 /// Bytes of random numbers in one call: request ids are 16.
 const RANDOM_BYTES: u64 = 4 << 10;
@@ -29,8 +30,8 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(context: &Context, limits: &Limits) -> Self {
-        let stderr = GuestStderr::new(Arc::clone(&context.source));
+    pub(super) fn new(context: &Context, limits: &Limits, meter: &Arc<Meter>) -> Self {
+        let stderr = GuestStderr::new(Arc::clone(&context.source), Arc::clone(meter));
         let wasi = WasiCtx::builder()
             .wall_clock(WallClock(context.clock))
             .monotonic_clock(MonotonicClock(Instant::now()))
@@ -38,20 +39,23 @@ impl State {
             .max_random_size(RANDOM_BYTES)
             .stderr(stderr.clone())
             .build();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(Limits::HEADER);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
+        table.set_max_capacity(limits.handles);
         Self {
             table,
-            gauge: Gauge::new(limits),
+            gauge: Gauge::new(limits, Arc::clone(meter)),
             stderr,
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks {
                 source: Arc::clone(&context.source),
                 egress: Arc::clone(&context.egress),
                 transport: Arc::clone(&context.transport),
                 clock: context.clock,
                 notes: Arc::clone(&context.notes),
+                meter: Arc::clone(meter),
             },
         }
     }
@@ -101,6 +105,7 @@ struct Hooks {
     transport: Arc<dyn Transport>,
     clock: Clock,
     notes: Arc<Notes>,
+    meter: Arc<Meter>,
 }
 
 type Processing = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
@@ -108,12 +113,20 @@ type Answer =
     Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing), wasmtime_wasi_http::Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: http::Request<WasiBody>,
         options: Option<wasmtime_wasi_http::RequestOptions>,
         _processing: Processing,
     ) -> Answer {
+        // What is denied counts too: it costs a line in the log. A tunnel would carry what nobody judges.
+        if !self.meter.request() || request.method() == http::Method::CONNECT {
+            return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
+        }
         if !self.egress.allows(request.uri()) {
             // The query may be a signed one: only scheme and authority are said.
             tracing::warn!(
@@ -127,14 +140,14 @@ impl WasiHttpHooks for Hooks {
         // The client adds it, in the form that HTTP/1.1 wants.
         request.headers_mut().remove(http::header::HOST);
         let source = Arc::clone(&self.source);
-        let (clock, notes) = (self.clock, Arc::clone(&self.notes));
+        let (clock, notes, meter) = (self.clock, Arc::clone(&self.notes), Arc::clone(&self.meter));
         let host = request.uri().host().unwrap_or("").to_owned();
         let sent = self.transport.send(request, RequestOptions::from(options.unwrap_or_default()));
         Box::new(async move {
             match sent.await {
                 Ok(response) => {
                     notes.answered(response.headers(), &clock);
-                    Ok((response, Box::new(async { Ok(()) }) as Processing))
+                    Ok((meter.answer(response), Box::new(async { Ok(()) }) as Processing))
                 }
                 Err(error) => {
                     tracing::debug!(source = %source, host, "request failed: {error}");

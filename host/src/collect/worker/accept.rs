@@ -46,7 +46,7 @@ impl Worker {
         }
         let heads = chunk.events.len() * size_of::<Head>();
         let malformed: usize = chunk.malformed.iter().map(|malformed| malformed.head.len()).sum();
-        room.shrink_to(chunk.bodies.len() + heads + malformed + chunk.position.len());
+        room.fit(chunk.bodies.len() + heads + malformed + chunk.position.len());
         let (events, flight) = self.unseen(chunk.events).await;
         let accepted = events.len() as u64;
         let counts = Counts { repeated: counts.events - accepted, accepted, ..counts };
