@@ -35,12 +35,7 @@ impl Simulator {
             Err(response) => return response,
         };
         let first_kind = query.kinds.first().copied().unwrap_or(Kind::Receipt);
-        let late =
-            self.tenants[tenant].faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
-        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
-            let state = &mut self.tenants[tenant];
-            state.publication.insert(first_kind, count, now.saturating_sub(late_ms), now, now);
-        }
+        self.late_rows(tenant, at, first_kind, now);
         let faults = &mut self.tenants[tenant].faults;
         if query.cursor.is_some() && faults.fires(&Fault::RepeatedToken { at }) {
             return Response::json(200, &json!({"value": [], "@nextPage": query.cursor, "isCaughtUp": false}));
@@ -51,6 +46,15 @@ impl Simulator {
             return Response::json(200, &json!({"value": [], "@nextPage": cursor, "isCaughtUp": false}));
         }
         self.siem_page(tenant, &query, now)
+    }
+
+    /// Rows that happened earlier, in the next publication, if that fault is due.
+    pub(crate) fn late_rows(&mut self, tenant: usize, at: Endpoint, kind: Kind, now: Millis) {
+        let state = &mut self.tenants[tenant];
+        let late = state.faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
+        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
+            state.publication.insert(kind, count, now.saturating_sub(late_ms), now, now);
+        }
     }
 
     fn siem_page(&mut self, tenant: usize, query: &Query, now: Millis) -> Response {
@@ -114,13 +118,7 @@ impl Simulator {
         for kind in &kinds {
             self.siem_permission(tenant, at, *kind)?;
         }
-        let size = match request.parameter("pageSize") {
-            None => 100,
-            Some(text) => {
-                let size = text.parse().ok().filter(|size| (1..=100).contains(size));
-                size.ok_or_else(|| bad("pageSize must be a number from 1 to 100"))?
-            }
-        };
+        let size = page_size(request)?;
         let date = |name: &str| match request.parameter(name) {
             None => Ok(None),
             Some(text) => parse_date(&text).map(Some).ok_or_else(|| bad("dates are written YYYY-MM-DD")),
@@ -192,11 +190,10 @@ impl Simulator {
     }
 
     fn cursor_check(&self, tenant: usize, kinds: &BTreeSet<Kind>, at: FileId, nonce: u64) -> u64 {
-        let mask = kinds.iter().fold(0, |mask, kind| mask | 1_u64 << *kind as u8);
         combine(&[
             self.settings.seed,
             of_text(&self.tenants[tenant].tenant.name),
-            mask,
+            mask(kinds),
             at.slot,
             u64::from(at.kind),
             u64::from(at.part),
@@ -219,4 +216,18 @@ pub(crate) fn kinds_of(at: Endpoint, types: &str) -> Result<BTreeSet<Kind>, Resp
     let kind = |name: &str| Kind::from_api2_type(name.trim()).filter(|kind| at.file_kinds().contains(kind));
     let kinds: Option<BTreeSet<Kind>> = types.split(',').map(kind).collect();
     kinds.ok_or_else(|| errors::siem(400, "bad_request", "type is not known"))
+}
+
+/// The kinds as one number, a bit for each.
+pub(crate) fn mask(kinds: &BTreeSet<Kind>) -> u64 {
+    kinds.iter().fold(0, |mask, kind| mask | 1 << *kind as u8)
+}
+
+/// How many files or events a page may have.
+pub(crate) fn page_size(request: &Request) -> Result<usize, Response> {
+    let Some(text) = request.parameter("pageSize") else {
+        return Ok(100);
+    };
+    let size = text.parse().ok().filter(|size| (1..=100).contains(size));
+    size.ok_or_else(|| errors::siem(400, "bad_request", "pageSize must be a number from 1 to 100"))
 }

@@ -136,10 +136,12 @@ impl Progress {
         self.polled.map(|polled| polled.min(now).saturating_sub(kept))
     }
 
-    /// Where the unread began by a position that was lost.
+    /// Where the unread began by a position that was lost: there, too, the older of mark and end counts.
     pub fn unread_of(position: &[u8], stream: Stream, now: Timestamp) -> Option<Timestamp> {
         let progress: Progress = position::read(stream.name(), position).ok()?;
-        progress.unread(now, stream.retention())
+        let read = progress.surely_read(now).or(progress.mark.map(|mark| mark.min(now)));
+        let read = read.map(|read| read.saturating_sub(PUBLISHED_WITHIN));
+        read.max(progress.begun(now, stream.retention()))
     }
 
     /// Where everything was surely read: one event with a wrong time, or one page that says too early that it is the last, must not
@@ -268,6 +270,25 @@ mod tests {
         let caught_up = || format!(r#"{{{polled},"mark":{},"caught_up":{NOW}}}"#, NOW - 30 * DAY);
         assert_eq!((expired(caught_up(), 3 * DAY), expired(caught_up(), 8 * DAY)), (None, Some(NOW - HOUR)));
         assert_eq!(expired("{}".into(), 8 * DAY), None, "nobody has answered yet");
+    }
+
+    #[test]
+    fn a_lost_position_counts_for_no_more_than_it_surely_says() {
+        let stream = Stream::SiemArchive;
+        let unread = |fields: String| {
+            let position = format!(r#"{{"v":1,"stream":"siem"{fields}}}"#);
+            Progress::unread_of(position.as_bytes(), stream, NOW)
+        };
+        let (mark, end) = (NOW - 9 * DAY, NOW - 8 * DAY);
+        assert_eq!(unread(format!(r#","mark":{mark}"#)), Some(mark - HOUR));
+        // The vendor said that there is no more, which may have been too early; or the event was one of the future.
+        assert_eq!(unread(format!(r#","mark":{mark},"caught_up":{end}"#)), Some(mark - HOUR));
+        assert_eq!(unread(format!(r#","mark":{end},"caught_up":{mark}"#)), Some(mark - HOUR));
+        assert_eq!(unread(format!(r#","mark":{mark},"caught_up":{end},"begun":{end}"#)), Some(end));
+        assert_eq!(unread(format!(r#","since":{mark}"#)), Some(mark));
+        assert_eq!(unread(format!(r#","polled":{mark}"#)), Some(mark - WEEK));
+        assert_eq!(unread(String::new()), None);
+        assert_eq!(Progress::unread_of(b"{", stream, NOW), None);
     }
 
     #[test]
