@@ -81,7 +81,7 @@ pub fn judge(
                 found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
             }
             None => {
-                if let Some(source) = source("", &id, table, &mut found).filter(|_| found.is_empty()) {
+                if let Some(source) = source("", &id, table, limits, &mut found).filter(|_| found.is_empty()) {
                     files.insert(id.clone(), file.clone());
                     sources.insert(id.clone(), source);
                 }

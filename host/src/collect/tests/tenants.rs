@@ -101,6 +101,10 @@ impl Storage for Forgetful {
         Ok(())
     }
 
+    fn forget(&self, _: &StreamKey) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
         Ok(())
     }
@@ -143,6 +147,7 @@ fn config(id: &str, tenant: &str) -> config::Source {
         retry_for: 90 * MINUTE,
         on_position_lost: OnPositionLost::Oldest,
         max_in_flight_bytes: 8 << 20,
+        limits: Default::default(),
     }
 }
 
