@@ -15,7 +15,7 @@ use crate::config::HOUR;
 
 /// A record is published within this time after it happened: every 30 minutes, every 15 in API 2.0 (sections 4.5 and 5.1 of the API
 /// reference).
-const PUBLISHED_WITHIN: u64 = HOUR;
+const PUBLISHED_WITHIN: u64 = 2 * HOUR;
 
 /// A first collection begins where Mimecast lets go, and its newest event is older than what is kept from the start. So much is
 /// no gap while it is read.
