@@ -453,7 +453,7 @@ fn what_a_run_leaves_balances_and_shows_its_dead_letters() {
     // Taken out of the configuration, its state stays, and the next start says for how long.
     fs::write(&file, text.replace("[sources.acme]", "[sources.renamed]")).unwrap();
     let process = Process::run(BINARY, &file);
-    std::thread::sleep(Duration::from_secs(3));
+    assert!(until(MINUTE, || process.log().contains("no longer configured")), "{}", process.kill());
     process.signal("TERM");
     let (_, log) = process.wait(MINUTE);
     assert!(log.contains("no longer configured: its state is kept") && log.contains("days_left=30"), "{log}");
