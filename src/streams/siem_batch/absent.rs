@@ -76,6 +76,11 @@ impl SiemBatch {
         self.state.done.contains(&hash) || self.state.before.contains(&hash)
     }
 
+    /// Whether a page names a file that was listed before. Then nothing behind it has expired: the oldest goes first.
+    pub(super) fn knows(&self, page: &Page) -> bool {
+        page.files.iter().any(|file| self.is_done(Hash(file.hash)) || self.state.open.contains(&Hash(file.hash)))
+    }
+
     /// The page was listed. What it names from here on is told if it never comes.
     pub(super) fn listed(&mut self, pull: &mut Pull<'_>, page: Page) {
         let listing =
