@@ -12,7 +12,7 @@ use mimecast_simulator as sim;
 use serde_json::Value;
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Output, Process, command, output, until};
-use tributary_tests::world::configuration;
+use tributary_tests::world::{QUOTA, configuration, serve};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,18 +28,13 @@ impl Site {
     fn new() -> Self {
         let clock = sim::Clock::real();
         let tenant = sim::Tenant::v2("acme", 600);
-        let settings = sim::Settings {
-            start_ms: clock.now(),
-            backlog_ms: 6 * 3_600_000,
-            tenants: vec![tenant.clone()],
-            quota_factor: 900,
-            ..sim::Settings::default()
-        };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let settings =
+            sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
+        let server = serve(clock, settings);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tributary.toml");
-        let more = "quotas.siem-batch = { requests = 50, window_secs = 1 }\ncollect = [\"siem/receipt\", \"audit\"]";
-        fs::write(&file, configuration(folder.path(), &server.api_url, &[tenant], more, "")).unwrap();
+        let more = format!("{QUOTA}\ncollect = [\"siem/receipt\", \"audit\"]");
+        fs::write(&file, configuration(folder.path(), &server.api_url, &[tenant], &more, "")).unwrap();
         Self { server, folder, file }
     }
 
@@ -53,18 +48,14 @@ impl Site {
     }
 
     /// Calls it and expects `code`, with each of `words` in what it says.
+    #[track_caller]
     fn says(&self, line: &str, code: i32, words: &[&str]) -> Output {
-        let said = self.call(line);
-        assert_eq!(said.code, Some(code), "{line}: {said:?}");
-        for word in words {
-            assert!(said.text().contains(word), "{line}: no {word:?} in {}", said.text());
-        }
-        said
+        self.call(line).expect(code, words)
     }
 
+    #[track_caller]
     fn json(&self, line: &str) -> Value {
-        let said = self.says(line, 0, &[]);
-        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {said:?}"))
+        self.says(line, 0, &[]).json()
     }
 
     fn is_settled(&self) -> bool {

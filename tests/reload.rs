@@ -9,12 +9,10 @@ use tributary_host::collect::StreamState;
 use tributary_host::{Reloader, Running};
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Process, until};
-use tributary_tests::world::{World, configuration, stream};
+use tributary_tests::world::{QUOTA, World, configuration, serve, stream};
 
 const HOUR: u64 = 3_600_000;
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
-/// Nobody wants to wait for the vendor's own.
-const QUOTA: &str = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn states(running: &Running) -> Vec<StreamState> {
@@ -117,14 +115,8 @@ fn delivered(folder: &Path, tenant: &str) -> usize {
 fn a_process_takes_over_a_secret_and_a_configuration() {
     let clock = sim::Clock::real();
     let tenants = [sim::Tenant::v2("acme", 3_000), sim::Tenant::v2("globex", 3_000)];
-    let settings = sim::Settings {
-        start_ms: clock.now(),
-        backlog_ms: 24 * HOUR,
-        tenants: tenants.to_vec(),
-        quota_factor: 900,
-        ..sim::Settings::default()
-    };
-    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let settings = sim::Settings { backlog_ms: 24 * HOUR, tenants: tenants.to_vec(), ..sim::Settings::default() };
+    let server = serve(clock, settings);
     let logins = |tenant: &str| {
         let simulator = server.simulator();
         let token = |entry: &&sim::LogEntry| entry.endpoint == Some(Endpoint::Token);
