@@ -10,7 +10,8 @@ use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
     Body, Budget, Context, Egress, GuestError, Next, RequestOptions, Sent, Start, Transport, TransportError,
 };
-use tributary_tests::guest::{API, component};
+use tributary_tests::guest::API;
+use tributary_tests::world::component;
 
 const NOW_S: u64 = 1_772_971_200;
 

@@ -8,7 +8,7 @@ use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, Kind, Reset, When};
 use serde_json::Value;
 use tributary_tests::process::{Output, Process, command, output, until};
-use tributary_tests::world::configuration;
+use tributary_tests::world::{configuration, quota, serve};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 
@@ -25,14 +25,9 @@ impl Site {
     }
 
     fn at(tenant: sim::Tenant, clock: sim::Clock) -> Self {
-        let settings = sim::Settings {
-            start_ms: clock.now(),
-            backlog_ms: 6 * 3_600_000,
-            tenants: vec![tenant.clone()],
-            quota_factor: 900,
-            ..sim::Settings::default()
-        };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let settings =
+            sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
+        let server = serve(clock, settings);
         Self { server, folder: tempfile::tempdir().unwrap(), tenant }
     }
 
@@ -46,11 +41,8 @@ impl Site {
 
     /// The configuration that an operator would write.
     fn good(&self) -> String {
-        let more = match self.tenant.generation() {
-            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
-            sim::Generation::V1 => "",
-        };
-        configuration(self.folder.path(), &self.server.api_url, std::slice::from_ref(&self.tenant), more, "")
+        let tenants = std::slice::from_ref(&self.tenant);
+        configuration(self.folder.path(), &self.server.api_url, tenants, quota(&self.tenant), "")
     }
 
     fn file(&self) -> PathBuf {

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tributary_host::outside::{Clock, Random};
-use tributary_host::sandbox::{
-    Budget, Chunk, Component, Context, Egress, Guest, GuestError, Limits, Sandbox, Settings, Start,
-};
+use tributary_host::sandbox::{Budget, Chunk, Component, Context, Egress, Guest, GuestError, Start};
 
 use super::memory::Memory;
+use super::world::component;
 
 pub const API: &str = "http://127.0.0.1:1";
 pub const STORAGE: &str = "http://127.0.0.1:2";
@@ -36,16 +34,6 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
     configuration["insecure_http"] = json!(true);
     configuration["tenant"] = json!(tenant.name);
     configuration
-}
-
-/// The embedded component, compiled once a process: that is the dearest part of a small test.
-pub async fn component() -> Component {
-    static COMPILED: OnceCell<Component> = OnceCell::const_new();
-    let compile = || async {
-        let sandbox = Sandbox::new(Settings { limits: Limits::default(), slots: 32, ticker: false }).unwrap();
-        sandbox.load(tributary_host::COMPONENT).await.unwrap()
-    };
-    COMPILED.get_or_init(compile).await.clone()
 }
 
 /// One tenant whose streams can be opened and read.
