@@ -14,11 +14,11 @@ use crate::chunk::{Fault, FaultClass, Timestamp};
 use crate::config::HOUR;
 
 /// A record is published within this time after it happened: every 30 minutes, every 15 in API 2.0 (sections 4.5 and 5.1 of the API
-/// reference).
-const PUBLISHED_WITHIN: u64 = 2 * HOUR;
+/// reference), and some come late.
+pub(super) const PUBLISHED_WITHIN: u64 = 2 * HOUR;
 
 /// A first collection begins where Mimecast lets go, and its newest event is older than what is kept from the start. So much is
-/// no gap while it is read.
+/// no gap while it is read there. Once it has come twice as far, what is older than what is kept has expired.
 const OLDEST_END: u64 = HOUR;
 
 /// After a longer silence the stream has stood still: twice what [`hourly`] may leave out.
@@ -110,12 +110,14 @@ impl Progress {
     fn expired(&self, now: Timestamp, kept: u64, by_time: bool) -> Option<Timestamp> {
         let oldest = now.saturating_sub(kept);
         let stood_still = self.polled.is_some_and(|polled| polled + STOOD_STILL < now);
-        let slack = if stood_still { 0 } else { OLDEST_END };
         let mark = self.mark.map(|mark| mark.min(now));
+        let begun = self.begun(now, kept);
+        let is_at_the_oldest_end = mark.is_none_or(|mark| begun.is_some_and(|begun| mark < begun + 2 * OLDEST_END));
+        let slack = if stood_still || !is_at_the_oldest_end { 0 } else { OLDEST_END };
         let early = if by_time { PUBLISHED_WITHIN } else { 0 };
         let caught_up = self.caught_up.map(|at| at.min(now).saturating_sub(early));
         // The unread was published, or happened, after this.
-        let after = mark.max(self.begun(now, kept)).map(|at| at + slack).max(caught_up)?;
+        let after = mark.max(begun).map(|at| at + slack).max(caught_up)?;
         let begin = self.unread(now, kept)?;
         (after < oldest && self.until.is_none_or(|until| begin < until)).then_some(begin)
     }
@@ -222,16 +224,20 @@ mod tests {
     fn what_expires_unread_is_a_gap_from_where_it_was_read_to() {
         let expired = |progress: &Progress, after: u64| progress.expired(NOW + after, WEEK, false);
         let oldest_end = Progress { mark: Some(NOW - WEEK + HOUR), ..first_start() };
-        assert_eq!(expired(&oldest_end, 3 * DAY), Some(NOW - WEEK), "a record may be published an hour late");
+        assert_eq!(expired(&oldest_end, 3 * DAY), Some(NOW - WEEK), "a record may be published late");
         assert_eq!(expired(&first_start(), 3 * DAY), Some(NOW - WEEK), "nothing was read");
         assert_eq!(expired(&oldest_end, 2 * HOUR), None, "not that long");
         assert_eq!(expired(&oldest_end, 3 * HOUR), Some(NOW - WEEK));
         // Polled all the while: a vendor that moves an old cursor, or files that cannot be fetched.
         let stuck = Progress { polled: Some(NOW + 3 * DAY), ..oldest_end.clone() };
         assert_eq!(expired(&stuck, 3 * DAY), Some(NOW - WEEK));
+        // Beyond the oldest end nothing expires unnoticed, not even within an hour: an answer that leaves its token where it is.
+        let in_between = Progress { mark: Some(NOW - 6 * DAY), polled: Some(NOW + DAY), ..first_start() };
+        assert_eq!(expired(&in_between, DAY), None);
+        assert_eq!(expired(&in_between, DAY + MINUTE), Some(NOW - 6 * DAY - PUBLISHED_WITHIN));
         let caught_up = Progress { caught_up: Some(NOW), ..oldest_end.clone() };
         assert_eq!(expired(&caught_up, WEEK), None);
-        assert_eq!(expired(&caught_up, WEEK + MINUTE), Some(NOW - HOUR));
+        assert_eq!(expired(&caught_up, WEEK + MINUTE), Some(NOW - PUBLISHED_WITHIN));
         // What is not wanted is not lost.
         let since =
             Progress { begun: Some(NOW - HOUR), since: Some(NOW - HOUR), polled: Some(NOW), ..Progress::default() };
@@ -240,8 +246,9 @@ mod tests {
             assert_eq!(expired(&Progress { until: Some(until), ..oldest_end.clone() }, 3 * DAY), lost);
         }
         // Asked by time, what happened too early is not given, whenever it was published.
-        assert_eq!(caught_up.expired(NOW + WEEK - 30 * MINUTE, WEEK, true), Some(NOW - HOUR));
-        assert_eq!(caught_up.expired(NOW + WEEK - HOUR, WEEK, true), None);
+        let early = NOW + WEEK - PUBLISHED_WITHIN;
+        assert_eq!(caught_up.expired(early + 30 * MINUTE, WEEK, true), Some(NOW - PUBLISHED_WITHIN));
+        assert_eq!(caught_up.expired(early, WEEK, true), None);
     }
 
     #[test]
@@ -264,11 +271,14 @@ mod tests {
         let nothing = || format!("{{{polled}}}");
         assert_eq!((expired(nothing(), HOUR), expired(nothing(), 3 * DAY)), (None, Some(NOW - WEEK)));
         let read = || format!(r#"{{{polled},"mark":{}}}"#, NOW - 6 * DAY);
-        assert_eq!((expired(read(), HOUR), expired(read(), 3 * DAY)), (None, Some(NOW - 6 * DAY - HOUR)));
+        assert_eq!((expired(read(), HOUR), expired(read(), 3 * DAY)), (None, Some(NOW - 6 * DAY - PUBLISHED_WITHIN)));
         let since = || format!(r#"{{{polled},"since":{}}}"#, NOW - 6 * DAY);
         assert_eq!((expired(since(), HOUR), expired(since(), 3 * DAY)), (None, Some(NOW - 6 * DAY)));
         let caught_up = || format!(r#"{{{polled},"mark":{},"caught_up":{NOW}}}"#, NOW - 30 * DAY);
-        assert_eq!((expired(caught_up(), 3 * DAY), expired(caught_up(), 8 * DAY)), (None, Some(NOW - HOUR)));
+        assert_eq!(
+            (expired(caught_up(), 3 * DAY), expired(caught_up(), 8 * DAY)),
+            (None, Some(NOW - PUBLISHED_WITHIN))
+        );
         assert_eq!(expired("{}".into(), 8 * DAY), None, "nobody has answered yet");
     }
 
@@ -280,10 +290,10 @@ mod tests {
             Progress::unread_of(position.as_bytes(), stream, NOW)
         };
         let (mark, end) = (NOW - 9 * DAY, NOW - 8 * DAY);
-        assert_eq!(unread(format!(r#","mark":{mark}"#)), Some(mark - HOUR));
+        assert_eq!(unread(format!(r#","mark":{mark}"#)), Some(mark - PUBLISHED_WITHIN));
         // The vendor said that there is no more, which may have been too early; or the event was one of the future.
-        assert_eq!(unread(format!(r#","mark":{mark},"caught_up":{end}"#)), Some(mark - HOUR));
-        assert_eq!(unread(format!(r#","mark":{end},"caught_up":{mark}"#)), Some(mark - HOUR));
+        assert_eq!(unread(format!(r#","mark":{mark},"caught_up":{end}"#)), Some(mark - PUBLISHED_WITHIN));
+        assert_eq!(unread(format!(r#","mark":{end},"caught_up":{mark}"#)), Some(mark - PUBLISHED_WITHIN));
         assert_eq!(unread(format!(r#","mark":{mark},"caught_up":{end},"begun":{end}"#)), Some(end));
         assert_eq!(unread(format!(r#","since":{mark}"#)), Some(mark));
         assert_eq!(unread(format!(r#","polled":{mark}"#)), Some(mark - WEEK));
@@ -295,6 +305,6 @@ mod tests {
     fn a_beginning_of_the_future_hides_nothing() {
         let progress =
             Progress { begun: Some(NOW + 300 * DAY), caught_up: Some(NOW), polled: Some(NOW), ..Progress::default() };
-        assert_eq!(progress.expired(NOW + 10 * DAY, WEEK, false), Some(NOW - HOUR));
+        assert_eq!(progress.expired(NOW + 10 * DAY, WEEK, false), Some(NOW - PUBLISHED_WITHIN));
     }
 }

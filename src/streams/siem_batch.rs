@@ -116,6 +116,7 @@ impl SiemBatch {
         let (now, stream) = (pull.now, self.stream);
         let open = open_files(&start, stream);
         let unread = |position: &[u8]| Progress::unread_of(position, stream, now);
+        let lists_the_old = !matches!(start, Start::Now(_));
         let Some(beginning) = settle(start, pull, stream, oldest, unread) else {
             return;
         };
@@ -124,11 +125,12 @@ impl SiemBatch {
         // Files are published after their events: a day of slack.
         let to = beginning.span.map(|(_, end)| end.saturating_add(DAY));
         self.state.to = to.filter(|to| *to < now).map(day);
-        if beginning.lost {
-            pull.gone(open.len());
-        } else {
-            // They should be listed again.
+        if lists_the_old {
+            // They should be listed again; if not, that is told: they may be older than the gap, which begins behind what was
+            // read last.
             self.state.strays = open;
+        } else {
+            self.tell_unread(pull, open.len());
         }
     }
 

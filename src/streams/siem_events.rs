@@ -170,7 +170,11 @@ impl SiemEvents {
         self.state.progress.read(pull);
         let oldest = oldest(pull.now);
         match self.state.progress.surely_read(heard) {
-            Some(read) => self.state.from = read.saturating_sub(pull.config.overlap(STREAM)),
+            Some(read) if self.state.progress.mark.is_some() => {
+                self.state.from = read.saturating_sub(pull.config.overlap(STREAM));
+            }
+            // No event was ever read: the page that said that there is none may have stalled (Q56). The beginning stands.
+            Some(_) => {}
             None if self.state.from + HOUR < oldest => {
                 let what = format!("{}: what was not yet read of the backlog", STREAM.name());
                 let from = Some(self.state.from).filter(|from| *from > 0);

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Reader;
+use super::super::progress::PUBLISHED_WITHIN;
 use super::super::read::zip::tests::{How, JAVA, archive, archive_with};
 use super::super::testing::*;
 use super::*;
@@ -491,7 +492,7 @@ fn a_stop_is_a_gap_from_where_everything_was_read() {
     };
     for (script, stop, from) in [
         (vendor as fn(&Request) -> Reply, 3 * DAY, None),
-        (vendor, 8 * DAY, Some(NOW - HOUR)),
+        (vendor, 8 * DAY, Some(NOW - PUBLISHED_WITHIN)),
         // A first answer without a token: the oldest archive comes next time, whatever lay between.
         (unfinished, HOUR, None),
         (unfinished, 3 * DAY, Some(begin)),

@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::super::Reader;
+use super::super::progress::PUBLISHED_WITHIN;
 use super::super::testing::*;
 use super::*;
 use crate::chunk::Budget;
@@ -329,7 +330,8 @@ fn a_backlog_that_expires_unread_is_one_gap() {
                 let mut reader = open(Start::After(position.into_bytes()));
                 let chunk = reader.pull(&mut effects, SESSION, &one()).unwrap();
                 let kept = if cursor { DAY } else { DAY - SLACK };
-                let all = [(Some(mark - HOUR), Some(now - kept))];
+                let unread = (mark - PUBLISHED_WITHIN).max(NOW - 23 * HOUR);
+                let all = [(Some(unread), Some(now - kept))];
                 let told: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
                 assert_eq!(told, all[..gaps], "{cursor} {stop} {polled}");
                 let again = reader.pull(&mut effects, SESSION, &one()).unwrap();

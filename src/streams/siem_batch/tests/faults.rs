@@ -1,6 +1,7 @@
 use super::super::file::{BREAKS_FOR, TRIES};
 use super::*;
 use crate::config::HOUR;
+use crate::streams::progress::PUBLISHED_WITHIN;
 
 #[test]
 fn sessions_and_faults_reach_the_host_and_the_reader_stays_usable() {
@@ -398,7 +399,7 @@ fn what_expires_unread_is_one_gap_however_long_nobody_asked() {
         (&position, 3 * DAY, Some(NOW - 7 * DAY)),
         (&position, 9 * DAY, Some(NOW - 7 * DAY)),
         (&caught_up, 3 * DAY, None),
-        (&caught_up, 9 * DAY, Some(NOW - HOUR)),
+        (&caught_up, 9 * DAY, Some(NOW - PUBLISHED_WITHIN)),
     ] {
         let mut effects = Fake::new(|_: &Request| ok(listing(&[], Some("D=="), true)));
         effects.now += stop;
@@ -411,13 +412,13 @@ fn what_expires_unread_is_one_gap_however_long_nobody_asked() {
     }
 }
 
-/// What was published within the hour before the position's newest event may be unread, too.
+/// What was published shortly before the position's newest event may be unread, too.
 #[test]
-fn the_gap_of_a_lost_position_begins_an_hour_before_its_newest_event() {
+fn the_gap_of_a_lost_position_begins_before_its_newest_event() {
     let position = format!(r#"{{"v":1,"stream":"{STREAM}","token":"C==","mark":{}}}"#, NOW - 9 * DAY).into_bytes();
     for (start, end) in [(Start::Oldest(Some(position.clone())), NOW - 7 * DAY), (Start::Now(Some(position)), NOW)] {
         let chunk = open(start).pull(&mut Fake::new(vendor), SESSION, &Budget::default()).unwrap();
         let gaps: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
-        assert_eq!(gaps, [(Some(NOW - 9 * DAY - HOUR), Some(end))]);
+        assert_eq!(gaps, [(Some(NOW - 9 * DAY - PUBLISHED_WITHIN), Some(end))]);
     }
 }
