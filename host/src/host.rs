@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ use crate::observe::{Cause, Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{Ground, Owned, ReplayError, Replayable, Replaying, Replays, Request};
 use crate::sandbox::{
-    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkCounts, NetworkError, Notes,
+    PatternError, Plan, Sandbox, Way,
 };
 use crate::sinks::{self, SinkError};
 use crate::state::{KEPT, Retired, StateError, StreamKey};
@@ -81,6 +82,8 @@ pub enum SourceReason {
     Quota { name: String, known: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
     Host(#[from] PatternError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }
 
 /// A component that is ready to run sources, without anything that runs.
@@ -88,7 +91,11 @@ pub enum SourceReason {
 pub struct Host {
     component: Component,
     options: Options,
+    notes: Noted,
 }
+
+/// What the network shows of each source, by id: another configuration of a source goes on counting.
+type Noted = Arc<Mutex<BTreeMap<String, Weak<Notes>>>>;
 
 /// A source whose configuration its component has accepted.
 pub struct Planned {
@@ -105,13 +112,13 @@ impl Host {
     /// When it cannot be run.
     pub async fn load(options: Options) -> Result<Self, LoadError> {
         let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
-        Ok(Self { component, options })
+        Ok(Self::around(component, options))
     }
 
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, options }
+        Self { component, options, notes: Noted::default() }
     }
 
     pub fn component(&self) -> &Component {
@@ -135,11 +142,28 @@ impl Host {
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
         }
-        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
-        let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
+        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?.with(source.network.egress.clone());
+        let (egress, notes) = (Arc::new(egress), self.notes(&source.id));
+        let transport = network.transport(&Way {
+            source: Arc::clone(&sealed.source),
+            egress: Arc::clone(&egress),
+            settings: &source.network,
+            notes: Arc::clone(&notes),
+        })?;
+        let context = Context { egress, transport, notes, ..sealed };
         let (component, settings) = (self.component.clone(), source.settings.clone());
         let running = Arc::new(ComponentSource { component, context, settings });
         Ok(Planned { config: source.clone(), plan, source: running })
+    }
+
+    fn notes(&self, source: &str) -> Arc<Notes> {
+        let mut noted = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = noted.get(source).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let notes = Arc::default();
+            noted.insert(source.to_owned(), Arc::downgrade(&notes));
+            notes
+        })
     }
 
     /// Starts collecting everything that `config` selects.
@@ -245,7 +269,7 @@ impl StartError {
             StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
                 SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
                 SourceReason::Guest(_) => false,
-                SourceReason::Host(_) | SourceReason::Quota { .. } => true,
+                SourceReason::Host(_) | SourceReason::Network(_) | SourceReason::Quota { .. } => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
         }
@@ -278,6 +302,11 @@ impl Control {
     /// Every stream, by source and name.
     pub fn status(&self) -> Vec<StreamStatus> {
         self.board.all()
+    }
+
+    /// What `source` did on the network, if it is run.
+    pub fn network(&self, source: &str) -> Option<NetworkCounts> {
+        self.accounts.get(source)?.source.network()
     }
 
     /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew

@@ -102,7 +102,7 @@ impl Reloader {
         let policy = Policy { retry_for: new.retry_for, on_position_lost: new.on_position_lost };
         let mut applied =
             config::Source { retry_for: new.retry_for, on_position_lost: new.on_position_lost, ..old.clone() };
-        if old.settings == new.settings {
+        if old.settings == new.settings && old.network == new.network {
             if account.policy() != policy {
                 account.reconfigure(None, policy);
             }
@@ -126,6 +126,7 @@ impl Reloader {
             }
         }
         applied.settings = new.settings.clone();
+        applied.network = new.network.clone();
         account.reconfigure(Some(Arc::clone(&after.source) as _), policy);
         Ok(Some(applied))
     }

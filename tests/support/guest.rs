@@ -16,6 +16,9 @@ use super::memory::Memory;
 pub const API: &str = "http://127.0.0.1:1";
 pub const STORAGE: &str = "http://127.0.0.1:2";
 
+/// The network that both are in: an operator has to allow it.
+pub const LOOPBACK: &str = "127.0.0.0/8";
+
 /// The simulator's settings for tests in memory: addresses that a guest may name with `insecure_http`.
 pub fn settings(tenants: Vec<sim::Tenant>) -> sim::Settings {
     sim::Settings { tenants, api_url: API.to_owned(), storage_url: STORAGE.to_owned(), ..sim::Settings::default() }
@@ -36,6 +39,11 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
     configuration["insecure_http"] = json!(true);
     configuration["tenant"] = json!(tenant.name);
     configuration
+}
+
+/// A policy that lets those addresses pass.
+pub fn egress() -> Egress {
+    Egress::new([API, STORAGE]).unwrap().allowing([LOOPBACK.parse().unwrap()])
 }
 
 /// The embedded component, compiled once a process: that is the dearest part of a small test.
@@ -65,7 +73,7 @@ impl Source {
         let component = component().await;
         let context = Context {
             source: "test".into(),
-            egress: Arc::new(Egress::new([API, STORAGE]).unwrap()),
+            egress: Arc::new(egress()),
             transport: Arc::new(memory.clone()),
             clock,
             random: Random::seeded(1),

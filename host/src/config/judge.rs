@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::files::Files;
 use super::interpolate::join;
+use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
@@ -23,7 +25,13 @@ const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
 const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
-pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Option<Config> {
+pub fn judge(
+    tree: Value,
+    name: &str,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+    files: &mut Files,
+) -> Option<Config> {
     if !tree.is_object() {
         problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
         return None;
@@ -33,6 +41,7 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
     // At least what a few chunks of malformed records take.
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
+    let networks = Networks::new(&mut top, files);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     top.close(&["secret"]);
@@ -44,10 +53,11 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&id, table, problems) {
+        if let Some(source) = source(&id, table, &networks, problems) {
             sources.insert(id, source);
         }
     }
+    networks.close(warnings, files);
     let source_ids = known_ids(&sources, problems, "sources.");
     let mut sinks = BTreeMap::new();
     for (id, table) in components("sinks", Step::Sinks, sink_tables, problems) {
@@ -125,7 +135,7 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+fn source(id: &str, table: Value, networks: &Networks, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
     let kind = component_type(&mut section, &SOURCE_TYPES);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
@@ -143,6 +153,7 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
     };
+    let network = networks.source(&mut section);
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     settings.insert("tenant".into(), tenant.clone().into());
@@ -157,6 +168,7 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         retry_for,
         on_position_lost,
         max_in_flight_bytes,
+        network,
     })
 }
 

@@ -16,6 +16,7 @@
 mod files;
 mod interpolate;
 mod judge;
+pub mod network;
 mod problem;
 mod secrets;
 mod section;
@@ -42,7 +43,7 @@ pub use tree::Format;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
-    /// The files that its secrets came from.
+    /// The files that its secrets and certificates came from.
     pub files: Files,
 }
 
@@ -107,8 +108,8 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         secrets.configure(section, &mut problems);
     }
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
-    let (mut warnings, files) = (secrets.warnings, secrets.files);
-    let config = judge::judge(tree, name, &mut problems, &mut warnings);
+    let (mut warnings, mut files) = (secrets.warnings, secrets.files);
+    let config = judge::judge(tree, name, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::network::NetworkSettings;
+
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
 
@@ -47,6 +49,8 @@ pub struct Source {
     pub on_position_lost: OnPositionLost,
     /// What may be between pull and acknowledgement in one stream, in bytes.
     pub max_in_flight_bytes: usize,
+    /// Which hosts it may reach, and how.
+    pub network: NetworkSettings,
 }
 
 impl Source {
@@ -229,6 +233,7 @@ mod tests {
                 retry_for: Duration::ZERO,
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 1,
+                network: NetworkSettings::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

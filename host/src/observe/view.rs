@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::collect::StreamStatus;
 use crate::outside::Clock;
+use crate::sandbox::NetworkCounts;
 use crate::state::{Counts, Gap, StateError, Store, Summary};
 
 /// The answer of `GET /v1/sources`.
@@ -22,6 +23,9 @@ pub struct Sources {
 pub struct SourceView {
     pub id: String,
     pub tenant: String,
+    /// Where it is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkCounts>,
     pub streams: Vec<StreamView>,
 }
 
@@ -50,13 +54,14 @@ pub struct StreamView {
 }
 
 impl Sources {
-    /// `statuses` are those of all streams, by source.
-    pub fn of(statuses: &[StreamStatus], clock: Clock) -> Self {
+    /// `statuses` are those of all streams, by source; `network` says what a source did there.
+    pub fn of(statuses: &[StreamStatus], network: impl Fn(&str) -> Option<NetworkCounts>, clock: Clock) -> Self {
         let now = clock.nanos();
         let sources = statuses.chunk_by(|a, b| Arc::ptr_eq(&a.source, &b.source) || a.source == b.source);
         let source = |streams: &[StreamStatus]| SourceView {
             id: streams[0].source.to_string(),
             tenant: streams[0].tenant.to_string(),
+            network: network(&streams[0].source),
             streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
         };
         Self { sources: sources.map(source).collect() }

@@ -15,6 +15,7 @@ use super::state::State;
 use super::transport::Nowhere;
 use super::{
     Budget, Chunk, Component, Descriptor, Egress, GuestError, Limit, Limits, Notes, Plan, Session, Start, Transport,
+    TransportError,
 };
 use crate::outside::{Clock, Random};
 
@@ -145,6 +146,11 @@ impl Guest {
         let answer = tokio::time::timeout(self.limits.call, call).await;
         let chunk = settle(&mut self.store, answer, self.limits.call, &self.limits)?;
         convert::chunk(chunk.map_err(|fault| GuestError::from(convert::fault(fault)))?, self.kinds)
+    }
+
+    /// Why the last request got no answer; `None` once one did.
+    pub fn transport_error(&self) -> Option<TransportError> {
+        self.store.data().transport_error()
     }
 
     /// The most linear memory that the instance had, in bytes.
