@@ -139,9 +139,8 @@ impl WasiHttpHooks for Hooks {
         if let Err(refusal) = self.egress.judge(request.uri()) {
             self.notes.refused(&self.source, &refusal, self.egress.mode());
             if self.egress.mode() == EgressMode::Enforce {
-                let error = TransportError::Egress(refusal);
-                self.fail(&error);
-                return Box::new(async { Err(error.into()) });
+                self.fail(&TransportError::Egress(refusal));
+                return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
             }
         }
         self.notes.requested();

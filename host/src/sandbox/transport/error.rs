@@ -94,8 +94,23 @@ pub(super) fn find(error: &(dyn StdError + 'static)) -> TransportError {
             None => error.source(),
         };
     }
-    TransportError::Other(last)
+    // HTTP/2 keeps nothing of an error of the connection below it but its text. In TLS 1.3 the server's refusal comes there:
+    // its word on the client's certificate follows the handshake.
+    let alert = ALERTS.iter().map(|alert| rustls::Error::AlertReceived(*alert)).find(|alert| alert.to_string() == last);
+    alert.map_or(TransportError::Other(last), |alert| tls(&alert))
 }
+
+/// What a server says of a client's certificate.
+const ALERTS: [AlertDescription; 8] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::AccessDenied,
+    AlertDescription::BadCertificate,
+    AlertDescription::DecryptError,
+    AlertDescription::UnknownCA,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+];
 
 fn known(error: &(dyn StdError + 'static)) -> Option<TransportError> {
     if let Some(ConnectTimeout(limit)) = error.downcast_ref() {
@@ -132,7 +147,7 @@ fn tls(error: &rustls::Error) -> TransportError {
     match error {
         rustls::Error::InvalidCertificate(wrong) => {
             let hint = match wrong {
-                CertificateError::UnknownIssuer => {
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                     "If an authority of your own, or a proxy that opens TLS, signed it, name its PEM file with `tls.ca_file`"
                 }
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -154,6 +169,7 @@ fn tls(error: &rustls::Error) -> TransportError {
         }
         rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
+            | AlertDescription::DecryptError
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateRevoked
