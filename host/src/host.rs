@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::observe::{Cause, Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{Ground, Owned, ReplayError, Replayable, Replaying, Replays, Request};
 use crate::sandbox::{
-    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkCounts, NetworkError, Notes,
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkCounts, NetworkError, Notebook,
     PatternError, Plan, Sandbox, Way,
 };
 use crate::sinks::{self, SinkError};
@@ -91,11 +91,8 @@ pub enum SourceReason {
 pub struct Host {
     component: Component,
     options: Options,
-    notes: Noted,
+    notes: Notebook,
 }
-
-/// What the network shows of each source, by id: another configuration of a source goes on counting.
-type Noted = Arc<Mutex<BTreeMap<String, Weak<Notes>>>>;
 
 /// A source whose configuration its component has accepted.
 pub struct Planned {
@@ -118,7 +115,7 @@ impl Host {
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, options, notes: Noted::default() }
+        Self { component, options, notes: Notebook::default() }
     }
 
     pub fn component(&self) -> &Component {
@@ -143,7 +140,7 @@ impl Host {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
         }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?.with(source.network.egress.clone());
-        let (egress, notes) = (Arc::new(egress), self.notes(&source.id));
+        let (egress, notes) = (Arc::new(egress), self.notes.of(&source.id));
         let transport = network.transport(&Way {
             source: Arc::clone(&sealed.source),
             egress: Arc::clone(&egress),
@@ -154,16 +151,6 @@ impl Host {
         let (component, settings) = (self.component.clone(), source.settings.clone());
         let running = Arc::new(ComponentSource { component, context, settings });
         Ok(Planned { config: source.clone(), plan, source: running })
-    }
-
-    fn notes(&self, source: &str) -> Arc<Notes> {
-        let mut noted = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = noted.get(source).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let notes = Arc::default();
-            noted.insert(source.to_owned(), Arc::downgrade(&notes));
-            notes
-        })
     }
 
     /// Starts collecting everything that `config` selects.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tributary_host::config::network::{NetworkSettings, Protocol, TlsSettings, TlsVersion};
-use tributary_host::sandbox::TransportError;
+use tributary_host::sandbox::{Egress, Network, Sockets, TransportError, Way};
 
 use crate::far::{Authority, Client, FakeNames, Server};
 
@@ -142,4 +142,31 @@ async fn a_server_that_never_speaks_tls_is_given_up_in_time() {
     let error = client.get(&url(&server)).await.unwrap_err();
     assert_eq!(error, TransportError::ConnectTimeout(client.options.connect));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_clients_of_idle_sources_are_small() {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let authority = Authority::new();
+    // Each has an authority of its own to believe, as each source that names the same file has.
+    let settings = NetworkSettings { tls: trusting(&authority), ..NetworkSettings::default() };
+    let sockets = Sockets::resolving(FakeNames::leading(&[]));
+    let before = resident();
+    let clients: Vec<_> = (0..10_000)
+        .map(|_| {
+            let way = Way {
+                source: "one of many".into(),
+                egress: Arc::new(Egress::nothing()),
+                settings: &settings,
+                notes: Arc::default(),
+            };
+            sockets.transport(&way).unwrap()
+        })
+        .collect();
+    let each = resident().saturating_sub(before) / clients.len();
+    println!("{each} bytes each");
+    assert!(each < 8 << 10, "{each} bytes each");
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use mimecast_simulator as sim;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tributary_host::config::network::NetworkSettings;
 use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
-    Budget, Chunk, Component, Context, Egress, Guest, GuestError, Limits, Sandbox, Settings, Start,
+    Budget, Chunk, Component, Context, Egress, EgressSettings, Guest, GuestError, Limits, Sandbox, Settings, Start,
 };
 
 use super::memory::Memory;
@@ -44,6 +45,12 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
 /// A policy that lets those addresses pass.
 pub fn egress() -> Egress {
     Egress::new([API, STORAGE]).unwrap().allowing([LOOPBACK.parse().unwrap()])
+}
+
+/// The same as an operator configures it.
+pub fn network() -> NetworkSettings {
+    let egress = EgressSettings { allow_private: vec![LOOPBACK.parse().unwrap()], ..EgressSettings::default() };
+    NetworkSettings { egress, ..NetworkSettings::default() }
 }
 
 /// The embedded component, compiled once a process: that is the dearest part of a small test.

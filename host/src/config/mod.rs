@@ -135,7 +135,8 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
             named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
         })?;
         Some(format!("sources.{id}.{}", key.0))
-    })?;
+    });
+    let found = found.or_else(|| network::password_written_out(&tree))?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
     let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
     Some(Problem::new(Step::Parse, found, message).hint(hint))

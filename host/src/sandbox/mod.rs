@@ -21,7 +21,7 @@ pub use egress::{Egress, EgressMode, EgressSettings, HostPattern, Layer, Pattern
 pub use engine::{Sandbox, Settings};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
-pub use notes::{NetworkCounts, Notes};
+pub use notes::{NetworkCounts, Notebook, Notes};
 pub use transport::{
     Body, Names, Network, NetworkError, RequestOptions, Resolving, Response, Sent, Sockets, Transport, TransportError,
     Way,

@@ -1,7 +1,8 @@
 //! What the network showed of one source: for whoever has to explain a failure.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -32,6 +33,20 @@ struct Noted {
     transport_error: Option<TransportError>,
     skew: Option<i64>,
     refusal: Option<String>,
+}
+
+/// The notes of each source, by its id: another configuration of a source goes on counting. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Notebook(Arc<Mutex<BTreeMap<String, Weak<Notes>>>>);
+
+impl Notebook {
+    /// Those of a source; new ones, once nobody has them any more.
+    pub fn of(&self, source: &str) -> Arc<Notes> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = known.get(source).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(source.to_owned(), Arc::downgrade(&notes));
+        notes
+    }
 }
 
 /// What a source did on the network since the host began.
@@ -142,6 +157,27 @@ mod tests {
         assert_eq!(notes.skew(), Some(90));
         notes.answered(&http::HeaderMap::new(), &Clock::simulated(Duration::ZERO));
         assert_eq!(notes.skew(), Some(90), "an answer without a date says nothing");
+    }
+
+    #[test]
+    fn a_source_that_is_configured_anew_goes_on_counting() {
+        let book = Notebook::default();
+        let (notes, other) = (book.of("a"), book.of("b"));
+        notes.requested();
+        assert_eq!((book.clone().of("a").counts().requests, other.counts().requests), (1, 0));
+        drop(notes);
+        assert_eq!(book.of("a").counts().requests, 0, "nobody had them any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_refusal_is_counted_and_the_last_is_told() {
+        let notes = Notes::default();
+        for mode in [EgressMode::Enforce, EgressMode::Report, EgressMode::Enforce] {
+            notes.refused("a", &Refusal::Malformed("it names no host"), mode);
+        }
+        let counts = notes.counts();
+        assert_eq!((counts.denied, counts.reported), (2, 1));
+        assert!(counts.last_refusal.unwrap().contains("it names no host. Report it"));
     }
 
     #[test]

@@ -110,6 +110,21 @@ impl<T: Clone + Default> Inherited<T> {
     }
 }
 
+/// Where a proxy's password is written out in a configuration that is not filled in yet.
+pub(super) fn password_written_out(tree: &Value) -> Option<String> {
+    let sources = tree.get("sources").and_then(Value::as_object).into_iter().flatten();
+    let own = sources.map(|(id, source)| (join("sources", id), source));
+    std::iter::once((String::new(), tree)).chain(own).find_map(|(path, place)| {
+        let proxies = place.get("proxy")?.as_object()?.iter();
+        let mut proxies = proxies.filter_map(|(key, address)| Some((key, address.as_str()?)));
+        let (key, _) = proxies.find(|(_, address)| {
+            let credentials = address.rsplit_once('@').map_or("", |(credentials, _)| credentials);
+            !credentials.is_empty() && !credentials.contains("${") && !credentials.contains("SECRET[")
+        })?;
+        Some(join(&join(&path, "proxy"), key))
+    })
+}
+
 impl Reader {
     fn warn(&mut self, section: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
         self.warnings.push(Problem::new(section.step(), join(section.path(), key), message).hint(hint));

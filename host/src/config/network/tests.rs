@@ -181,3 +181,32 @@ fn certificates_are_watched_and_shared() {
     let of = |id: &str| config.sources[id].network.tls.authorities.clone().unwrap();
     assert!(Arc::ptr_eq(&of("a"), &of("b")));
 }
+
+#[test]
+fn a_password_that_is_written_out_is_found() {
+    let found = |text: &str| password_written_out(&crate::config::tree::parse(text, Format::Toml, "t").unwrap());
+    assert_eq!(found("proxy.https = 'http://u:p@h:1'").as_deref(), Some("proxy.https"));
+    assert_eq!(found("[sources.a]\nproxy.http = 'http://u:p@h:1'").as_deref(), Some("sources.a.proxy.http"));
+    for safe in
+        ["proxy.https = 'http://h:1'", "proxy.https = 'http://${U}:${P}@h:1'", "proxy.https = 'SECRET[a.b]'", ""]
+    {
+        assert_eq!(found(safe), None, "{safe}");
+    }
+}
+
+#[test]
+fn a_private_key_that_everybody_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("crt.pem"), folder.path().join("key.pem"));
+    fs::write(&certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    let keys = format!("tls.crt_file = '{}'\ntls.key_file = '{}'", certificate.display(), key.display());
+    for (mode, warned) in [(0o644, 1), (0o600, 0)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let found = warnings("", &keys);
+        assert_eq!(found.len(), warned, "{found:?}");
+        assert!(found.iter().all(|text| text.contains("tls.key_file") && text.contains("chmod 600")), "{found:?}");
+    }
+    assert!(!format!("{:?}", network("", &keys)).contains("AAAA"));
+}

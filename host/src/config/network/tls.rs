@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -166,6 +167,11 @@ fn certificates(
 
 fn private_key(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<PrivateKeyDer<'static>> {
     let bytes = bytes(path, "key_file", section, reader)?;
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & 0o007 != 0 {
+        let message = format!("a private key lies in a file that everybody may read (mode {mode:04o})");
+        reader.borrow_mut().warn(section, "key_file", message, &format!("Run: chmod 600 {}", path.display()));
+    }
     match PrivateKeyDer::from_pem_slice(&bytes) {
         Ok(key) => Some(key),
         Err(_) => {

@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::names::{Judge, Names, Resolver};
 use super::stream::{Counted, Stream};
 use super::tunnel::{self, TunnelError};
-use super::{RequestOptions, error};
+use super::{RequestOptions, TransportError, error};
 use crate::config::network::{ProxyAddress, ProxySettings};
 use crate::sandbox::Notes;
 use crate::sandbox::egress::address::Host;
@@ -96,7 +96,14 @@ fn tcp(resolver: Resolver) -> HttpConnector<Resolver> {
 /// Of several addresses each gets its share of the limit, so that a dead one does not cost all of it.
 async fn open(mut tcp: HttpConnector<Resolver>, uri: Uri, limit: Duration) -> Result<TcpStream, BoxError> {
     tcp.set_connect_timeout(Some(limit));
-    Ok(tcp.call(uri).await?.into_inner())
+    match tcp.call(uri).await {
+        Ok(socket) => Ok(socket.into_inner()),
+        // It does not say how long that was.
+        Err(cause) if matches!(error::find(&cause), TransportError::ConnectTimeout(_)) => {
+            Err(ConnectTimeout(limit).into())
+        }
+        Err(cause) => Err(cause.into()),
+    }
 }
 
 async fn through(
