@@ -23,8 +23,14 @@ async fn every_example_is_accepted() {
         std::fs::write(secrets.path().join(key), "made-up\n").unwrap();
     }
     std::fs::write(secrets.path().join("initech_secret_key"), "bWFkZS11cA==\n").unwrap();
+    let authority = secrets.path().join("company.pem");
+    std::fs::write(&authority, rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert.pem()).unwrap();
     let environment = |name: &str| match name {
-        "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" => Some("made-up".to_owned()),
+        "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" | "UMBRELLA_CLIENT_ID" | "UMBRELLA_CLIENT_SECRET" => {
+            Some("made-up".to_owned())
+        }
+        "PROXY_USER" | "PROXY_PASSWORD" => Some("made-up".to_owned()),
+        "COMPANY_CA" => Some(authority.display().to_string()),
         "SECRETS_DIRECTORY" => Some(secrets.path().display().to_string()),
         _ => None,
     };
@@ -54,5 +60,5 @@ async fn every_example_is_accepted() {
             Err(error) => assert!(error.to_string().contains("sources."), "{error}"),
         }
     }
-    assert_eq!(sources, 5);
+    assert_eq!(sources, 6);
 }

@@ -211,6 +211,7 @@ impl World {
             on_position_lost: self.scenario.on_position_lost,
             max_in_flight_bytes: plan.in_flight_bytes,
             limits: Default::default(),
+            network: tributary_tests::guest::network(),
         };
         let (inner, streams, quotas): (Arc<dyn Source>, _, _) = if self.scenario.real_component {
             let options = Options { outside: outside.clone(), ..Options::new(tributary_host::COMPONENT) };

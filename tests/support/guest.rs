@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use serde_json::{Value, json};
+use tributary_host::config::network::NetworkSettings;
 use tributary_host::outside::{Clock, Random};
-use tributary_host::sandbox::{Budget, Chunk, Component, Context, Egress, Guest, GuestError, Start};
+use tributary_host::sandbox::{Budget, Chunk, Component, Context, Egress, EgressSettings, Guest, GuestError, Start};
 
 use super::memory::Memory;
 use super::world::component;
 
 pub const API: &str = "http://127.0.0.1:1";
 pub const STORAGE: &str = "http://127.0.0.1:2";
+
+/// The network that both are in: an operator has to allow it.
+pub const LOOPBACK: &str = "127.0.0.0/8";
 
 /// The simulator's settings for tests in memory: addresses that a guest may name with `insecure_http`.
 pub fn settings(tenants: Vec<sim::Tenant>) -> sim::Settings {
@@ -36,6 +40,17 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
     configuration
 }
 
+/// A policy that lets those addresses pass.
+pub fn egress() -> Egress {
+    Egress::new([API, STORAGE]).unwrap().allowing([LOOPBACK.parse().unwrap()])
+}
+
+/// The same as an operator configures it.
+pub fn network() -> NetworkSettings {
+    let egress = EgressSettings { allow_private: vec![LOOPBACK.parse().unwrap()], ..EgressSettings::default() };
+    NetworkSettings { egress, ..NetworkSettings::default() }
+}
+
 /// One tenant whose streams can be opened and read.
 pub struct Source {
     pub memory: Memory,
@@ -53,7 +68,7 @@ impl Source {
         let component = component().await;
         let context = Context {
             source: "test".into(),
-            egress: Arc::new(Egress::new([API, STORAGE]).unwrap()),
+            egress: Arc::new(egress()),
             transport: Arc::new(memory.clone()),
             clock,
             random: Random::seeded(1),

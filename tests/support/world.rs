@@ -33,6 +33,7 @@ pub fn source(tenant: &sim::Tenant, base_url: &str, more: &str) -> String {
     let name = &tenant.name;
     let mut text =
         format!("\n[sources.{name}]\ntype = \"mimecast\"\nbase_url = \"{base_url}\"\ninsecure_http = true\n");
+    text += &format!("egress.allow_private = [\"{}\"]\n", guest::LOOPBACK);
     match &tenant.credentials {
         sim::Credentials::V2 { client_id, client_secret } => {
             text += &format!("client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n");

@@ -129,6 +129,13 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
                     result: format!("the plan names a host that cannot be allowed: {error}"),
                     next: format!("Correct the address in sources.{id}"),
                 },
+                SourceReason::Network(error) => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::CONFIGURATION,
+                    result: error.to_string(),
+                    next: format!("Correct it in sources.{id}"),
+                },
                 reason @ SourceReason::Quota { .. } => Line {
                     source: id.clone(),
                     stream: String::new(),

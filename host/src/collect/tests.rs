@@ -16,7 +16,7 @@ use super::{StreamState, StreamStatus};
 use crate::config::{self, OnPositionLost};
 use crate::deliver::{Attached, Batch, Storage};
 use crate::outside::{Clock, Outside, Random};
-use crate::sandbox::{FaultClass, LogStream, Network, Quota, Start, Transport};
+use crate::sandbox::{FaultClass, LogStream, Network, NetworkError, Quota, Start, Transport, Way};
 use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
 use crate::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
@@ -122,7 +122,7 @@ impl Sink for Memorizing {
 struct NoNetwork;
 
 impl Network for NoNetwork {
-    fn transport(&self, _: &str) -> Arc<dyn Transport> {
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
         unreachable!("a script needs no network")
     }
 }
@@ -171,6 +171,7 @@ impl Case {
             on_position_lost: self.policy,
             max_in_flight_bytes: self.in_flight,
             limits: Default::default(),
+            network: Default::default(),
         };
         let stream = LogStream {
             name: "log".into(),

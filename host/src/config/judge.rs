@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::files::Files;
 use super::interpolate::join;
 use super::limits;
+use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
@@ -41,6 +43,7 @@ pub fn judge(
     made: Made,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
+    read: &mut Files,
 ) -> Option<Config> {
     if !tree.is_object() {
         problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
@@ -55,10 +58,12 @@ pub fn judge(
     let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
     let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
     let limit_table = top.take("limits");
+    let networks = Networks::new(&mut top, read);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     top.close(&["secret", "templates"]);
     let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
+    let shared = Shared { limits, networks: &networks };
 
     let mut sources = BTreeMap::new();
     for (id, table) in components("sources", Step::Sources, source_tables, !made.templated, problems) {
@@ -67,7 +72,7 @@ pub fn judge(
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&join("sources", &id), &id, table, limits, problems) {
+        if let Some(source) = source(&join("sources", &id), &id, table, shared, problems) {
             sources.insert(id, source);
         }
     }
@@ -81,7 +86,7 @@ pub fn judge(
                 found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
             }
             None => {
-                if let Some(source) = source("", &id, table, limits, &mut found).filter(|_| found.is_empty()) {
+                if let Some(source) = source("", &id, table, shared, &mut found).filter(|_| found.is_empty()) {
                     files.insert(id.clone(), file.clone());
                     sources.insert(id.clone(), source);
                 }
@@ -92,6 +97,7 @@ pub fn judge(
         }
     }
     source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
+    networks.close(warnings, read);
     let mut sinks = BTreeMap::new();
     for (id, table) in components("sinks", Step::Sinks, sink_tables, true, problems) {
         if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
@@ -193,7 +199,14 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(path: &str, id: &str, table: Value, base: Limits, problems: &mut Vec<Problem>) -> Option<Source> {
+/// What the keys at the top give to all sources.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    limits: Limits,
+    networks: &'a Networks,
+}
+
+fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(path, Step::Sources, table, problems)?;
     let kind = component_type(&mut section, &SOURCE_TYPES);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
@@ -212,9 +225,10 @@ fn source(path: &str, id: &str, table: Value, base: Limits, problems: &mut Vec<P
         None => BTreeMap::new(),
     };
     let limit_table = section.take("limits");
+    let network = shared.networks.source(&mut section);
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
-    let limits = limits::limits(limit_table, &join("sources", id), Step::Sources, base, problems);
+    let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
     settings.insert("tenant".into(), tenant.clone().into());
     let settings = Settings::new(Value::Object(settings).to_string());
     Some(Source {
@@ -228,6 +242,7 @@ fn source(path: &str, id: &str, table: Value, base: Limits, problems: &mut Vec<P
         on_position_lost,
         max_in_flight_bytes,
         limits,
+        network,
     })
 }
 

@@ -17,6 +17,7 @@ mod files;
 mod interpolate;
 mod judge;
 mod limits;
+pub mod network;
 mod problem;
 mod secrets;
 mod section;
@@ -44,7 +45,7 @@ pub use tree::Format;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
-    /// The files that its secrets came from.
+    /// The files that its secrets and certificates came from.
     pub files: Files,
 }
 
@@ -118,8 +119,8 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         made.customers.extend(customers);
         made.refused.extend(refused);
     }
-    let (mut warnings, files) = (secrets.warnings, secrets.files);
-    let config = judge::judge(tree, name, made, &mut problems, &mut warnings);
+    let (mut warnings, mut files) = (secrets.warnings, secrets.files);
+    let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {
@@ -135,8 +136,8 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     let tree = tree::parse(text, format, "").ok()?;
     let tables = ["sources", "templates"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
     let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
-    let found =
-        tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)))?;
+    let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
+    let found = found.or_else(|| network::password_written_out(&tree))?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
     let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
     Some(Problem::new(Step::Parse, found, message).hint(hint))

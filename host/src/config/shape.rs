@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::network::NetworkSettings;
 use super::problem::Problem;
 use crate::sandbox::Limits;
 
@@ -104,6 +105,8 @@ pub struct Source {
     pub max_in_flight_bytes: usize,
     /// What each of its instances may use.
     pub limits: Limits,
+    /// Which hosts it may reach, and how.
+    pub network: NetworkSettings,
 }
 
 impl Source {
@@ -295,6 +298,7 @@ mod tests {
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 1,
                 limits: Limits::default(),
+                network: NetworkSettings::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

@@ -11,6 +11,7 @@ use crate::collect::{Board, StreamStatus};
 use crate::config::{Config, RefusedFile};
 use crate::observe::{Cause, Happening, Health, Place};
 use crate::replay::{ReplayError, Replaying, Replays, Request};
+use crate::sandbox::NetworkCounts;
 
 /// What may be asked and told while the host runs, from any task. It holds nothing that the end of the host waits for.
 #[derive(Clone)]
@@ -30,6 +31,11 @@ impl Control {
     /// Every stream, by source and name.
     pub fn status(&self) -> Vec<StreamStatus> {
         self.board.all()
+    }
+
+    /// What `source` did on the network, if it is run.
+    pub fn network(&self, source: &str) -> Option<NetworkCounts> {
+        self.fleet.account(source)?.source.network()
     }
 
     /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew

@@ -144,7 +144,8 @@ impl Fleet {
             old.workers.into_iter().partition(|(name, _)| stays(name));
         self.leave(&old.account.id, leave).await;
         let policy = Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost };
-        let same = (&old.config.settings, old.config.limits) == (&config.settings, config.limits);
+        let of = |config: &config::Source| (config.settings.clone(), config.limits, config.network.clone());
+        let same = of(&old.config) == of(config);
         let settings = (!same).then(|| Arc::clone(&ready.source));
         old.account.reconfigure(settings, policy);
         let mut state = self.lock();

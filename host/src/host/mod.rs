@@ -19,7 +19,8 @@ use crate::collect::ComponentSource;
 use crate::config::{self, Config};
 use crate::outside::Outside;
 use crate::sandbox::{
-    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkError, Notebook, PatternError,
+    Plan, Sandbox, Way,
 };
 use crate::sinks::SinkError;
 use crate::state::StateError;
@@ -84,6 +85,8 @@ pub enum SourceReason {
     Quota { name: String, known: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
     Host(#[from] PatternError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 }
 
 /// A component that is ready to run sources, without anything that runs.
@@ -91,6 +94,7 @@ pub enum SourceReason {
 pub struct Host {
     pub(super) component: Component,
     pub(super) options: Options,
+    notes: Notebook,
 }
 
 /// A source whose configuration its component has accepted.
@@ -108,13 +112,13 @@ impl Host {
     /// When it cannot be run.
     pub async fn load(options: Options) -> Result<Self, LoadError> {
         let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
-        Ok(Self { component, options })
+        Ok(Self::around(component, options))
     }
 
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, options }
+        Self { component, options, notes: Notebook::default() }
     }
 
     pub fn component(&self) -> &Component {
@@ -143,8 +147,15 @@ impl Host {
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
         }
-        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
-        let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
+        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?.with(source.network.egress.clone());
+        let (egress, notes) = (Arc::new(egress), self.notes.of(&source.id));
+        let transport = network.transport(&Way {
+            source: Arc::clone(&sealed.source),
+            egress: Arc::clone(&egress),
+            settings: &source.network,
+            notes: Arc::clone(&notes),
+        })?;
+        let context = Context { egress, transport, notes, ..sealed };
         let running = Arc::new(ComponentSource { component, context, settings: source.settings.clone() });
         Ok(Planned { config: source.clone(), plan, source: running })
     }
@@ -159,7 +170,7 @@ impl StartError {
                 // It does not even start.
                 SourceReason::Guest(GuestError::Limit(_)) => true,
                 SourceReason::Guest(_) => false,
-                SourceReason::Host(_) | SourceReason::Quota { .. } => true,
+                SourceReason::Host(_) | SourceReason::Network(_) | SourceReason::Quota { .. } => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
         }

@@ -31,7 +31,8 @@ impl Service for Api {
         match (asked.method, path.as_slice()) {
             (Method::GET, ["v1", "sources"]) => {
                 let (status, wrong) = (self.control.status(), self.control.misconfigured());
-                json(StatusCode::OK, &Sources::of(&status, wrong, self.clock))
+                let network = |source: &str| self.control.network(source);
+                json(StatusCode::OK, &Sources::of(&status, wrong, network, self.clock))
             }
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))

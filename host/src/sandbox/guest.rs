@@ -13,6 +13,7 @@ use super::state::State;
 use super::transport::Nowhere;
 use super::{
     Budget, Chunk, Component, Descriptor, Egress, GuestError, Limit, Limits, Notes, Plan, Session, Start, Transport,
+    TransportError,
 };
 use crate::outside::{Clock, Random};
 
@@ -141,6 +142,11 @@ impl Guest {
         let answer = self.meter.within(Time::Network, call).await;
         let chunk = self.settle(answer)?;
         convert::chunk(chunk.map_err(|fault| GuestError::from(convert::fault(fault)))?, self.kinds, &self.limits)
+    }
+
+    /// Why the last request got no answer; `None` once one did.
+    pub fn transport_error(&self) -> Option<TransportError> {
+        self.store.data().transport_error()
     }
 
     /// The most linear memory that the instance had, in bytes.

@@ -1,6 +1,6 @@
 //! What a store holds beside the guest: its tables, clocks, hooks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, 
 use super::limits::Gauge;
 use super::meter::Meter;
 use super::stderr::GuestStderr;
-use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
+use super::{Context, Egress, EgressMode, Limits, Notes, RequestOptions, Transport, TransportError};
 use crate::outside::Clock;
 
 /// What of a request's body waits for its connection.
@@ -56,8 +56,14 @@ impl State {
                 clock: context.clock,
                 notes: Arc::clone(&context.notes),
                 meter: Arc::clone(meter),
+                failure: Failure::default(),
             },
         }
+    }
+
+    /// Why the last request got no answer; `None` once one did.
+    pub(super) fn transport_error(&self) -> Option<TransportError> {
+        lock(&self.hooks.failure).clone()
     }
 }
 
@@ -106,6 +112,22 @@ struct Hooks {
     clock: Clock,
     notes: Arc<Notes>,
     meter: Arc<Meter>,
+    failure: Failure,
+}
+
+/// Why the last request of this instance got no answer; `None` once one did.
+type Failure = Arc<Mutex<Option<TransportError>>>;
+
+fn lock(failure: &Failure) -> MutexGuard<'_, Option<TransportError>> {
+    // Written whole, so a panic elsewhere cannot have left half of it.
+    failure.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hooks {
+    fn fail(&self, error: &TransportError) {
+        self.notes.failed(error);
+        *lock(&self.failure) = Some(error.clone());
+    }
 }
 
 type Processing = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
@@ -127,31 +149,32 @@ impl WasiHttpHooks for Hooks {
         if !self.meter.request() || request.method() == http::Method::CONNECT {
             return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
         }
-        if !self.egress.allows(request.uri()) {
-            // The query may be a signed one: only scheme and authority are said.
-            tracing::warn!(
-                source = %self.source,
-                scheme = request.uri().scheme_str().unwrap_or(""),
-                host = request.uri().authority().map_or("", |authority| authority.host()),
-                "the component wanted to reach a host that its plan does not name; the request was denied"
-            );
-            return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
+        if let Err(refusal) = self.egress.judge(request.uri()) {
+            self.notes.refused(&self.source, &refusal, self.egress.mode());
+            if self.egress.mode() == EgressMode::Enforce {
+                self.fail(&TransportError::Egress(refusal));
+                return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
+            }
         }
+        self.notes.requested();
         // The client adds it, in the form that HTTP/1.1 wants.
         request.headers_mut().remove(http::header::HOST);
         let source = Arc::clone(&self.source);
         let (clock, notes, meter) = (self.clock, Arc::clone(&self.notes), Arc::clone(&self.meter));
+        let failure = Arc::clone(&self.failure);
         let host = request.uri().host().unwrap_or("").to_owned();
         let sent = self.transport.send(request, RequestOptions::from(options.unwrap_or_default()));
         Box::new(async move {
             match sent.await {
                 Ok(response) => {
                     notes.answered(response.headers(), &clock);
+                    *lock(&failure) = None;
                     Ok((meter.answer(response), Box::new(async { Ok(()) }) as Processing))
                 }
                 Err(error) => {
                     tracing::debug!(source = %source, host, "request failed: {error}");
                     notes.failed(&error);
+                    *lock(&failure) = Some(error.clone());
                     Err(error.into())
                 }
             }

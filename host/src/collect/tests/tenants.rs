@@ -148,6 +148,7 @@ fn config(id: &str, tenant: &str) -> config::Source {
         on_position_lost: OnPositionLost::Oldest,
         max_in_flight_bytes: 8 << 20,
         limits: Default::default(),
+        network: Default::default(),
     }
 }
 

@@ -21,6 +21,7 @@ fn source(id: &str, settings: &str) -> config::Source {
         on_position_lost: Default::default(),
         max_in_flight_bytes: 1,
         limits: Default::default(),
+        network: Default::default(),
     }
 }
 
