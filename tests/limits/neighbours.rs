@@ -57,11 +57,26 @@ struct Delays {
     /// Median and worst.
     polls: (Duration, Duration),
     stored: (Duration, Duration),
+    /// Of all threads: on a processor, and waiting for one that something else on this machine has.
+    process: (Duration, Duration),
+}
+
+/// What the kernel has counted of the threads of this process until now.
+fn process() -> (Duration, Duration) {
+    let (mut ran, mut waited) = (0, 0);
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        let figures: Vec<u64> = text.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
+        if let [on, off, ..] = figures[..] {
+            (ran, waited) = (ran + on, waited + off);
+        }
+    }
+    (Duration::from_nanos(ran), Duration::from_nanos(waited))
 }
 
 async fn watch(running: &Running, span: Duration) -> Delays {
     let (mut polls, mut stored) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), process());
     let first = status(running)["good"].stored.events;
     let mut last = (first, 0);
     while begun.elapsed() < span {
@@ -82,7 +97,10 @@ async fn watch(running: &Running, span: Duration) -> Delays {
         delays.sort();
         (delays[delays.len() / 2], delays[delays.len() - 1])
     };
-    Delays { events: last.0 - first, polls: figures(polls), stored: figures(stored) }
+    let after = process();
+    // A thread that has ended takes its figures along.
+    let process = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
+    Delays { events: last.0 - first, polls: figures(polls), stored: figures(stored), process }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,10 +159,13 @@ async fn a_good_neighbours_events_arrive_on_time() {
         assert_eq!((status.read.events, status.stored.events), (0, 0), "{id}");
     }
     assert_eq!(told["good"].faults, 0);
-    // Sixty are due, and on a machine that does nothing else that is what comes. Others may use this one too.
-    assert!(delays.events >= 20, "{delays:?}");
-    assert!(delays.polls.0 < Duration::from_secs(1) && delays.stored.0 < Duration::from_secs(1), "{delays:?}");
-    assert!(delays.polls.1 < Duration::from_secs(5) && delays.stored.1 < Duration::from_secs(5), "{delays:?}");
+    // Sixty are due. On a machine that is short of time fewer come; if the guests did not let others run, none would.
+    assert!(delays.events >= 10, "{delays:?}");
+    let short = 1.0 + delays.process.1.as_secs_f64() / delays.process.0.as_secs_f64();
+    for (median, worst) in [delays.polls, delays.stored] {
+        assert!(median < Duration::from_millis(150).mul_f64(short), "{delays:?}");
+        assert!(worst < Duration::from_secs(1).mul_f64(short), "{delays:?}");
+    }
     assert!(running.stop().await);
     assert!(delivered(folder.path(), "good").len() as u64 >= delays.events);
     // What each is told of its health. The good one only went through its states.

@@ -246,7 +246,7 @@ fn spin(millions: u64) {
 #[inline(never)]
 fn deep(levels: u64) -> u64 {
     let frame = black_box([levels; 8]);
-    if levels == 0 { 0 } else { deep(frame[3] - 1) + black_box(frame[5] / levels) }
+    if levels == 0 { 0 } else { deep(frame[3] - 1) + black_box(frame[5] % 2) }
 }
 
 /// To standard error.
