@@ -110,7 +110,8 @@ fn apart(tenants: usize, events: u64, minutes: u64) -> io::Result<Figures> {
 
 /// One case; its figures are the last line of standard error.
 fn case(tenants: usize, events: u64, minutes: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(64).start_paused(true).build();
     runtime.expect("a runtime of one thread starts").block_on(async {
         let shared = sim::Tenant::v2("shared", events);
         let plenty = sim::Quota { limit: u32::MAX, ..sim::Settings::default().quota_api_v2 };
