@@ -250,10 +250,11 @@ fn a_process_follows_its_folder() {
     let shown = says("status");
     assert!(shown.code == Some(0) && shown.stdout.contains("not run"), "{shown:?}");
 
-    customer("globex.toml", "quota_share = 0.5\n");
-    customer("initech.toml", "");
-    let came = until(MINUTE, || ["globex", "initech"].iter().all(|tenant| delivered(folder.path(), tenant) > 100));
-    assert!(came, "{}", process.kill());
+    // A file that is new, and one that is mended.
+    for (tenant, text) in [("initech", ""), ("globex", "quota_share = 0.5\n")] {
+        customer(&format!("{tenant}.toml"), text);
+        assert!(until(MINUTE, || delivered(folder.path(), tenant) > 100), "{}", process.kill());
+    }
     customer("globex.toml", "collect = \"nothing of that name\"\n");
     std::fs::remove_file(folder.path().join("customers.d/initech.toml")).unwrap();
     let followed = until(MINUTE, || process.log().contains("is no longer configured"));

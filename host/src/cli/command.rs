@@ -13,6 +13,10 @@ use crate::{Host, Options};
 /// Two threads carry thousands of streams, which wait for the network nearly all the time.
 const THREADS: usize = 2;
 
+/// Threads for what blocks: the disk, the names of hosts. Each keeps memory of its own, and where the disk is slow there
+/// would be hundreds.
+const BLOCKING_THREADS: usize = 64;
+
 /// The command `tributary`, whole: another binary may be the same command by calling this alone.
 pub fn main() -> ExitCode {
     ExitCode::from(match Cli::read(std::env::args_os()) {
@@ -26,7 +30,12 @@ fn perform(cli: &Cli) -> u8 {
         eprintln!("tributary: {error}");
         return exit::USAGE;
     }
-    let runtime = match Builder::new_multi_thread().worker_threads(THREADS).enable_all().build() {
+    let runtime = match Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("tributary: the system gives no threads: {error}");

@@ -110,7 +110,8 @@ fn apart(tenants: usize, events: u64, minutes: u64) -> io::Result<Figures> {
 
 /// One case; its figures are the last line of standard error.
 fn case(tenants: usize, events: u64, minutes: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(64).start_paused(true).build();
     runtime.expect("a runtime of one thread starts").block_on(async {
         let shared = sim::Tenant::v2("shared", events);
         let plenty = sim::Quota { limit: u32::MAX, ..sim::Settings::default().quota_api_v2 };
@@ -130,7 +131,7 @@ fn case(tenants: usize, events: u64, minutes: u64) {
         write(folder.path(), tenants, &shared).expect("the folder can be written");
         let component = component().await;
 
-        let begun = cpu();
+        let (begun, empty) = (cpu(), resident());
         let config = config::load(&folder.path().join("tributary.toml")).expect("the configuration is good").config;
         assert_eq!((config.sources.len(), config.refused.len()), (tenants, 0));
         let read = cpu();
@@ -138,7 +139,7 @@ fn case(tenants: usize, events: u64, minutes: u64) {
         let outside = Outside { clock, random: Random::seeded(1), network };
         let host = Host::around(component, Options { outside, ..Options::new(tributary_host::COMPONENT) });
         let running = host.collect(&config).await.expect("the host starts");
-        let started = cpu();
+        let (started, idle) = (cpu(), resident());
         drop(config);
         let streams = running.status().len();
         assert_eq!(streams, 4 * tenants);
@@ -155,7 +156,9 @@ fn case(tenants: usize, events: u64, minutes: u64) {
         let due = streams as u64 * (minutes + WARM.as_secs() / 60) / 5;
         assert!(polls >= due * 9 / 10, "{polls} of {due} polls");
         let events = status.iter().map(|status| status.stored.accepted).sum::<u64>();
+        let mib = |bytes: u64| bytes / MIB;
         eprintln!("{polls} polls, {events} events");
+        eprintln!("{} MiB before, {} MiB started, {} MiB now", mib(empty), mib(idle), mib(resident));
         let (reading, starting) = (read - begun, started - read);
         let hour = spent.as_secs_f64() * 60.0 / minutes as f64;
         eprintln!("{hour:.3} {resident} {:.3} {:.3}", reading.as_secs_f64(), starting.as_secs_f64());
