@@ -197,6 +197,7 @@ impl Bench {
                 retry_for: Duration::from_secs(60),
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 8 << 20,
+                network: config::network::NetworkSettings::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],
             quotas: Vec::new(),
