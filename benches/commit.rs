@@ -198,6 +198,7 @@ impl Bench {
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 8 << 20,
                 limits: Default::default(),
+                network: config::network::NetworkSettings::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],
             quotas: Vec::new(),

@@ -112,32 +112,30 @@ fn carried(address: IpAddr) -> Vec<IpAddr> {
 
 /// IANA's IPv4 registry, multicast, and one address more: Azure's "wire server", which serves credentials to the machine, is
 /// routed nowhere else.
-const SPECIAL_V4: [((u8, u8, u8, u8), u8, &str); 17] = [
-    ((0, 0, 0, 0), 8, "this network"),
-    ((10, 0, 0, 0), 8, "a private network"),
-    ((100, 64, 0, 0), 10, "a provider's shared network (CGNAT)"),
-    ((127, 0, 0, 0), 8, "loopback"),
+const SPECIAL_V4: [(&str, &str); 17] = [
+    ("0.0.0.0/8", "this network"),
+    ("10.0.0.0/8", "a private network"),
+    ("100.64.0.0/10", "a provider's shared network (CGNAT)"),
+    ("127.0.0.0/8", "loopback"),
     // Before the network that it is in.
-    ((169, 254, 169, 254), 32, "a cloud's metadata service"),
-    ((169, 254, 0, 0), 16, "link-local"),
-    ((172, 16, 0, 0), 12, "a private network"),
-    ((168, 63, 129, 16), 32, "a cloud's metadata service"),
-    ((192, 0, 0, 0), 24, "reserved for protocols"),
-    ((192, 0, 2, 0), 24, "for documentation"),
-    ((192, 88, 99, 0), 24, "a relay of 6to4"),
-    ((192, 168, 0, 0), 16, "a private network"),
-    ((198, 18, 0, 0), 15, "for benchmarks"),
-    ((198, 51, 100, 0), 24, "for documentation"),
-    ((203, 0, 113, 0), 24, "for documentation"),
-    ((224, 0, 0, 0), 4, "multicast"),
-    ((240, 0, 0, 0), 4, "reserved"),
+    ("169.254.169.254/32", "a cloud's metadata service"),
+    ("169.254.0.0/16", "link-local"),
+    ("172.16.0.0/12", "a private network"),
+    ("168.63.129.16/32", "a cloud's metadata service"),
+    ("192.0.0.0/24", "reserved for protocols"),
+    ("192.0.2.0/24", "for documentation"),
+    ("192.88.99.0/24", "a relay of 6to4"),
+    ("192.168.0.0/16", "a private network"),
+    ("198.18.0.0/15", "for benchmarks"),
+    ("198.51.100.0/24", "for documentation"),
+    ("203.0.113.0/24", "for documentation"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved"),
 ];
 
 fn special_v4(address: Ipv4Addr) -> Option<Special> {
-    let found = SPECIAL_V4.iter().find(|((a, b, c, d), length, _)| {
-        Ipv4Net::new(Ipv4Addr::new(*a, *b, *c, *d), *length).is_ok_and(|network| network.contains(&address))
-    });
-    found.map(|(_, _, what)| Special(what))
+    let within = |network: &str| network.parse().is_ok_and(|network: Ipv4Net| network.contains(&address));
+    SPECIAL_V4.iter().find(|(network, _)| within(network)).map(|(_, what)| Special(what))
 }
 
 /// IANA's IPv6 registry. Whatever is left outside 2000::/3 is not allocated.
@@ -327,6 +325,15 @@ mod tests {
             "2a00:1450:4001::1",
         ] {
             assert_eq!(special(address.parse().unwrap()), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_network_of_the_registries_can_be_read() {
+        for (network, what) in SPECIAL_V4.iter().chain(&SPECIAL_V6) {
+            let network: IpNet = network.parse().unwrap();
+            assert_eq!(network.trunc(), network, "{what}");
+            assert!(special(network.addr()).is_some(), "{network}");
         }
     }
 
