@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::interpolate::join;
+use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
 use super::shape::{
@@ -146,7 +146,9 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     settings.insert("tenant".into(), tenant.clone().into());
-    let settings = Settings::new(Value::Object(settings).to_string());
+    let mut tree = Value::Object(settings);
+    let settings = Settings::of(&tree);
+    wipe(&mut tree);
     Some(Source {
         id: id.to_owned(),
         kind: kind?,

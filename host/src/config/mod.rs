@@ -26,6 +26,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 pub use files::Files;
 pub use interpolate::Environment;
@@ -51,7 +52,7 @@ pub struct Loaded {
 pub struct Document {
     path: PathBuf,
     format: Format,
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl Document {
@@ -62,7 +63,7 @@ impl Document {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
         let format = Format::of(path).map_err(one)?;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
                 std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
@@ -106,6 +107,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
         secrets.configure(section, &mut problems);
     }
+    secrets.prepare(&tree);
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
     let (mut warnings, files) = (secrets.warnings, secrets.files);
     let config = judge::judge(tree, name, &mut problems, &mut warnings);
@@ -126,18 +128,26 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     if mode & 0o007 == 0 {
         return None;
     }
-    let tree = tree::parse(text, format, "").ok()?;
+    let mut tree = tree::parse(text, format, "").ok()?;
+    let found = written_out(&tree);
+    interpolate::wipe(&mut tree);
+    let found = found?;
+    let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
+    let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
+    Some(Problem::new(Step::Parse, found, message).hint(hint))
+}
+
+/// Where in a source something stands that looks like a secret.
+#[cfg(unix)]
+fn written_out(tree: &Value) -> Option<String> {
     let sources = tree.get("sources")?.as_object()?;
-    let found = sources.iter().find_map(|(id, source)| {
+    sources.iter().find_map(|(id, source)| {
         let key = source.as_object()?.iter().find(|(key, value)| {
             let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
             named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
         })?;
         Some(format!("sources.{id}.{}", key.0))
-    })?;
-    let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
-    let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
-    Some(Problem::new(Step::Parse, found, message).hint(hint))
+    })
 }
 
 #[cfg(not(unix))]

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
 
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
@@ -89,18 +91,44 @@ pub enum OnPositionLost {
     Stop,
 }
 
-/// A source's own configuration, as JSON text. Any of it may be a secret, so it shows itself to nobody who does not ask.
+/// A source's own configuration, as JSON text. Any of it may be a secret, so it shows itself to nobody who does not ask,
+/// and its memory is wiped after the last use.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings(Arc<str>);
+pub struct Settings(Arc<Zeroizing<String>>);
 
 impl Settings {
-    pub fn new(json: impl Into<Arc<str>>) -> Self {
-        Settings(json.into())
+    pub fn new(json: impl Into<String>) -> Self {
+        Settings(Arc::new(Zeroizing::new(json.into())))
+    }
+
+    /// The text of `tree`.
+    pub fn of(tree: &serde_json::Value) -> Self {
+        // As long as it will be: what grows leaves copies behind.
+        let mut length = Length(0);
+        // Neither a count nor a vector fails, and a tree's keys are texts.
+        let _ = serde_json::to_writer(&mut length, tree);
+        let mut text = Vec::with_capacity(length.0);
+        let _ = serde_json::to_writer(&mut text, tree);
+        Self::new(String::from_utf8(text).unwrap_or_default())
     }
 
     /// The JSON text. Hand it to the component and to nothing else.
     pub fn as_json(&self) -> &str {
         &self.0
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
