@@ -1,0 +1,153 @@
+//! The whole host as a value: start it with a configuration, watch it, stop it.
+
+mod control;
+mod running;
+mod start;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::control::Control;
+pub use self::running::{Ready, Running};
+use crate::collect::ComponentSource;
+use crate::config;
+use crate::outside::Outside;
+use crate::sandbox::{
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
+};
+use crate::sinks::SinkError;
+use crate::state::StateError;
+
+/// How the host is run, beside its configuration.
+#[derive(Clone)]
+pub struct Options {
+    pub outside: Outside,
+    pub sandbox: sandbox::Settings,
+    /// The component of all sources.
+    pub component: Cow<'static, [u8]>,
+    /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// The system's clock and network, and 30 s to drain: most supervisors kill after 90 s or less.
+    pub fn new(component: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self {
+            outside: Outside::system(),
+            sandbox: sandbox::Settings::default(),
+            component: component.into(),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why the host does not start. Nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Component(#[from] LoadError),
+    /// What sources say of their configuration, by source.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Sources(Vec<SourceError>),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("sink {id}: {error}")]
+    Sink { id: String, error: SinkError },
+}
+
+/// What is wrong with one source.
+#[derive(Debug, thiserror::Error)]
+#[error("source {id}: {reason}")]
+pub struct SourceError {
+    pub id: String,
+    pub reason: SourceReason,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceReason {
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
+    Quota { name: String, known: String },
+    #[error("the component's plan names a host that cannot be allowed: {0}")]
+    Host(#[from] PatternError),
+}
+
+/// A component that is ready to run sources, without anything that runs.
+#[derive(Clone)]
+pub struct Host {
+    pub(super) component: Component,
+    pub(super) options: Options,
+}
+
+/// A source whose configuration its component has accepted.
+pub struct Planned {
+    pub config: config::Source,
+    pub plan: Plan,
+    /// With the network that the plan names.
+    pub source: Arc<ComponentSource>,
+}
+
+impl Host {
+    /// Compiles the component.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn load(options: Options) -> Result<Self, LoadError> {
+        let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
+        Ok(Self { component, options })
+    }
+
+    /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
+    /// hosts in one process need compile only once.
+    pub fn around(component: Component, options: Options) -> Self {
+        Self { component, options }
+    }
+
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// Asks the component what a source's configuration selects.
+    ///
+    /// # Errors
+    /// Its judgement.
+    pub async fn plan(&self, source: &config::Source) -> Result<Planned, SourceError> {
+        self.try_plan(source).await.map_err(|reason| SourceError { id: source.id.clone(), reason })
+    }
+
+    async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
+        let Outside { clock, random, network } = &self.options.outside;
+        let sealed = Context::sealed(&source.id, *clock, random.fork());
+        let mut guest = self.component.instantiate(&sealed).await?;
+        let plan = guest.plan_for(source.settings.as_json()).await?;
+        let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
+        if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
+            return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
+        }
+        let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
+        let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
+        let (component, settings) = (self.component.clone(), source.settings.clone());
+        let running = Arc::new(ComponentSource { component, context, settings });
+        Ok(Planned { config: source.clone(), plan, source: running })
+    }
+}
+
+impl StartError {
+    /// Whether the operator's configuration is what has to change.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
+                SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
+                SourceReason::Guest(_) => false,
+                SourceReason::Host(_) | SourceReason::Quota { .. } => true,
+            }),
+            StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
+        }
+    }
+}
+
+fn is_configuration(fault: &Fault) -> bool {
+    fault.class == FaultClass::Configuration
+}
