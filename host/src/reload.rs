@@ -142,6 +142,9 @@ impl Reloader {
         compare("data_dir", old.data_dir == new.data_dir);
         compare("max_in_flight_bytes", old.max_in_flight_bytes == new.max_in_flight_bytes);
         compare("max_dead_letter_bytes", old.max_dead_letter_bytes == new.max_dead_letter_bytes);
+        for name in old.components.keys().chain(new.components.keys()) {
+            compare(&format!("components.{name}"), old.components.get(name) == new.components.get(name));
+        }
         for id in old.sinks.keys().chain(new.sinks.keys().filter(|id| !old.sinks.contains_key(*id))) {
             compare(&format!("sinks.{id}"), old.sinks.get(id) == new.sinks.get(id));
         }

@@ -15,8 +15,9 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-/// Asks a source's component to judge its configuration; the answer says in a few words what it selects.
-pub type PlanFor<'a> = dyn FnMut(&Source) -> Result<String, Refusal> + 'a;
+/// Asks a source's component to judge its configuration, which is part of the whole one; the answer says in a few words
+/// what it selects.
+pub type PlanFor<'a> = dyn FnMut(&Config, &Source) -> Result<String, Refusal> + 'a;
 
 /// Judges the configuration at `path`; returns the exit code. Errors are those of writing to `out`.
 pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out: &mut impl Write) -> io::Result<u8> {
@@ -25,7 +26,7 @@ pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out
         Ok(Loaded { config, warnings, .. }) => {
             report.steps(path, &[], &warnings, Some(&config))?;
             for source in config.sources.values() {
-                let result = plan_for(source).map_err(|refusal| refusal_text(&refusal));
+                let result = plan_for(&config, source).map_err(|refusal| refusal_text(&refusal));
                 report.line(&format!("Component accepts sources.{}", source.id), result)?;
             }
             if !options.no_environment {
@@ -141,7 +142,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let mut out = Vec::new();
-        let mut plan_for = |source: &Source| match source.tenant.as_str() {
+        let mut plan_for = |_: &Config, source: &Source| match source.tenant.as_str() {
             "bad" => Err(Refusal { message: "client_id is missing.".into(), hint: Some("Set it".into()) }),
             _ => Ok("3 streams".to_owned()),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::components;
 use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step, listed, suggestion};
 use super::section::Section;
@@ -18,8 +19,6 @@ use super::shape::{
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
 const MIB: u64 = 1024 * 1024;
 
-/// The components that are built in.
-const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
 const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
@@ -35,22 +34,26 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
+    let component_tables = top.take("components");
     top.close(&["secret"]);
+    let named = named_components(&component_tables);
+    let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
+    let installed = components::components(component_tables, problems);
 
     let mut sources = BTreeMap::new();
-    for (id, table) in components("sources", Step::Sources, source_tables, problems) {
+    for (id, table) in tables_of("sources", Step::Sources, source_tables, problems) {
         if id == HEALTH {
             let message = "the id is reserved for what the host says about itself";
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&id, table, problems) {
+        if let Some(source) = source(&id, table, &types, problems) {
             sources.insert(id, source);
         }
     }
     let source_ids = known_ids(&sources, problems, "sources.");
     let mut sinks = BTreeMap::new();
-    for (id, table) in components("sinks", Step::Sinks, sink_tables, problems) {
+    for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, problems) {
         if source_ids.contains(&id) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
@@ -61,6 +64,10 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     }
     shared_folders(&sinks, Path::new(&data_dir), problems);
     if problems.is_empty() {
+        for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
+            let hint = format!("Set type = \"{name}\" in a source, or remove it");
+            warnings.push(Problem::new(Step::Global, join("components", name), "no source runs it").hint(hint));
+        }
         for id in sources.keys().filter(|id| !sinks.values().any(|sink| sink.takes(id))) {
             let message = "no sink takes what it reads, so it is not run";
             let hint = format!("Add \"{id}\" to the inputs of a sink");
@@ -75,7 +82,21 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             }
         }
     }
-    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, max_dead_letter_bytes, sources, sinks })
+    Some(Config {
+        data_dir: PathBuf::from(data_dir),
+        max_in_flight_bytes,
+        max_dead_letter_bytes,
+        components: installed,
+        sources,
+        sinks,
+    })
+}
+
+/// The names of all components, also of those that are wrong: a source that names one is not wrong too.
+fn named_components(tables: &Option<Value>) -> Vec<String> {
+    let tables = tables.as_ref().and_then(Value::as_object);
+    let names = tables.into_iter().flat_map(Map::keys).filter(|name| *name != EMBEDDED_SOURCE);
+    names.cloned().collect()
 }
 
 /// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
@@ -92,12 +113,7 @@ fn known_ids(sources: &BTreeMap<String, Source>, problems: &[Problem], prefix: &
 }
 
 /// The tables of one kind of component, with what is wrong with their number and their ids.
-fn components(
-    kind: &'static str,
-    step: Step,
-    tables: Option<Value>,
-    problems: &mut Vec<Problem>,
-) -> Map<String, Value> {
+fn tables_of(kind: &'static str, step: Step, tables: Option<Value>, problems: &mut Vec<Problem>) -> Map<String, Value> {
     let tables = match tables {
         Some(Value::Object(tables)) => tables,
         Some(_) => {
@@ -125,9 +141,9 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
+fn source(id: &str, table: Value, types: &[&str], problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
-    let kind = component_type(&mut section, &SOURCE_TYPES);
+    let kind = component_type(&mut section, types);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
         section.fault("tenant", "must be at most 256 bytes without control characters", None);
@@ -190,7 +206,7 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
 
 const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
 
-fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
+fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
     match section.take("type") {
         Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
         Some(Value::String(kind)) => {

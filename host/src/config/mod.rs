@@ -13,6 +13,7 @@
 //! path = "/var/log/tributary"
 //! ```
 
+mod components;
 mod files;
 mod interpolate;
 mod judge;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
+
+use super::components::ComponentOptions;
 
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
@@ -25,6 +27,8 @@ pub struct Config {
     pub max_in_flight_bytes: usize,
     /// What the dead letters of all sources may take on disk, in bytes. When they have reached it, positions stand still.
     pub max_dead_letter_bytes: u64,
+    /// Components that are not built in, by name: the `type` of the sources that they run.
+    pub components: BTreeMap<String, ComponentOptions>,
     pub sources: BTreeMap<String, Source>,
     pub sinks: BTreeMap<String, Sink>,
 }
@@ -55,19 +59,17 @@ impl Source {
     /// Whether the operator has named the streams to collect, by the key that sources take for that. Otherwise all are
     /// collected that the account has a right to, and one without it is no error.
     pub fn names_streams(&self) -> bool {
-        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
-        settings.get("collect").is_some_and(|collect| !collect.is_null())
+        self.settings.collect().is_some()
     }
 
     /// What the operator has named there: names of streams, and words of the source's for several.
     pub fn named_streams(&self) -> BTreeSet<String> {
-        let settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).unwrap_or_default();
-        let names: Vec<&str> = match settings.get("collect") {
-            Some(serde_json::Value::Array(names)) => names.iter().filter_map(serde_json::Value::as_str).collect(),
-            Some(serde_json::Value::String(name)) => vec![name],
+        let names = match self.settings.collect() {
+            Some(serde_json::Value::Array(names)) => names,
+            Some(name @ serde_json::Value::String(_)) => vec![name],
             _ => Vec::new(),
         };
-        names.into_iter().map(|name| name.trim().to_owned()).collect()
+        names.iter().filter_map(serde_json::Value::as_str).map(|name| name.trim().to_owned()).collect()
     }
 }
 
@@ -110,6 +112,15 @@ impl Settings {
         let mut text = Vec::with_capacity(length.0);
         let _ = serde_json::to_writer(&mut text, tree);
         Self::new(String::from_utf8(text).unwrap_or_default())
+    }
+
+    /// Which streams the operator wants. Nothing else of the text is copied.
+    fn collect(&self) -> Option<serde_json::Value> {
+        #[derive(Deserialize)]
+        struct Streams {
+            collect: Option<serde_json::Value>,
+        }
+        serde_json::from_str(&self.0).ok().and_then(|streams: Streams| streams.collect)
     }
 
     /// The JSON text. Hand it to the component and to nothing else.

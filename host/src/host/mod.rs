@@ -11,7 +11,8 @@ use std::time::Duration;
 pub use self::control::Control;
 pub use self::running::{Ready, Running};
 use crate::collect::ComponentSource;
-use crate::config;
+use crate::components::{ComponentError, Components};
+use crate::config::{self, Config, EMBEDDED_SOURCE};
 use crate::outside::Outside;
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, PatternError, Plan, Sandbox,
@@ -24,7 +25,7 @@ use crate::state::StateError;
 pub struct Options {
     pub outside: Outside,
     pub sandbox: sandbox::Settings,
-    /// The component of all sources.
+    /// The component of all sources whose `type` no `[components.NAME]` names.
     pub component: Cow<'static, [u8]>,
     /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
     pub drain: Duration,
@@ -70,6 +71,10 @@ pub enum SourceReason {
     Guest(#[from] GuestError),
     #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
     Quota { name: String, known: String },
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    #[error("its component `{kind}` was not loaded. Restart tributary")]
+    NotLoaded { kind: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
     Host(#[from] PatternError),
 }
@@ -78,6 +83,8 @@ pub enum SourceReason {
 #[derive(Clone)]
 pub struct Host {
     pub(super) component: Component,
+    /// Those that the configuration names.
+    pub(super) components: Components,
     pub(super) options: Options,
 }
 
@@ -96,13 +103,20 @@ impl Host {
     /// When it cannot be run.
     pub async fn load(options: Options) -> Result<Self, LoadError> {
         let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
-        Ok(Self { component, options })
+        Ok(Self::around(component, options))
     }
 
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, options }
+        Self { component, components: Components::default(), options }
+    }
+
+    /// With the components that `config` names and some source runs. What is wrong with one is told by [`Host::plan`] of its
+    /// sources.
+    pub async fn with_components(self, config: &Config) -> Self {
+        let components = Components::load(self.component.sandbox(), config).await;
+        Self { components, ..self }
     }
 
     pub fn component(&self) -> &Component {
@@ -117,18 +131,27 @@ impl Host {
         self.try_plan(source).await.map_err(|reason| SourceError { id: source.id.clone(), reason })
     }
 
+    fn component_of(&self, kind: &str) -> Result<&Component, SourceReason> {
+        match self.components.get(kind) {
+            Some(loaded) => Ok(loaded.map_err(Clone::clone)?),
+            None if kind == EMBEDDED_SOURCE => Ok(&self.component),
+            None => Err(SourceReason::NotLoaded { kind: kind.to_owned() }),
+        }
+    }
+
     async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
         let Outside { clock, random, network } = &self.options.outside;
         let sealed = Context::sealed(&source.id, *clock, random.fork());
-        let mut guest = self.component.instantiate(&sealed).await?;
+        let component = self.component_of(&source.kind)?;
+        let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
-        let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
+        let known = || component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
         }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?;
         let context = Context { egress: Arc::new(egress), transport: network.transport(&source.tenant), ..sealed };
-        let (component, settings) = (self.component.clone(), source.settings.clone());
+        let (component, settings) = (component.clone(), source.settings.clone());
         let running = Arc::new(ComponentSource { component, context, settings });
         Ok(Planned { config: source.clone(), plan, source: running })
     }
@@ -141,7 +164,8 @@ impl StartError {
             StartError::Sources(errors) => errors.iter().any(|error| match &error.reason {
                 SourceReason::Guest(GuestError::Fault(fault)) => is_configuration(fault),
                 SourceReason::Guest(_) => false,
-                SourceReason::Host(_) | SourceReason::Quota { .. } => true,
+                SourceReason::NotLoaded { .. } => false,
+                SourceReason::Host(_) | SourceReason::Quota { .. } | SourceReason::Component(_) => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
         }

@@ -15,7 +15,7 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        Self::load(options).await?.collect(config).await
+        Self::load(options).await?.with_components(config).await.collect(config).await
     }
 
     /// The same, with this component.
@@ -64,7 +64,7 @@ impl Host {
             .map(|planned| Ready {
                 config: planned.config,
                 streams: planned.plan.streams,
-                quotas: host.component.descriptor().quotas.clone(),
+                quotas: planned.source.component.descriptor().quotas.clone(),
                 source: planned.source,
             })
             .collect();

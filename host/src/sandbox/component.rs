@@ -91,6 +91,11 @@ impl Component {
         Ok(loaded)
     }
 
+    /// What it was compiled by: others that are to share its slots are too.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     /// What it said of itself.
     pub fn descriptor(&self) -> &Arc<Descriptor> {
         &self.descriptor

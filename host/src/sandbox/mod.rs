@@ -8,6 +8,9 @@ mod engine;
 mod guest;
 mod limits;
 mod notes;
+mod provenance;
+#[allow(dead_code)] // Only the build script adds sections.
+mod sections;
 mod state;
 mod stderr;
 #[cfg(test)]
@@ -17,10 +20,11 @@ mod types;
 
 pub use component::{Component, LoadError};
 pub use egress::{Egress, HostPattern, PatternError};
-pub use engine::{Sandbox, Settings};
+pub use engine::{Sandbox, Settings, tells_written_pages};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
 pub use notes::Notes;
+pub use provenance::{Provenance, sha256};
 pub use transport::{Body, Network, RequestOptions, Response, Sent, Sockets, Transport, TransportError};
 pub use types::{
     Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan,
