@@ -109,7 +109,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
         secrets.configure(section, &mut problems);
     }
-    secrets.prepare(&tree);
+    secrets.prepare([&tree]);
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
     let (mut warnings, files) = (secrets.warnings, secrets.files);
     let config = judge::judge(tree, name, &mut problems, &mut warnings);

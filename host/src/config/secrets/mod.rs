@@ -51,14 +51,16 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// Asks each program once for all keys that `tree` names. Without that, it would be asked for each of them.
-    pub fn prepare(&mut self, tree: &Value) {
+    /// Asks each program once for all keys that `trees` name. Without that, it would be asked for each of them.
+    pub fn prepare<'t>(&mut self, trees: impl IntoIterator<Item = &'t Value>) {
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        references(tree, &mut |reference| {
-            if let Some((name, key)) = split(reference) {
-                wanted.entry(name.to_owned()).or_default().insert(key.to_owned());
-            }
-        });
+        for tree in trees {
+            references(tree, &mut |reference| {
+                if let Some((name, key)) = split(reference) {
+                    wanted.entry(name.to_owned()).or_default().insert(key.to_owned());
+                }
+            });
+        }
         for (name, keys) in wanted {
             if let Some(Backend::Exec(program)) = self.backends.get_mut(&name) {
                 program.ask(&keys);

@@ -88,7 +88,7 @@ fn filled(section: Value, tree: &mut Value) -> Vec<String> {
     let none = |_: &str| None;
     let (mut secrets, mut problems) = (Secrets::new(&none), Vec::new());
     secrets.configure(section, &mut problems);
-    secrets.prepare(tree);
+    secrets.prepare([&*tree]);
     crate::config::interpolate::interpolate(tree, "", &none, &mut secrets, &mut problems);
     problems.iter().map(Problem::to_string).collect()
 }
