@@ -182,3 +182,45 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
         assert!(!log.contains(secret), "a secret is told");
     }
 }
+
+/// A program that says secrets is asked again when the vendor refuses what it said, and on SIGHUP.
+#[test]
+fn a_program_is_asked_again() {
+    let (clock, tenant) = (sim::Clock::real(), sim::Tenant::v2("acme", 3_000));
+    let settings = sim::Settings {
+        start_ms: clock.now(),
+        backlog_ms: 24 * HOUR,
+        tenants: vec![tenant.clone()],
+        quota_factor: 900,
+        ..sim::Settings::default()
+    };
+    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sim::Credentials::V2 { client_secret: right, .. } = &tenant.credentials else { unreachable!() };
+    let (calls, program) = (folder.path().join("calls"), folder.path().join("program"));
+    // The first time it says what the vendor knows no more.
+    let wrong = "n0t-the-secret-of-acme-0123456789abcdef";
+    let text = format!(
+        "#!/bin/sh\necho >> {0}\n[ $(wc -l < {0}) = 1 ] && s={wrong} || s={right}\necho \"{{\\\"key\\\":{{\\\"value\\\":\\\"$s\\\"}}}}\"\n",
+        calls.display()
+    );
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let file = folder.path().join("tributary.toml");
+    let text = configuration(folder.path(), &server.api_url, std::slice::from_ref(&tenant), QUOTA, "")
+        .replace(right.as_str(), "SECRET[program.key]")
+        + &format!("[secret.program]\ntype = \"exec\"\ncommand = [\"{}\"]\n", program.display());
+    std::fs::write(&file, &text).unwrap();
+    let mut process = Process::run(BINARY, &file);
+    let asked = || std::fs::read_to_string(&calls).unwrap_or_default().lines().count();
+    let begun = until(MINUTE, || delivered(folder.path(), "acme") > 100 || !process.is_running());
+    // Streams that were refused a little later are one more reason.
+    let calls_before = asked();
+    assert!(begun && process.is_running() && (2..=3).contains(&calls_before), "{calls_before}; {}", process.kill());
+    process.signal("HUP");
+    assert!(until(MINUTE, || asked() > calls_before), "{calls_before} calls; {}", process.kill());
+    process.signal("TERM");
+    let (status, log) = process.wait(MINUTE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!([wrong, right.as_str()].iter().all(|secret| !log.contains(secret)), "a secret is told");
+}

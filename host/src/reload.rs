@@ -161,6 +161,9 @@ impl Reloader {
             "max_concurrent_pulls_per_tenant",
             old.max_concurrent_pulls_per_tenant == new.max_concurrent_pulls_per_tenant,
         );
+        for name in old.components.keys().chain(new.components.keys()) {
+            compare(&format!("components.{name}"), old.components.get(name) == new.components.get(name));
+        }
         for id in old.sinks.keys().chain(new.sinks.keys().filter(|id| !old.sinks.contains_key(*id))) {
             compare(&format!("sinks.{id}"), old.sinks.get(id) == new.sinks.get(id));
         }

@@ -91,7 +91,7 @@ impl Simulator {
             if wanted {
                 let unique = self.fresh();
                 let path = format!("/siem-batch/{}/{name}-{unique:016x}.json.gz", self.tenants[tenant].tenant.name);
-                value.push(self.signed_entry(&path, size, now));
+                value.push(self.signed_entry(tenant, &path, size, now));
             }
         }
         let mut body = json!({"value": value, "isCaughtUp": caught_up});
@@ -103,12 +103,14 @@ impl Simulator {
 
     fn listed(&mut self, tenant: usize, file: FileId, now: Millis) -> serde_json::Value {
         let size = self.object(tenant, file).map_or(0, |bytes| bytes.len());
-        self.signed_entry(&self.object_path(tenant, file), size, now)
+        self.signed_entry(tenant, &self.object_path(tenant, file), size, now)
     }
 
-    fn signed_entry(&self, path: &str, size: usize, now: Millis) -> serde_json::Value {
+    fn signed_entry(&mut self, tenant: usize, path: &str, size: usize, now: Millis) -> serde_json::Value {
         let expiry = now / 1000 * 1000 + self.settings.url_life_ms;
-        json!({"url": self.signed_url(path, now), "expiry": with_millis(expiry), "size": size})
+        let url = self.signed_url(path, now);
+        self.handed.note(tenant, url.rsplit_once('=').map_or(&url, |(_, signature)| signature));
+        json!({"url": url, "expiry": with_millis(expiry), "size": size})
     }
 
     fn siem_query(&mut self, tenant: usize, at: Endpoint, request: &Request, now: Millis) -> Result<Query, Response> {

@@ -83,7 +83,7 @@ impl Source {
         let mut guest = self.component.instantiate(&self.context).await.unwrap();
         let session = guest.authenticate(&configuration).await.unwrap();
         guest.open(&configuration, stream, start).await.unwrap();
-        Reader { guest, secret: session.secret }
+        Reader { guest, secret: session.secret.clone() }
     }
 
     /// All chunks from a start until the reader is caught up.
@@ -130,7 +130,7 @@ impl Source {
         let mut guest = self.component.instantiate(&self.context).await.unwrap();
         let session = guest.authenticate(&configuration).await.unwrap();
         guest.open(&configuration, stream, start).await.ok()?;
-        let mut reader = Reader { guest, secret: session.secret };
+        let mut reader = Reader { guest, secret: session.secret.clone() };
         reader.pull(Budget { events: 0, ..Budget::default() }).await.ok().map(|_| reader)
     }
 }

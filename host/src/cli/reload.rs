@@ -1,7 +1,7 @@
 //! What `tributary run` does about a changed secret, a changed file of a template's folder, and on SIGHUP.
 //!
-//! A secret that lies in a file is read again when the file changes, and when a vendor refuses the credentials; so are the
-//! files of customers. The configuration's own text is read again on SIGHUP alone, since nobody wants a file taken over
+//! Secrets are read again when a file changes in which one lies, and when a vendor refuses the credentials: files are read
+//! and programs asked; so are the files of customers. The configuration's own text is read again on SIGHUP alone, since nobody wants a file taken over
 //! that is being edited.
 
 use std::convert::Infallible;

@@ -119,7 +119,7 @@ async fn alone(config: &Config, request: &Request, said: &mut Said<'_, impl Writ
     };
     let options = Options { drain: DRAIN, ..Options::new(crate::COMPONENT).with_room_for(config) };
     let host = match Host::load(options).await {
-        Ok(host) => host,
+        Ok(host) => host.with_components(config).await,
         Err(error) => return Ok(refused(exit::SOFTWARE, &error)),
     };
     let running = match host.stand_by(config, source).await {

@@ -15,8 +15,9 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-/// Asks a source's component to judge its configuration; the answer says in a few words what it selects.
-pub type PlanFor<'a> = dyn FnMut(&Source) -> Result<String, Refusal> + 'a;
+/// Asks a source's component to judge its configuration, which is part of the whole one; the answer says in a few words
+/// what it selects.
+pub type PlanFor<'a> = dyn FnMut(&Config, &Source) -> Result<String, Refusal> + 'a;
 
 /// Judges the configuration at `path`; returns the exit code. Errors are those of writing to `out`.
 pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out: &mut impl Write) -> io::Result<u8> {
@@ -27,7 +28,7 @@ pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out
             files(&config, &mut report)?;
             let mut accepted = 0;
             for source in config.sources.values() {
-                let result = plan_for(source).map_err(|refusal| refusal_text(&refusal));
+                let result = plan_for(&config, source).map_err(|refusal| refusal_text(&refusal));
                 match config.files.get(&source.id) {
                     // There may be thousands.
                     Some(_) if result.is_ok() => accepted += 1,
@@ -166,7 +167,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let mut out = Vec::new();
-        let mut plan_for = |source: &Source| match source.tenant.as_str() {
+        let mut plan_for = |_: &Config, source: &Source| match source.tenant.as_str() {
             "bad" => Err(Refusal { message: "client_id is missing.".into(), hint: Some("Set it".into()) }),
             _ => Ok("3 streams".to_owned()),
         };

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::components;
 use super::files::Files;
-use super::interpolate::join;
+use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
 use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
+use super::secrets::Secrets;
 use super::section::Section;
 use super::shape::{
     Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
@@ -23,8 +25,6 @@ use crate::sandbox::{self, Limits};
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
 const MIB: u64 = 1024 * 1024;
 
-/// The components that are built in.
-const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
 const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
 /// What templates make sources of.
@@ -37,6 +37,21 @@ pub struct Made {
 }
 
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
+impl Made {
+    /// Fills in what the environment and the secrets hold. A file for which something is missing is refused.
+    pub fn fill(&mut self, environment: &Environment<'_>, secrets: &mut Secrets<'_>) {
+        for mut customer in std::mem::take(&mut self.customers) {
+            let mut problems = Vec::new();
+            interpolate(&mut customer.table, "", environment, secrets, &mut problems);
+            if problems.is_empty() {
+                self.customers.push(customer);
+            } else {
+                self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
+            }
+        }
+    }
+}
+
 pub fn judge(
     tree: Value,
     name: &str,
@@ -61,12 +76,16 @@ pub fn judge(
     let networks = Networks::new(&mut top, read);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
+    let component_tables = top.take("components");
     top.close(&["secret", "templates"]);
     let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
-    let shared = Shared { limits, networks: &networks };
+    let named = named_components(&component_tables);
+    let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
+    let installed = components::components(component_tables, problems);
+    let shared = Shared { limits, networks: &networks, types: &types };
 
     let mut sources = BTreeMap::new();
-    for (id, table) in components("sources", Step::Sources, source_tables, !made.templated, problems) {
+    for (id, table) in tables_of("sources", Step::Sources, source_tables, !made.templated, problems) {
         if id == HEALTH {
             let message = "the id is reserved for what the host says about itself";
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
@@ -99,7 +118,7 @@ pub fn judge(
     source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
     networks.close(warnings, read);
     let mut sinks = BTreeMap::new();
-    for (id, table) in components("sinks", Step::Sinks, sink_tables, true, problems) {
+    for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, true, problems) {
         if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
@@ -110,6 +129,10 @@ pub fn judge(
     }
     shared_folders(&sinks, Path::new(&data_dir), problems);
     if problems.is_empty() {
+        for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
+            let hint = format!("Set type = \"{name}\" in a source, or remove it");
+            warnings.push(Problem::new(Step::Global, join("components", name), "no source runs it").hint(hint));
+        }
         for id in sources.keys().filter(|id| !sinks.values().any(|sink| sink.takes(id))) {
             let message = "no sink takes what it reads, so it is not run";
             let hint = format!("Add \"{id}\" to the inputs of a sink");
@@ -130,6 +153,7 @@ pub fn judge(
         max_dead_letter_bytes,
         max_concurrent_pulls,
         max_concurrent_pulls_per_tenant: pulls_per_tenant,
+        components: installed,
         sources,
         files,
         refused,
@@ -151,6 +175,13 @@ fn taken(id: &str, files: &BTreeMap<String, PathBuf>, is_source: bool, is_sink: 
     }
 }
 
+/// The names of all components, also of those that are wrong: a source that names one is not wrong too.
+fn named_components(tables: &Option<Value>) -> Vec<String> {
+    let tables = tables.as_ref().and_then(Value::as_object);
+    let names = tables.into_iter().flat_map(Map::keys).filter(|name| *name != EMBEDDED_SOURCE);
+    names.cloned().collect()
+}
+
 /// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
 fn known_ids(sources: &BTreeMap<String, Source>, problems: &[Problem], prefix: &str) -> Vec<String> {
     let mut ids: Vec<String> = sources.keys().cloned().collect();
@@ -165,7 +196,7 @@ fn known_ids(sources: &BTreeMap<String, Source>, problems: &[Problem], prefix: &
 }
 
 /// The tables of one kind of component, with what is wrong with their number and their ids.
-fn components(
+fn tables_of(
     kind: &'static str,
     step: Step,
     tables: Option<Value>,
@@ -204,11 +235,13 @@ fn is_id(id: &str) -> bool {
 struct Shared<'a> {
     limits: Limits,
     networks: &'a Networks,
+    /// What runs sources.
+    types: &'a [&'a str],
 }
 
 fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(path, Step::Sources, table, problems)?;
-    let kind = component_type(&mut section, &SOURCE_TYPES);
+    let kind = component_type(&mut section, shared.types);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
         section.fault("tenant", "must be at most 256 bytes without control characters", None);
@@ -230,7 +263,9 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     let mut settings = section.rest();
     let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
     settings.insert("tenant".into(), tenant.clone().into());
-    let settings = Settings::new(Value::Object(settings).to_string());
+    let mut tree = Value::Object(settings);
+    let settings = Settings::of(&tree);
+    wipe(&mut tree);
     Some(Source {
         id: id.to_owned(),
         kind: kind?,
@@ -274,7 +309,7 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
 
 const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
 
-fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
+fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
     match section.take("type") {
         Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
         Some(Value::String(kind)) => {

@@ -13,6 +13,7 @@
 //! path = "/var/log/tributary"
 //! ```
 
+mod components;
 mod files;
 mod interpolate;
 mod judge;
@@ -29,7 +30,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
@@ -54,7 +57,7 @@ pub struct Loaded {
 pub struct Document {
     path: PathBuf,
     format: Format,
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl Document {
@@ -65,7 +68,7 @@ impl Document {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
         let format = Format::of(path).map_err(one)?;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
                 std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
@@ -110,15 +113,18 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         secrets.configure(section, &mut problems);
     }
     let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
-    interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
     let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
     for template in &templates {
-        let (customers, refused) = template.read(environment, &mut secrets, &mut problems);
+        let (customers, refused) = template.read(&mut secrets, &mut problems);
         made.customers.extend(customers);
         made.refused.extend(refused);
     }
+    // A program is asked once for all its secrets.
+    secrets.prepare([&tree].into_iter().chain(made.customers.iter().map(|customer| &customer.table)));
+    interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
+    made.fill(environment, &mut secrets);
     let (mut warnings, mut files) = (secrets.warnings, secrets.files);
     let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
@@ -133,11 +139,13 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
 /// Warns where a file that others may read holds something that looks like a secret written out.
 fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> {
     let mode = is_open_to_all(path)?;
-    let tree = tree::parse(text, format, "").ok()?;
+    let mut tree = tree::parse(text, format, "").ok()?;
     let tables = ["sources", "templates"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
     let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
     let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
-    let found = found.or_else(|| network::password_written_out(&tree))?;
+    let found = found.or_else(|| network::password_written_out(&tree));
+    interpolate::wipe(&mut tree);
+    let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
     let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
     Some(Problem::new(Step::Parse, found, message).hint(hint))

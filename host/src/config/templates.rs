@@ -16,6 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::interpolate::{Environment, interpolate, join};
 use super::problem::{Problem, Step};
@@ -86,13 +87,8 @@ pub fn templates(
 const EXAMPLE: &str = "For example: [templates.customers] folder = \"customers.d\", type = \"mimecast\"";
 
 impl Template {
-    /// Reads the folder: the files that can be read, and those that cannot.
-    pub fn read(
-        &self,
-        environment: &Environment<'_>,
-        secrets: &mut Secrets<'_>,
-        problems: &mut Vec<Problem>,
-    ) -> (Vec<Customer>, Vec<RefusedFile>) {
+    /// Reads the folder: the files that can be read, and those that cannot. Nothing is filled in yet.
+    pub fn read(&self, secrets: &mut Secrets<'_>, problems: &mut Vec<Problem>) -> (Vec<Customer>, Vec<RefusedFile>) {
         // A file that comes or goes changes its folder.
         secrets.files.note(&self.folder);
         let entries = fs::read_dir(&self.folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -110,7 +106,7 @@ impl Template {
         let (mut customers, mut refused) = (Vec::new(), Vec::new());
         for file in files {
             let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            match self.customer(&id, &file, environment, secrets) {
+            match self.customer(&id, &file, secrets) {
                 Ok(table) => customers.push(Customer { id, file, table }),
                 Err(found) => refused.push(RefusedFile::new(id, file, found)),
             }
@@ -119,13 +115,7 @@ impl Template {
     }
 
     /// The table of one source.
-    fn customer(
-        &self,
-        id: &str,
-        file: &Path,
-        environment: &Environment<'_>,
-        secrets: &mut Secrets<'_>,
-    ) -> Result<Value, Vec<Problem>> {
+    fn customer(&self, id: &str, file: &Path, secrets: &mut Secrets<'_>) -> Result<Value, Vec<Problem>> {
         let one = |message: String, hint: &str| vec![Problem::new(Step::Parse, "", message).hint(hint)];
         secrets.files.note(file);
         let cannot = |error: std::io::Error| {
@@ -134,7 +124,7 @@ impl Template {
         if fs::metadata(file).map_err(cannot)?.len() > LONGEST {
             return Err(one("it is longer than a source's file can be".into(), "Move it to another folder"));
         }
-        let text = fs::read_to_string(file).map_err(cannot)?;
+        let text = Zeroizing::new(fs::read_to_string(file).map_err(cannot)?);
         let format = Format::of(file).map_err(|problem| vec![problem])?;
         let tree = tree::parse(&text, format, "").map_err(|problem| vec![problem])?;
         let own = match tree {
@@ -154,9 +144,7 @@ impl Template {
         let mut table = Value::Object(self.table.clone());
         put_id(&mut table, id);
         merge(&mut table, Value::Object(own));
-        let mut problems = Vec::new();
-        interpolate(&mut table, "", environment, secrets, &mut problems);
-        if problems.is_empty() { Ok(table) } else { Err(problems) }
+        Ok(table)
     }
 }
 

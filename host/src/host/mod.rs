@@ -16,7 +16,8 @@ pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
 pub(crate) use self::start::tell_retired;
 use crate::collect::ComponentSource;
-use crate::config::{self, Config};
+use crate::components::{ComponentError, Components};
+use crate::config::{self, Config, EMBEDDED_SOURCE};
 use crate::outside::Outside;
 use crate::sandbox::{
     self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkError, Notebook, PatternError,
@@ -30,7 +31,7 @@ use crate::state::StateError;
 pub struct Options {
     pub outside: Outside,
     pub sandbox: sandbox::Settings,
-    /// The component of all sources.
+    /// The component of all sources whose `type` no `[components.NAME]` names.
     pub component: Cow<'static, [u8]>,
     /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
     pub drain: Duration,
@@ -83,6 +84,10 @@ pub enum SourceReason {
     Guest(#[from] GuestError),
     #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
     Quota { name: String, known: String },
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    #[error("its component `{kind}` was not loaded. Restart tributary")]
+    NotLoaded { kind: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
     Host(#[from] PatternError),
     #[error(transparent)]
@@ -93,6 +98,8 @@ pub enum SourceReason {
 #[derive(Clone)]
 pub struct Host {
     pub(super) component: Component,
+    /// Those that the configuration names.
+    pub(super) components: Components,
     pub(super) options: Options,
     notes: Notebook,
 }
@@ -118,7 +125,14 @@ impl Host {
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, options, notes: Notebook::default() }
+        Self { component, components: Components::default(), options, notes: Notebook::default() }
+    }
+
+    /// With the components that `config` names and some source runs. What is wrong with one is told by [`Host::plan`] of its
+    /// sources.
+    pub async fn with_components(self, config: &Config) -> Self {
+        let components = Components::load(self.component.sandbox(), config).await;
+        Self { components, ..self }
     }
 
     pub fn component(&self) -> &Component {
@@ -137,13 +151,21 @@ impl Host {
         self.try_plan(source).await.map_err(|reason| SourceError { id: source.id.clone(), reason })
     }
 
+    fn component_of(&self, kind: &str) -> Result<&Component, SourceReason> {
+        match self.components.get(kind) {
+            Some(loaded) => Ok(loaded.map_err(Clone::clone)?),
+            None if kind == EMBEDDED_SOURCE => Ok(&self.component),
+            None => Err(SourceReason::NotLoaded { kind: kind.to_owned() }),
+        }
+    }
+
     async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
         let Outside { clock, random, network } = &self.options.outside;
         let sealed = Context::sealed(&source.id, *clock, random.fork());
-        let component = self.component.with_limits(source.limits);
+        let component = self.component_of(&source.kind)?.with_limits(source.limits);
         let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
-        let known = || self.component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
+        let known = || component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
         }
@@ -170,7 +192,11 @@ impl StartError {
                 // It does not even start.
                 SourceReason::Guest(GuestError::Limit(_)) => true,
                 SourceReason::Guest(_) => false,
-                SourceReason::Host(_) | SourceReason::Network(_) | SourceReason::Quota { .. } => true,
+                SourceReason::NotLoaded { .. } => false,
+                SourceReason::Host(_)
+                | SourceReason::Network(_)
+                | SourceReason::Quota { .. }
+                | SourceReason::Component(_) => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,
         }

@@ -122,6 +122,11 @@ impl Component {
         limits.memory <= room.memory && limits.table_elements <= room.table_elements
     }
 
+    /// What it was compiled by: others that are to share its slots are too.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     /// What it said of itself.
     pub fn descriptor(&self) -> &Arc<Descriptor> {
         &self.descriptor

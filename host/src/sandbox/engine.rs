@@ -14,6 +14,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use super::request_parts;
 use super::state::State;
 use super::{Component, Limits, LoadError};
+use crate::protect::lifted;
 
 /// How the engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +55,11 @@ impl Sandbox {
         let Settings { limits, slots, ticker } = settings;
         // At least what components usually start with: one whose own limit is too small can say so then.
         let room = Limits::default().room_for(&limits);
-        let engine = Engine::new(&config(&room, slots, Reservation::Whole))
-            .or_else(|_| Engine::new(&config(&room, slots, Reservation::Limit)))
-            .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let engine = || {
+            Engine::new(&config(&room, slots, Reservation::Whole))
+                .or_else(|_| Engine::new(&config(&room, slots, Reservation::Limit)))
+        };
+        let engine = lifted(engine).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let linker = linker(&engine).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         if ticker {
             tick(&engine).map_err(|error| LoadError::Engine(error.to_string()))?;
@@ -96,6 +99,11 @@ const KEPT: usize = 256 << 10;
 /// The same of its tables: a component's function table is a few kilobytes.
 const KEPT_OF_TABLES: usize = 64 << 10;
 
+/// Whether the kernel (Linux 6.7) tells which pages of an instance were written.
+pub fn tells_written_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
+}
+
 fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -108,9 +116,8 @@ fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
         .max_core_instances_per_component(8)
         .max_memories_per_component(1)
         .max_tables_per_component(8);
-    // The kernel (Linux 6.7) tells which pages were written. Without that all that is kept has to be cleared, which costs
-    // more than it saves.
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
+    // Without that all that is kept has to be cleared, which costs more than it saves.
+    if tells_written_pages() {
         pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(KEPT).table_keep_resident(KEPT_OF_TABLES);
     }
     let mut config = Config::new();

@@ -9,7 +9,10 @@ mod guest;
 mod limits;
 mod meter;
 mod notes;
+mod provenance;
 mod request_parts;
+#[allow(dead_code)] // Only the build script adds sections.
+mod sections;
 mod state;
 mod stderr;
 #[cfg(test)]
@@ -20,10 +23,11 @@ mod types;
 pub use component::{Component, LoadError};
 pub(crate) use egress::address::holds_metadata;
 pub use egress::{Egress, EgressMode, EgressSettings, HostPattern, Layer, PatternError, Refusal};
-pub use engine::{Sandbox, Settings};
+pub use engine::{Sandbox, Settings, tells_written_pages};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
 pub use notes::{NetworkCounts, Notebook, Notes};
+pub use provenance::{Provenance, sha256};
 pub use transport::{
     Body, Names, Network, NetworkError, RequestOptions, Resolving, Response, Sent, Sockets, Transport, TransportError,
     Way,
