@@ -218,7 +218,7 @@ impl Storage for Forgetful {
     }
 
     fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
-        self.0.forget(key)
+        self.inner.forget(key)
     }
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::SourceError;
 use super::fleet::Fleet;
-use crate::collect::{Board, StreamStatus};
+use crate::collect::{Board, Source as _, StreamStatus};
 use crate::config::{Config, RefusedFile};
 use crate::observe::{Cause, Happening, Health, Place};
 use crate::replay::{ReplayError, Replaying, Replays, Request};
