@@ -19,7 +19,7 @@ use std::time::Duration;
 use mimecast_simulator as sim;
 use rustix::time::{ClockId, clock_gettime};
 use tributary_host::outside::{Clock, Outside, Random};
-use tributary_host::sandbox::{Body, Network, RequestOptions, Sent, Transport};
+use tributary_host::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, Way};
 use tributary_host::{Host, Options, config};
 use tributary_tests::guest;
 use tributary_tests::memory::Memory;
@@ -196,8 +196,8 @@ impl Metered {
 }
 
 impl Network for Simulated {
-    fn transport(&self, _: &str) -> Arc<dyn Transport> {
-        Arc::new(Self(Arc::clone(&self.0)))
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
+        Ok(Arc::new(Self(Arc::clone(&self.0))))
     }
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
-    Body, Budget, Chunk, Component, Context, Egress, GuestError, Limits, Network, RequestOptions, Sandbox, Sent,
-    Settings, Start, Transport, TransportError,
+    Body, Budget, Chunk, Component, Context, Egress, GuestError, Limits, Network, NetworkError, RequestOptions,
+    Sandbox, Sent, Settings, Start, Transport, TransportError, Way,
 };
 
 /// The component as cargo builds it: as `host/build.rs` does, beside the product's, whose dependencies it shares.
@@ -62,12 +62,13 @@ pub fn asks(behaviour: &str, figure: u64) -> Value {
     json!({ "behaviour": behaviour, "figure": figure })
 }
 
+/// A policy that lets this address of the machine pass.
+pub fn egress(url: Option<&str>) -> Egress {
+    Egress::new(url).unwrap().allowing(["127.0.0.1".parse().unwrap()])
+}
+
 pub fn context(url: Option<&str>, transport: Arc<dyn Transport>) -> Context {
-    Context {
-        egress: Arc::new(Egress::new(url).unwrap()),
-        transport,
-        ..Context::sealed("test", Clock::System, Random::seeded(1))
-    }
+    Context { egress: Arc::new(egress(url)), transport, ..Context::sealed("test", Clock::System, Random::seeded(1)) }
 }
 
 /// One pull in an instance of its own, which may use this.
@@ -101,8 +102,8 @@ impl Web {
 }
 
 impl Network for Web {
-    fn transport(&self, _: &str) -> Arc<dyn Transport> {
-        Arc::new(self.clone())
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
+        Ok(Arc::new(self.clone()))
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tributary_host::sandbox::{GuestError, Limits, Network, Sockets};
+use tributary_host::config::network::NetworkSettings;
+use tributary_host::sandbox::{GuestError, Limits, Network, Sockets, Way};
 
-use crate::hostile::{asks, body, context, pull, pull_with};
+use crate::hostile::{asks, body, context, egress, pull, pull_with};
 
 /// A server that keeps what it is sent, byte by byte, and answers each whole request with 200.
 struct Wire {
@@ -34,7 +35,10 @@ impl Wire {
         self.received.lock().unwrap().clear();
         request["behaviour"] = json!("request");
         request["url"] = json!(self.url);
-        let context = context(Some(&self.url), Sockets::new().transport("test"));
+        let policy = Arc::new(egress(Some(&self.url)));
+        let (settings, notes) = (NetworkSettings::default(), Arc::default());
+        let way = Way { source: "test".into(), egress: policy, settings: &settings, notes };
+        let context = context(Some(&self.url), Sockets::new().transport(&way).unwrap());
         let told = body(&pull_with(&context, Limits::default(), &request).await.unwrap());
         // What is on its way may arrive.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
