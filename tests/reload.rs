@@ -160,7 +160,7 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
     };
     hangup(&format!("{text}\n[sources"), "the new configuration cannot be run");
     let with = |line: &str| text.replacen("[sources.acme]\n", &format!("[sources.acme]\n{line}\n"), 1);
-    hangup(&with("start_at = \"soon\""), "is refused, and the source goes on with the old one");
+    hangup(&with("start_at = \"soon\""), "its configuration is refused, and it goes on with the one that it had");
     hangup(&with("category = \"mail\""), "goes on with its new configuration");
     assert!(process.is_running());
     assert!(until(MINUTE, || logins("acme") >= 3), "acme begins anew with a session of its own");

@@ -15,6 +15,7 @@ use tributary_host::sandbox::{
     Body, Budget, Chunk, Component, Context, Egress, GuestError, Limits, Network, NetworkError, RequestOptions,
     Sandbox, Sent, Settings, Start, Transport, TransportError, Way,
 };
+use tributary_tests::guest::LOOPBACK;
 
 /// The component as cargo builds it: as `host/build.rs` does, beside the product's, whose dependencies it shares.
 pub static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -64,7 +65,7 @@ pub fn asks(behaviour: &str, figure: u64) -> Value {
 
 /// A policy that lets this address of the machine pass.
 pub fn egress(url: Option<&str>) -> Egress {
-    Egress::new(url).unwrap().allowing(["127.0.0.1".parse().unwrap()])
+    Egress::new(url).unwrap().allowing([LOOPBACK.parse().unwrap()])
 }
 
 pub fn context(url: Option<&str>, transport: Arc<dyn Transport>) -> Context {

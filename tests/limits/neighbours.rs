@@ -13,6 +13,7 @@ use tributary_host::sandbox::{Sandbox, Settings};
 use tributary_host::state::Store;
 use tributary_host::{Host, Options, Running, config};
 use tributary_tests::delivered::{dead_letters, files};
+use tributary_tests::guest::LOOPBACK;
 
 use crate::hostile::{BYTES, Web, component};
 
@@ -20,7 +21,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Sources of the hostile component: id, and what the configuration says of each.
 fn configuration(folder: &Path, top: &str, sources: &[(&str, &str)]) -> config::Config {
-    let mut text = format!("data_dir = \"{}/state\"\n{top}\n", folder.display());
+    let mut text = format!("data_dir = \"{}/state\"\negress.allow_private = [\"{LOOPBACK}\"]\n", folder.display());
+    text += &format!("{top}\n");
     for (id, keys) in sources {
         text += &format!("[sources.{id}]\ntype = \"mimecast\"\n{keys}\n");
         if !keys.contains("url") {

@@ -225,6 +225,25 @@ async fn a_week_of_backlog_delays_no_other_tenants_polls() {
     }
 }
 
+/// P7: a sink that takes nothing, and a thousand tenants with more than it ever takes.
+#[tokio::test(start_paused = true)]
+async fn a_dead_sink_of_a_thousand_tenants_keeps_no_more_than_the_hosts_memory() {
+    const CHUNK: usize = 64 << 10;
+    let caps = crate::host::Caps { in_flight_bytes: 16 << 20, ..Default::default() };
+    let sources = (0..1_000).map(|number| ready(&format!("tenant-{number}"), 4, Manner::Backlog(CHUNK)).1).collect();
+    let dead =
+        Attached { id: "dead".into(), inputs: vec!["*".into()], acknowledgements: true, sink: Box::new(Slow(true)) };
+    let running = Running::assemble(sources, vec![dead], Arc::new(Forgetful), caps, outside(), MINUTE, true);
+    for minute in 1..=10 {
+        sleep(MINUTE).await;
+        let held: u64 = running.status().iter().map(|status| status.in_flight).sum();
+        let bytes = held as usize * CHUNK;
+        assert!(bytes <= caps.in_flight_bytes, "{bytes} bytes after {minute} minutes");
+        assert!(minute < 10 || bytes > caps.in_flight_bytes / 4, "only {bytes} bytes: it is not what bounds them");
+    }
+    running.kill().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn more_backlogs_than_turns_delay_others_by_a_slice_at_most() {
     let caps = crate::host::Caps { pulls: 8, ..Default::default() };
