@@ -9,7 +9,7 @@ use serde_json::Value;
 use tributary_host::state::StreamKey;
 use tributary_host::{Reloaded, Reloader, Running, config};
 use tributary_tests::delivered::{Comparison, Delivered};
-use tributary_tests::guest;
+use tributary_tests::guest::{self, LOOPBACK};
 use tributary_tests::process::{Process, command, output, until};
 use tributary_tests::world::World;
 
@@ -33,7 +33,7 @@ fn provider(folder: &Path, base_url: &str, tenants: &[sim::Tenant], more: &str) 
         "data_dir = \"{folder}/state\"\n\
          [secret.vault]\ntype = \"directory\"\npath = \"{folder}/secrets\"\n\
          [templates.customers]\nfolder = \"customers.d\"\ntype = \"mimecast\"\n\
-         base_url = \"{base_url}\"\ninsecure_http = true\n{more}\n\
+         base_url = \"{base_url}\"\ninsecure_http = true\negress.allow_private = [\"{LOOPBACK}\"]\n{more}\n\
          client_id = \"SECRET[vault.{{id}}_client_id]\"\nclient_secret = \"SECRET[vault.{{id}}_client_secret]\"\n\
          [sinks.files]\ntype = \"file\"\ninputs = [\"*\"]\npath = \"{folder}/events\"\n"
     )

@@ -52,6 +52,7 @@ fn every_status_and_code_has_its_fault() {
         (V2, 401, "<html>401</html>".into(), SessionExpired, "http-401"),
         (V2, 401, flat("InvalidClientIdentifier"), Unavailable, "http-401"),
         (V2, 401, flat("token_verification_failed"), Unavailable, "http-401"),
+        (V1, 401, fail("token_verification_failed"), Unavailable, "http-401"),
         (V2, 401, r#"{"fail":[{"code":"x","message":"Unauthorized Request"}]}"#.into(), Unavailable, "http-401"),
         (V1, 401, fail("err_xdk_invalid_signature"), Credentials, "bad-signature"),
         (V1, 401, String::new(), Credentials, "bad-signature"),

@@ -21,7 +21,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tributary_host::outside::{Clock, Outside, Random};
 use tributary_host::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, Way};
 use tributary_host::{Host, Options, config};
-use tributary_tests::guest;
+use tributary_tests::guest::{self, LOOPBACK};
 use tributary_tests::memory::Memory;
 use tributary_tests::world::component;
 
@@ -171,7 +171,7 @@ fn write(folder: &std::path::Path, tenants: usize, shared: &sim::Tenant) -> io::
     let (api, path) = (guest::API, folder.display());
     let text = format!(
         "data_dir = \"{path}/state\"\n[templates.customers]\nfolder = \"customers.d\"\ntype = \"mimecast\"\n\
-         base_url = \"{api}\"\ninsecure_http = true\nclient_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n\
+         base_url = \"{api}\"\ninsecure_http = true\negress.allow_private = [\"{LOOPBACK}\"]\nclient_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n\
          collect = [\"siem/receipt\", \"siem/delivery\", \"audit\", \"ttp/url\"]\n\
          intervals = {{ siem = \"5m\", audit = \"5m\", ttp = \"5m\" }}\n\
          [sinks.out]\ntype = \"stdout\"\ninputs = [\"*\"]\n"

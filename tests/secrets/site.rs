@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mimecast_simulator as sim;
+use tributary_tests::guest::LOOPBACK;
 use tributary_tests::process::{Output, command, output};
 
 use crate::BINARY;
@@ -85,7 +86,9 @@ impl Site {
             let url = &self.server.api_url;
             format!(
                 "[sources.{source}]\ntype = \"mimecast\"\nbase_url = \"{url}\"\ninsecure_http = true\n{lines}\
-                 {quotas}\n"
+                 {quotas}\negress.allow_private = [\"{LOOPBACK}\"]\n\
+                 proxy = {{ https = \"http://somebody:{}@proxy.example:3128\" }}\n",
+                marked("of-the-proxy").replace('/', "%2F")
             )
         };
         // The right credentials, from three places.
@@ -148,7 +151,16 @@ impl Site {
         for (what, secret) in [("the first", &first), ("the second", &second), ("the third", &third), ("text", &text)] {
             self.needles.add(what, secret);
         }
-        for what in ["of-the-environment", "id", "of-the-file", "unused", "unasked", "said-aside", "application"] {
+        for what in [
+            "of-the-environment",
+            "id",
+            "of-the-file",
+            "unused",
+            "unasked",
+            "said-aside",
+            "application",
+            "of-the-proxy",
+        ] {
             self.needles.add(what, &marked(what));
         }
     }
