@@ -85,7 +85,7 @@ pub enum SourceReason {
     #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
     Quota { name: String, known: String },
     #[error(transparent)]
-    Component(#[from] ComponentError),
+    Component(#[from] Box<ComponentError>),
     #[error("its component `{kind}` was not loaded. Restart tributary")]
     NotLoaded { kind: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
@@ -153,7 +153,7 @@ impl Host {
 
     fn component_of(&self, kind: &str) -> Result<&Component, SourceReason> {
         match self.components.get(kind) {
-            Some(loaded) => Ok(loaded.map_err(Clone::clone)?),
+            Some(loaded) => Ok(loaded.map_err(|error| Box::new(error.clone()))?),
             None if kind == EMBEDDED_SOURCE => Ok(&self.component),
             None => Err(SourceReason::NotLoaded { kind: kind.to_owned() }),
         }
