@@ -23,7 +23,7 @@ use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::config::{self, OnPositionLost};
 use tributary_host::deliver::{Attached, Batch, Disk, Storage};
 use tributary_host::outside::{Clock, Outside, Random};
-use tributary_host::sandbox::{Component, Context, LogStream, Network, Session, Start, Transport};
+use tributary_host::sandbox::{Component, Context, LogStream, Network, NetworkError, Session, Start, Transport, Way};
 use tributary_host::sinks::{DeliverFuture, Sink, SinkFuture};
 use tributary_host::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState};
 use tributary_host::{Ready, Running};
@@ -197,6 +197,8 @@ impl Bench {
                 retry_for: Duration::from_secs(60),
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 8 << 20,
+                limits: Default::default(),
+                network: config::network::NetworkSettings::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],
             quotas: Vec::new(),
@@ -228,7 +230,7 @@ impl Source for LoggedIn {
 struct NoNetwork;
 
 impl Network for NoNetwork {
-    fn transport(&self, _: &str) -> Arc<dyn Transport> {
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
         unreachable!("the source brings its own")
     }
 }

@@ -19,8 +19,9 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use support::{spread, thread_cpu};
+use tributary_host::config::network::NetworkSettings;
 use tributary_host::outside::{Clock, Random};
-use tributary_host::sandbox::{Context, Egress, Network, RequestOptions, Sockets, Start, Transport};
+use tributary_host::sandbox::{Context, Egress, Network, Notes, RequestOptions, Sockets, Start, Transport, Way};
 
 /// Answers any request by a listing without files that goes on, on each connection for as long as it lasts.
 struct Server {
@@ -91,19 +92,25 @@ fn main() {
     runtime.block_on(async {
         let component = support::component().await;
         let sockets = Sockets::new();
-        let (clock, random) = (Clock::System, Random::seeded(1));
+        let egress = Egress::new([&*server.url()]).expect("an address of loopback");
+        let egress = Arc::new(egress.allowing(["127.0.0.0/8".parse().expect("a network")]));
+        let (settings, notes) = (NetworkSettings::default(), Arc::<Notes>::default());
+        let transport = |source: &str| {
+            let (egress, notes) = (Arc::clone(&egress), Arc::clone(&notes));
+            sockets.transport(&Way { source: source.into(), egress, settings: &settings, notes }).expect("a plain way")
+        };
         let context = Context {
-            source: "bench".into(),
-            egress: Arc::new(Egress::new([&*server.url()]).expect("an address of loopback")),
-            transport: sockets.transport("guest"),
-            clock,
-            random,
-            notes: Arc::default(),
+            source: "guest".into(),
+            egress: Arc::clone(&egress),
+            transport: transport("guest"),
+            clock: Clock::System,
+            random: Random::seeded(1),
+            notes: Arc::clone(&notes),
         };
         let configuration = support::CONFIGURATION.replace(support::API, &server.url());
         let mut instance = component.instantiate(&context).await.expect("an instance is made");
         instance.open(&configuration, support::STREAM, Start::Configured).await.expect("the stream opens");
-        let client = sockets.transport("native");
+        let client = transport("native");
         for _ in 0..=rounds {
             let (before, begun, cpu) = (server.answered.load(Ordering::Relaxed), Instant::now(), thread_cpu());
             let made = |server: &Server| server.answered.load(Ordering::Relaxed) - before;

@@ -127,6 +127,8 @@ fn configuration(server: &sim::Server, tenants: &[sim::Tenant], folder: &Path) -
     for tenant in tenants {
         text += &format!("\n[sources.{}]\ntype = \"mimecast\"\n", tenant.name);
         text += &format!("base_url = {:?}\ninsecure_http = true\n", server.api_url);
+        // Only public addresses may be reached, unless the operator says otherwise.
+        text += "egress.allow_private = [\"127.0.0.1\"]\n";
         match &tenant.credentials {
             sim::Credentials::V2 { client_id, client_secret } => {
                 text += &format!("client_id = {client_id:?}\nclient_secret = {client_secret:?}\n");

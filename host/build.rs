@@ -3,23 +3,36 @@
 //! `TRIBUTARY_COMPONENT` names a finished component instead. The component has a target folder of its own: cargo holds a
 //! lock on the outer one while this script runs. Its environment is scrubbed: an outer `RUSTFLAGS` or a wrapper such as
 //! clippy's would replace the linker, and the output would be a core module.
+//!
+//! The component gets custom sections that say its version, the lock file's hash, and the commit. The commit is known to
+//! release builds from a git repository, or where `TRIBUTARY_COMMIT` says it: it would make every commit a reason to build
+//! the host again. The same sources at the same commit give the same bytes.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sha2::{Digest, Sha256};
+
+#[path = "src/sandbox/sections.rs"]
+mod sections;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 const PACKAGE: &str = "mimecast-source";
 const FILE: &str = "mimecast_source.wasm";
 
-/// The first bytes of a component: magic, version 13, layer 1. A core module has `01 00 00 00` after the magic.
-const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+/// What is said where there is no commit.
+const UNKNOWN: &str = "unknown";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/sandbox/sections.rs");
     println!("cargo::rerun-if-env-changed=TRIBUTARY_COMPONENT");
-    match component() {
+    println!("cargo::rerun-if-env-changed=TRIBUTARY_COMMIT");
+    let commit = commit().unwrap_or_else(|| UNKNOWN.to_owned());
+    println!("cargo::rustc-env=TRIBUTARY_BUILD_COMMIT={commit}");
+    match component(&commit) {
         Ok(path) => println!("cargo::rustc-env=TRIBUTARY_COMPONENT_FILE={}", path.display()),
         Err(message) => {
             for line in message.lines() {
@@ -29,7 +42,11 @@ fn main() {
     }
 }
 
-fn component() -> Result<PathBuf, String> {
+fn component(commit: &str) -> Result<PathBuf, String> {
+    let lock = root().join("Cargo.lock");
+    println!("cargo::rerun-if-changed={}", lock.display());
+    let lock = digest(&fs::read(&lock).map_err(|error| format!("cannot read {}: {error}", lock.display()))?);
+    println!("cargo::rustc-env=TRIBUTARY_LOCK_SHA256={lock}");
     let (built, kept) = match env::var_os("TRIBUTARY_COMPONENT") {
         Some(path) => (prebuilt(Path::new(&path))?, None),
         None => {
@@ -37,9 +54,24 @@ fn component() -> Result<PathBuf, String> {
             (build(&folder)?, Some(folder.join(FILE)))
         }
     };
-    let bytes = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
-    if !bytes.starts_with(&COMPONENT) {
+    let mut bytes = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    if !bytes.starts_with(&sections::COMPONENT) {
         return Err(format!("{} is not a WebAssembly component (a core module?)", built.display()));
+    }
+    // A finished component says for itself where it comes from.
+    if kept.is_some() {
+        sections::append(&mut bytes, sections::VERSION, env!("CARGO_PKG_VERSION"));
+        sections::append(&mut bytes, sections::LOCK, &lock);
+        if commit != UNKNOWN {
+            sections::append(&mut bytes, sections::REVISION, commit);
+        }
+    }
+    println!("cargo::rustc-env=TRIBUTARY_COMPONENT_SHA256={}", digest(&bytes));
+    for (variable, name) in
+        [("VERSION", sections::VERSION), ("LOCK_SHA256", sections::LOCK), ("COMMIT", sections::REVISION)]
+    {
+        let text = sections::text(&bytes, name).unwrap_or(UNKNOWN);
+        println!("cargo::rustc-env=TRIBUTARY_COMPONENT_{variable}={text}");
     }
     let embedded = variable("OUT_DIR").join(FILE);
     for copy in kept.iter().chain([&embedded]) {
@@ -60,7 +92,7 @@ fn prebuilt(path: &Path) -> Result<PathBuf, String> {
 }
 
 fn build(folder: &Path) -> Result<PathBuf, String> {
-    let root = variable("CARGO_MANIFEST_DIR").join("..");
+    let root = root();
     for input in ["src", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
@@ -124,6 +156,54 @@ fn scrub(command: &mut Command) {
             command.env_remove(name);
         }
     }
+}
+
+/// The commit that is built, with `-dirty` behind it if sources differ from it. `None` if nobody knows.
+fn commit() -> Option<String> {
+    if let Ok(commit) = env::var("TRIBUTARY_COMMIT") {
+        let sound = !commit.is_empty() && commit.len() <= 64 && commit.chars().all(|c| c.is_ascii_graphic());
+        return sound.then_some(commit);
+    }
+    if env::var_os("PROFILE").is_none_or(|profile| profile != "release") {
+        return None;
+    }
+    let root = root().canonicalize().ok()?;
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            git.env_remove(name);
+        }
+        let output = git.current_dir(&root).args(arguments).stdin(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    // Sources that were unpacked inside of another repository are not a part of it.
+    let top = Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()?;
+    if top != root {
+        return None;
+    }
+    let commit = git(&["rev-parse", "HEAD"])?;
+    // The log of HEAD grows with each commit and each change of branch.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = root.join(git(&["rev-parse", "--git-path", name])?);
+        if path.exists() {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    const SOURCES: [&str; 6] = ["src", "host", "wit", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    }
+    let changed = git(&[&["status", "--porcelain", "--"][..], &SOURCES].concat())?;
+    Some(if changed.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn root() -> PathBuf {
+    variable("CARGO_MANIFEST_DIR").join("..")
 }
 
 /// The workspace's target folder: OUT_DIR is `<target>[/<triple>]/<profile>/build/<package>-<hash>/out`.

@@ -154,8 +154,9 @@ fn transport(code: &ErrorCode) -> TransportError {
         ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
             ("dns", "the host's name was not found")
         }
-        ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => {
-            ("denied", "the collector may not reach this host")
+        ErrorCode::HttpRequestDenied => ("denied", "the collector may not reach this host"),
+        ErrorCode::DestinationIpProhibited => {
+            ("address-denied", "its name leads to an address that the collector may not reach")
         }
         ErrorCode::ConnectionRefused => ("connection-refused", "the connection was refused"),
         ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => {

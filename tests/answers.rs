@@ -8,9 +8,10 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
-    Body, Budget, Context, Egress, GuestError, Next, RequestOptions, Sent, Start, Transport, TransportError,
+    Body, Budget, Context, GuestError, Next, RequestOptions, Sent, Start, Transport, TransportError,
 };
-use tributary_tests::guest::{API, component};
+use tributary_tests::guest::{API, egress};
+use tributary_tests::world::component;
 
 const NOW_S: u64 = 1_772_971_200;
 
@@ -36,7 +37,7 @@ impl Transport for Canned {
 async fn read(stream: &str, extra: &str, answer: String) -> Result<(usize, usize, usize), String> {
     let context = Context {
         source: "test".into(),
-        egress: Arc::new(Egress::new([API]).unwrap()),
+        egress: Arc::new(egress()),
         transport: Arc::new(Canned(answer.into())),
         clock: Clock::simulated(Duration::from_secs(NOW_S)),
         random: Random::seeded(1),

@@ -5,26 +5,15 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, Kind, When};
-use tributary_host::{Host, Options, Running, config};
+use tributary_host::{Host, Options, config};
 use tributary_tests::delivered::Delivered;
-use tributary_tests::world::{World, component, configuration, stream};
+use tributary_tests::world::{World, assert_sound, component, configuration, quota, serve, stream};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 fn both() -> [sim::Tenant; 2] {
     [sim::Tenant::v2("acme", 2_500), sim::Tenant { utc_offset_minutes: -300, ..sim::Tenant::v1("initech", 1_500) }]
-}
-
-/// No stream is in trouble, and the books balance.
-fn assert_sound(running: &Running) {
-    for status in running.status() {
-        let (name, counts) = (&status.stream, &status.stored);
-        assert_eq!(status.fault, None, "{name}");
-        assert_eq!(counts.records, counts.events + counts.malformed + counts.merged, "{name}: {counts:?}");
-        assert_eq!(counts.events, counts.repeated + counts.accepted, "{name}: {counts:?}");
-        assert_eq!(counts.sinks.get("files").map_or(0, |sink| sink.delivered), counts.accepted, "{name}: {counts:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,21 +40,11 @@ async fn over_sockets_it_is_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let clock = sim::Clock::real();
         let begin = clock.now();
-        let settings = sim::Settings {
-            start_ms: begin,
-            backlog_ms: DAY,
-            tenants: vec![tenant.clone()],
-            quota_factor: 900,
-            ..sim::Settings::default()
-        };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
-        let more = match tenant.generation() {
-            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
-            sim::Generation::V1 => "",
-        };
+        let settings = sim::Settings { backlog_ms: DAY, tenants: vec![tenant.clone()], ..sim::Settings::default() };
+        let server = serve(clock, settings);
         let file = folder.path().join("tributary.toml");
         let tenants = [tenant.clone()];
-        std::fs::write(&file, configuration(folder.path(), &server.api_url, &tenants, more, "")).unwrap();
+        std::fs::write(&file, configuration(folder.path(), &server.api_url, &tenants, quota(&tenant), "")).unwrap();
         let config = config::load(&file).unwrap().config;
         let host = Host::around(component().await, Options::new(tributary_host::COMPONENT));
         let running = host.collect(&config).await.unwrap();

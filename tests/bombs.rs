@@ -11,10 +11,9 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tributary_host::outside::{Clock, Random};
-use tributary_host::sandbox::{
-    Body, Budget, Context, Egress, Next, RequestOptions, Sent, Start, Transport, TransportError,
-};
-use tributary_tests::guest::{API, STORAGE, component};
+use tributary_host::sandbox::{Body, Budget, Context, Next, RequestOptions, Sent, Start, Transport, TransportError};
+use tributary_tests::guest::{API, STORAGE, egress};
+use tributary_tests::world::component;
 
 const NOW_S: u64 = 1_772_971_200;
 const MIB: usize = 1 << 20;
@@ -109,7 +108,7 @@ struct Read {
 async fn read(stream: &str, account: &str, bomb: Vec<u8>, good: &[u8]) -> Read {
     let context = Context {
         source: "test".into(),
-        egress: Arc::new(Egress::new([API, STORAGE]).unwrap()),
+        egress: Arc::new(egress()),
         transport: Arc::new(Served { bomb: bomb.into(), good: gzip(good).into() }),
         clock: Clock::simulated(Duration::from_secs(NOW_S)),
         random: Random::seeded(1),

@@ -1,14 +1,16 @@
 //! The command as an operator meets it: what each verb says, with which exit code, and what it never does.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, Kind, Reset, When};
 use serde_json::Value;
 use tributary_tests::process::{Output, Process, command, output, until};
-use tributary_tests::world::configuration;
+use tributary_tests::world::{configuration, quota, serve};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 
@@ -25,14 +27,9 @@ impl Site {
     }
 
     fn at(tenant: sim::Tenant, clock: sim::Clock) -> Self {
-        let settings = sim::Settings {
-            start_ms: clock.now(),
-            backlog_ms: 6 * 3_600_000,
-            tenants: vec![tenant.clone()],
-            quota_factor: 900,
-            ..sim::Settings::default()
-        };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let settings =
+            sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
+        let server = serve(clock, settings);
         Self { server, folder: tempfile::tempdir().unwrap(), tenant }
     }
 
@@ -46,11 +43,8 @@ impl Site {
 
     /// The configuration that an operator would write.
     fn good(&self) -> String {
-        let more = match self.tenant.generation() {
-            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
-            sim::Generation::V1 => "",
-        };
-        configuration(self.folder.path(), &self.server.api_url, std::slice::from_ref(&self.tenant), more, "")
+        let tenants = std::slice::from_ref(&self.tenant);
+        configuration(self.folder.path(), &self.server.api_url, tenants, quota(&self.tenant), "")
     }
 
     fn file(&self) -> PathBuf {
@@ -321,94 +315,86 @@ fn check_tells_wrong_credentials_and_wrong_ways_apart() {
 
 #[test]
 fn it_says_what_it_is() {
+    let short = output(&mut command(BINARY, &["-V"]));
+    assert_eq!((short.code, short.stdout.trim()), (Some(0), concat!("tributary ", env!("CARGO_PKG_VERSION"))));
     let said = output(&mut command(BINARY, &["--version"]));
-    assert_eq!((said.code, said.stdout.trim()), (Some(0), concat!("tributary ", env!("CARGO_PKG_VERSION"))));
-    let said = output(&mut command(BINARY, &["describe", "--format", "json"]));
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let described: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(described["name"], "mimecast");
-    let names: Vec<&str> = described["streams"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
-    assert!(names.contains(&"siem/receipt") && names.contains(&"siem") && names.contains(&"audit"), "{names:?}");
-    assert_eq!(described["config_schema"]["type"], "object");
+    let (first, facts) = said.stdout.trim_end().split_once('\n').unwrap();
+    assert_eq!((said.code, first), (Some(0), short.stdout.trim()));
+    let facts: BTreeMap<&str, &str> = facts.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let run = |program: &str, arguments: &[&str]| {
+        let ran = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        String::from_utf8(ran.stdout).unwrap().split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let lock = run("sha256sum", &["../Cargo.lock"]);
+    assert_eq!((facts["cargo-lock-sha256"], facts["component-cargo-lock-sha256"]), (&*lock, &*lock));
+    assert_eq!(facts["component"], concat!("mimecast ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(facts["component-commit"], facts["commit"]);
+    // A development build is not made anew for each commit.
+    let commit = run("git", &["rev-parse", "HEAD"]);
+    let released = !cfg!(debug_assertions) && commit.len() == 40;
+    let expected = if released { commit.as_str() } else { "unknown" };
+    assert_eq!(facts["commit"].trim_end_matches("-dirty"), expected);
+
+    // The embedded component, as a file, says the same.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("any.wasm");
+    fs::write(&file, tributary_host::COMPONENT).unwrap();
+    let digest = run("sha256sum", &[file.to_str().unwrap()]);
+    assert_eq!(facts["component-sha256"], digest);
+    for arguments in [
+        &["describe", "--format", "json"][..],
+        &["describe", "--format", "json", "--component", file.to_str().unwrap()],
+    ] {
+        let said = output(&mut command(BINARY, arguments));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let described: Value = serde_json::from_str(&said.stdout).unwrap();
+        let stamp = ["name", "version", "sha256", "cargo_lock_sha256"].map(|key| described[key].as_str().unwrap());
+        assert_eq!(stamp, ["mimecast", env!("CARGO_PKG_VERSION"), &digest, &lock]);
+        assert_eq!(described["commit"].as_str().unwrap_or("unknown"), facts["commit"]);
+        assert_eq!(described["config_schema"]["type"], "object");
+        let imports: Vec<&str> = described["imports"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert!(imports.iter().any(|name| name.starts_with("wasi:http/outgoing-handler@")), "{imports:?}");
+    }
     let text = output(&mut command(BINARY, &["describe"]));
-    assert!(text.code == Some(0) && names.iter().all(|name| text.stdout.contains(name)), "{text:?}");
+    let words = ["siem/receipt", "audit", &lock, &digest, "Imports\n  ", "wasi:http/types@"];
+    assert!(text.code == Some(0) && words.iter().all(|word| text.stdout.contains(word)), "{text:?}");
     assert_eq!(output(&mut command(BINARY, &["descibe"])).code, Some(64));
+    for (path, code, word) in [("/nowhere/x.wasm", 66, "cannot read"), ("/bin/sh", 65, "not a WebAssembly component")] {
+        let said = output(&mut command(BINARY, &["describe", "--component", path]));
+        assert!(said.code == Some(code) && said.stderr.contains(word), "{said:?}");
+    }
 }
 
-/// Everything that a run leaves behind or says, with everything in it that could go wrong.
+/// A source runs a component from a folder of versions; one whose component is not there, or is another one, is told.
 #[test]
-fn no_secret_is_written_anywhere() {
-    for site in [Site::v2(), Site::v1()] {
-        let v2 = site.tenant.generation() == sim::Generation::V2;
-        let data = if v2 { Endpoint::Storage } else { Endpoint::SiemLogs };
-        let name = site.tenant.name.clone();
-        for fault in [
-            Fault::BadLine { at: data },
-            Fault::ConnectionCut { at: data, after: 50 },
-            Fault::Status { at: Endpoint::Audit, status: 500 },
-            Fault::UrlExpired,
-            Fault::TruncatedGzip,
-        ] {
-            site.server.simulator().inject(&name, fault, When::First(2)).unwrap();
-        }
-        site.server.simulator().inject(&name, Fault::TokenExpiresNow { at: Endpoint::Audit }, When::First(1)).unwrap();
-        site.write(&site.good());
-        let process = {
-            let mut command =
-                command(BINARY, &["--config", site.file().to_str().unwrap(), "--log-level", "trace", "run"]);
-            command.stderr(fs::File::create(site.folder.path().join("log")).unwrap());
-            command.spawn().unwrap()
-        };
-        let mut process = Killed(process);
-        let letters = site.state().join("dead-letters").join(format!("{name}.ndjson"));
-        let done = || letters.exists() && site.server.simulator().count(Endpoint::Audit) > 3;
-        assert!(
-            until(Duration::from_secs(60), done),
-            "{}",
-            fs::read_to_string(site.folder.path().join("log")).unwrap()
-        );
-        std::thread::sleep(Duration::from_secs(1));
-        process.0.kill().unwrap();
-        process.0.wait().unwrap();
-        // The configuration itself is the operator's; everything else was written by the command.
-        let mut scanned = 0;
-        let mut needles = site.secrets();
-        needles.extend(["X-Amz-Signature", "Bearer "].map(str::to_owned));
-        for path in all_files(site.folder.path()).into_iter().filter(|path| *path != site.file()) {
-            let bytes = fs::read(&path).unwrap();
-            scanned += bytes.len();
-            for needle in &needles {
-                let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
-                assert!(!found, "a secret ({}…) lies in {}", &needle[..4], path.display());
-            }
-        }
-        assert!(scanned > 200_000, "only {scanned} bytes were written");
-        // The scan finds what is there.
-        let configuration = fs::read_to_string(site.file()).unwrap();
-        assert!(site.secrets().iter().all(|secret| configuration.contains(secret)));
-    }
-}
-
-struct Killed(std::process::Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn all_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        // A socket holds nothing.
-        if path.is_dir() {
-            found.extend(all_files(&path))
-        } else if path.is_file() {
-            found.push(path)
+fn components_come_from_files_too() {
+    let site = Site::v2();
+    let folder = site.folder.path().join("components");
+    fs::create_dir(&folder).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    fs::write(folder.join(format!("acme-{version}.wasm")), tributary_host::COMPONENT).unwrap();
+    fs::write(folder.join("acme-0.0.9.wasm"), tributary_host::COMPONENT).unwrap();
+    let text = |more: &str| {
+        let good = site.good().replace("type = \"mimecast\"", "type = \"acme\"");
+        format!("{good}\n[components.acme]\npath = \"{}\"\n{more}\n", folder.display())
+    };
+    let good = site.call(&text(""), "validate");
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let checked = site.call(&text(&format!("version = \"{version}\"")), "check");
+    assert!(checked.code == Some(0) && checked.stdout.contains("the credentials are accepted"), "{checked:?}");
+    let before = site.requests();
+    for (more, words) in [
+        ("version = \"7.0.0\"", &["no version 7.0.0", version][..]),
+        ("version = \"0.0.9\"", &["says that it is version", "0.0.9"]),
+        (&format!("sha256 = \"{}\"", "0".repeat(64)), &["has the SHA-256"]),
+    ] {
+        for verb in ["validate", "run"] {
+            let said = site.call(&text(more), verb);
+            assert_eq!(said.code, Some(78), "{more}, {verb}: {said:?}");
+            assert!(words.iter().all(|word| said.text().contains(word)), "{more}, {verb}: {said:?}");
         }
     }
-    found
+    let unknown = site.call(&site.good().replace("type = \"mimecast\"", "type = \"acme\""), "validate");
+    assert!(unknown.code == Some(78) && unknown.text().contains("must be one of `mimecast`"), "{unknown:?}");
+    assert_eq!(site.requests(), before, "something was fetched");
 }

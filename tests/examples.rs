@@ -9,12 +9,28 @@ use tributary_host::{COMPONENT, Host, Options};
 async fn every_example_is_accepted() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/configurations"));
     let secrets = tempfile::tempdir().unwrap();
-    for key in ["globex_client_id", "globex_client_secret", "initech_app_id", "initech_app_key", "initech_access_key"] {
+    for key in [
+        "globex_client_id",
+        "globex_client_secret",
+        "hooli_client_id",
+        "hooli_client_secret",
+        "initech_app_id",
+        "initech_app_key",
+        "initech_access_key",
+        "umbrella_client_id",
+        "umbrella_client_secret",
+    ] {
         std::fs::write(secrets.path().join(key), "made-up\n").unwrap();
     }
     std::fs::write(secrets.path().join("initech_secret_key"), "bWFkZS11cA==\n").unwrap();
+    let authority = secrets.path().join("company.pem");
+    std::fs::write(&authority, rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert.pem()).unwrap();
     let environment = |name: &str| match name {
-        "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" => Some("made-up".to_owned()),
+        "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" | "UMBRELLA_CLIENT_ID" | "UMBRELLA_CLIENT_SECRET" => {
+            Some("made-up".to_owned())
+        }
+        "PROXY_USER" | "PROXY_PASSWORD" => Some("made-up".to_owned()),
+        "COMPANY_CA" => Some(authority.display().to_string()),
         "SECRETS_DIRECTORY" => Some(secrets.path().display().to_string()),
         _ => None,
     };
@@ -22,18 +38,27 @@ async fn every_example_is_accepted() {
     let mut sources = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // The files of a template.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let format = Format::of(&path).unwrap();
         let loaded = config::parse(&text, format, &path.display().to_string(), &environment)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(loaded.config.refused, [], "{}", path.display());
         for source in loaded.config.sources.values() {
             let planned = host.plan(source).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(!planned.plan.streams.is_empty());
             sources += 1;
         }
         // Without the environment nothing is guessed.
-        let error = config::parse(&text, format, "example", &|_| None).unwrap_err().to_string();
-        assert!(error.contains("sources."), "{error}");
+        match config::parse(&text, format, &path.display().to_string(), &|_| None) {
+            Ok(loaded) => {
+                assert_eq!(loaded.config.refused.len(), loaded.config.sources.len() + 2, "{}", path.display())
+            }
+            Err(error) => assert!(error.to_string().contains("sources."), "{error}"),
+        }
     }
-    assert_eq!(sources, 3);
+    assert_eq!(sources, 6);
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
 use serde_json::Value;
-use tributary_host::Running;
 use tributary_host::state::Store;
 use tributary_tests::delivered::files;
 use tributary_tests::world::World;
@@ -75,17 +74,12 @@ fn chrono_like(time: &str) -> bool {
     time.len() == 24 && time.ends_with('Z') && time.as_bytes()[10] == b'T' && time.as_bytes()[19] == b'.'
 }
 
-async fn settled(world: &World, running: &Running) {
-    let well = || running.status().iter().all(|status| status.caught_up && status.in_flight == 0);
-    assert!(world.until(3 * HOUR, well).await, "{:?}", running.status());
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_healthy_run_tells_state_changes_and_nothing_else() {
     let world = world("collect = [\"siem/receipt\", \"audit\", \"dlp\"]");
     let running = world.start().await;
     let streams: Vec<String> = running.status().iter().map(|status| status.stream.to_string()).collect();
-    settled(&world, &running).await;
+    world.settled(&running).await;
     tokio::time::sleep(6 * HOUR).await;
     assert!(running.stop().await);
     let events = events(&world);
@@ -113,22 +107,22 @@ async fn each_trouble_is_told_once_with_what_it_is_and_when_it_is_over() {
     tokio::time::sleep(30 * MINUTE).await;
     world.clear_faults();
     tokio::time::sleep(HOUR).await;
-    settled(&world, &running).await;
+    world.settled(&running).await;
     // It refuses one stream, and later answers nothing sensible for two hours.
     world.inject(Fault::Forbidden { at: Endpoint::Audit, kind: None }, When::Always);
     tokio::time::sleep(3 * HOUR).await;
     world.clear_faults();
-    settled(&world, &running).await;
+    world.settled(&running).await;
     tokio::time::sleep(HOUR).await;
     world.inject(Fault::Status { at: Endpoint::Audit, status: 503 }, When::Always);
     tokio::time::sleep(2 * HOUR).await;
     world.clear_faults();
-    settled(&world, &running).await;
+    world.settled(&running).await;
     // A file is gone.
     world.inject(Fault::UrlGoneForever, When::First(1));
     tokio::time::sleep(4 * HOUR).await;
     world.clear_faults();
-    settled(&world, &running).await;
+    world.settled(&running).await;
     // The events' sink is blocked; the one for health is not.
     let (there, away) = (world.events().join("one"), world.events().join("away"));
     fs::rename(&there, &away).unwrap();
@@ -138,7 +132,7 @@ async fn each_trouble_is_told_once_with_what_it_is_and_when_it_is_over() {
     assert_eq!(while_blocked.last().unwrap()["sink"], "files", "told while it lasts");
     fs::remove_file(&there).unwrap();
     tokio::time::sleep(HOUR).await;
-    settled(&world, &running).await;
+    world.settled(&running).await;
     assert!(running.stop().await);
 
     let events = events(&world);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tributary_host::outside::Random;
 use tributary_tests::delivered::{Comparison, Delivered, dead_letters};
 use tributary_tests::process::{Process, command, output, until};
-use tributary_tests::world::configuration;
+use tributary_tests::world::{QUOTA, configuration, serve};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 const MINUTE: Duration = Duration::from_secs(60);
@@ -75,14 +75,12 @@ impl Site {
         let tenants =
             [sim::Tenant::v2("acme", 4_000), sim::Tenant::v1("initech", 4_000)].map(sim::Tenant::with_every_stream);
         let settings = sim::Settings {
-            start_ms: begin,
             backlog_ms: 24 * HOUR,
             tenants: tenants.to_vec(),
-            quota_factor: 900,
             members_per_archive: 3,
             ..sim::Settings::default()
         };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let server = serve(clock, settings);
         for tenant in &tenants {
             for at in [sim::Endpoint::Storage, sim::Endpoint::SiemLogs, sim::Endpoint::Dlp, sim::Endpoint::TtpUrl] {
                 let slow = sim::Fault::Slow { at, delay_ms: 40 };
@@ -90,10 +88,9 @@ impl Site {
             }
         }
         let site = Self { server, folder: tempfile::tempdir().unwrap(), tenants, begin, caught: 0 };
-        let quotas = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
         let text = configuration(site.folder.path(), &site.server.api_url, &site.tenants, "", "");
         // The quota that the simulator shortens is one of API 2.0.
-        let text = text.replacen("[sources.acme]", &format!("[sources.acme]\n{quotas}"), 1);
+        let text = text.replacen("[sources.acme]", &format!("[sources.acme]\n{QUOTA}"), 1);
         std::fs::write(site.file(), text).unwrap();
         site
     }

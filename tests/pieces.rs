@@ -5,16 +5,10 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
-use tributary_host::Running;
 use tributary_host::state::{Counts, Store, StreamKey};
 use tributary_tests::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-async fn settled(world: &World, running: &Running) {
-    let well = || running.status().iter().all(|status| status.caught_up && status.in_flight == 0);
-    assert!(world.until(3 * HOUR, well).await, "{:?}", running.status());
-}
 
 fn counts(world: &World, stream: &str) -> Counts {
     let store = Store::open(&world.state()).unwrap();
@@ -40,7 +34,7 @@ async fn every_file_that_was_published_is_fetched_or_gone() {
     tokio::time::sleep(2 * HOUR).await;
     world.inject(Fault::Status { at: Endpoint::Storage, status: 503 }, When::First(5));
     tokio::time::sleep(HOUR).await;
-    settled(&world, &running).await;
+    world.settled(&running).await;
     assert!(running.stop().await);
     let found = world.compare(begin);
     assert!(found.is_exact() && found.total() > 60, "{found}");
@@ -78,7 +72,7 @@ async fn members_of_archives_are_files_too() {
         running.kill().await;
     }
     let running = world.start().await;
-    settled(&world, &running).await;
+    world.settled(&running).await;
     assert!(running.stop().await);
     let (files, lost) = world.simulator().files("one", world.now())["siem"];
     let pieces = counts(&world, "siem").pieces;

@@ -9,12 +9,10 @@ use tributary_host::collect::StreamState;
 use tributary_host::{Reloader, Running};
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Process, until};
-use tributary_tests::world::{World, configuration, stream};
+use tributary_tests::world::{QUOTA, World, configuration, serve, stream};
 
 const HOUR: u64 = 3_600_000;
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
-/// Nobody wants to wait for the vendor's own.
-const QUOTA: &str = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn states(running: &Running) -> Vec<StreamState> {
@@ -97,12 +95,17 @@ async fn expired_keys_are_left_alone_until_something_changes() {
     let changed = reloader.apply(&other).await;
     assert_eq!(
         (changed.changed.as_slice(), changed.restart.as_slice()),
-        (&["one".to_owned()][..], &["sinks.files".to_owned(), "sources.one.quota_share".to_owned()][..])
+        (&["one".to_owned()][..], &["sinks.files".to_owned()][..])
     );
-    // A stream fewer is not.
+    // Streams go, and come back where they were.
     let fewer = world.config(|text| text.replace("[sources.one]\n", "[sources.one]\ncollect = [\"audit\"]\n"));
-    let fewer = reloader.apply(&fewer).await;
-    assert!(fewer.changed.is_empty() && fewer.restart.iter().any(|what| what.contains("no longer")), "{fewer:?}");
+    assert_eq!(reloader.apply(&fewer).await.changed, ["one"]);
+    assert_eq!(running.status().iter().map(|status| &*status.stream).collect::<Vec<_>>(), ["audit"]);
+    tokio::time::sleep(60 * MINUTE).await;
+    assert_eq!(reloader.apply(&world.config(|text| text)).await.changed, ["one"]);
+    tokio::time::sleep(MINUTE).await;
+    running.caught_up().await;
+    assert!(running.status().len() > 1 && all(&running, StreamState::Collecting), "{:?}", states(&running));
     assert!(running.stop().await);
     let found = world.compare(begin);
     assert!(found.is_exact() && found.total() > 60, "{found}");
@@ -117,14 +120,8 @@ fn delivered(folder: &Path, tenant: &str) -> usize {
 fn a_process_takes_over_a_secret_and_a_configuration() {
     let clock = sim::Clock::real();
     let tenants = [sim::Tenant::v2("acme", 3_000), sim::Tenant::v2("globex", 3_000)];
-    let settings = sim::Settings {
-        start_ms: clock.now(),
-        backlog_ms: 24 * HOUR,
-        tenants: tenants.to_vec(),
-        quota_factor: 900,
-        ..sim::Settings::default()
-    };
-    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let settings = sim::Settings { backlog_ms: 24 * HOUR, tenants: tenants.to_vec(), ..sim::Settings::default() };
+    let server = serve(clock, settings);
     let logins = |tenant: &str| {
         let simulator = server.simulator();
         let token = |entry: &&sim::LogEntry| entry.endpoint == Some(Endpoint::Token);
@@ -154,15 +151,17 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
     println!("the new secret was in use {:?} after it was written", exchanged.elapsed());
     assert_eq!(logins("globex"), before, "the neighbour is not touched");
 
-    let hangup = |text: &str, process: &Process| {
+    // Two signals at once would be one: each waits for what the one before has led to.
+    let hangup = |text: &str, told: &str| {
+        let before = process.log().matches(told).count();
         std::fs::write(&file, text).unwrap();
         process.signal("HUP");
-        // There is nothing to see outside but the log, which is read at the end.
-        std::thread::sleep(Duration::from_secs(2));
+        assert!(until(MINUTE, || process.log().matches(told).count() > before), "no {told:?} in {}", process.log());
     };
-    hangup(&format!("{text}\n[sources"), &process);
-    hangup(&text.replacen("[sources.acme]\n", "[sources.acme]\nstart_at = \"soon\"\n", 1), &process);
-    hangup(&text.replacen("[sources.acme]\n", "[sources.acme]\ncategory = \"mail\"\n", 1), &process);
+    hangup(&format!("{text}\n[sources"), "the new configuration cannot be run");
+    let with = |line: &str| text.replacen("[sources.acme]\n", &format!("[sources.acme]\n{line}\n"), 1);
+    hangup(&with("start_at = \"soon\""), "its configuration is refused, and it goes on with the one that it had");
+    hangup(&with("category = \"mail\""), "goes on with its new configuration");
     assert!(process.is_running());
     assert!(until(MINUTE, || logins("acme") >= 3), "acme begins anew with a session of its own");
     assert_eq!(logins("globex"), before);
@@ -171,7 +170,7 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
     assert_eq!(status.code(), Some(0), "{log}");
     for words in [
         "the new configuration cannot be run, and the old one goes on",
-        "is refused, and the source goes on with the old one: source acme",
+        "its configuration is refused, and it goes on with the one that it had: ",
         "start_at",
         "goes on with its new configuration",
         "stopped; everything that was read is delivered and stored",
@@ -182,4 +181,46 @@ fn a_process_takes_over_a_secret_and_a_configuration() {
     for secret in [wrong, right.as_str()] {
         assert!(!log.contains(secret), "a secret is told");
     }
+}
+
+/// A program that says secrets is asked again when the vendor refuses what it said, and on SIGHUP.
+#[test]
+fn a_program_is_asked_again() {
+    let (clock, tenant) = (sim::Clock::real(), sim::Tenant::v2("acme", 3_000));
+    let settings = sim::Settings {
+        start_ms: clock.now(),
+        backlog_ms: 24 * HOUR,
+        tenants: vec![tenant.clone()],
+        quota_factor: 900,
+        ..sim::Settings::default()
+    };
+    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sim::Credentials::V2 { client_secret: right, .. } = &tenant.credentials else { unreachable!() };
+    let (calls, program) = (folder.path().join("calls"), folder.path().join("program"));
+    // The first time it says what the vendor knows no more.
+    let wrong = "n0t-the-secret-of-acme-0123456789abcdef";
+    let text = format!(
+        "#!/bin/sh\necho >> {0}\n[ $(wc -l < {0}) = 1 ] && s={wrong} || s={right}\necho \"{{\\\"key\\\":{{\\\"value\\\":\\\"$s\\\"}}}}\"\n",
+        calls.display()
+    );
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let file = folder.path().join("tributary.toml");
+    let text = configuration(folder.path(), &server.api_url, std::slice::from_ref(&tenant), QUOTA, "")
+        .replace(right.as_str(), "SECRET[program.key]")
+        + &format!("[secret.program]\ntype = \"exec\"\ncommand = [\"{}\"]\n", program.display());
+    std::fs::write(&file, &text).unwrap();
+    let mut process = Process::run(BINARY, &file);
+    let asked = || std::fs::read_to_string(&calls).unwrap_or_default().lines().count();
+    let begun = until(MINUTE, || delivered(folder.path(), "acme") > 100 || !process.is_running());
+    // Streams that were refused a little later are one more reason.
+    let calls_before = asked();
+    assert!(begun && process.is_running() && (2..=3).contains(&calls_before), "{calls_before}; {}", process.kill());
+    process.signal("HUP");
+    assert!(until(MINUTE, || asked() > calls_before), "{calls_before} calls; {}", process.kill());
+    process.signal("TERM");
+    let (status, log) = process.wait(MINUTE);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!([wrong, right.as_str()].iter().all(|secret| !log.contains(secret)), "a secret is told");
 }

@@ -7,7 +7,7 @@ use mimecast_simulator as sim;
 use tributary_host::Running;
 use tributary_tests::delivered::{Comparison, Delivered};
 use tributary_tests::process::{Process, command, output, until};
-use tributary_tests::world::{World, configuration};
+use tributary_tests::world::{World, configuration, quota, serve};
 
 const HOUR: u64 = 3_600_000;
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
@@ -82,14 +82,12 @@ impl Site {
         let clock = sim::Clock::real();
         let begin = clock.now();
         let settings = sim::Settings {
-            start_ms: begin,
             backlog_ms: 24 * HOUR,
             tenants: vec![tenant.clone()],
-            quota_factor: 900,
             members_per_archive: 3,
             ..sim::Settings::default()
         };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let server = serve(clock, settings);
         let site = Self { server, folder: tempfile::tempdir().unwrap(), tenant, begin };
         site.configure("tributary.toml", "");
         site
@@ -97,14 +95,10 @@ impl Site {
 
     /// Writes a configuration; `folder` is where state and events lie below this one's.
     fn configure(&self, name: &str, folder: &str) -> std::path::PathBuf {
-        let more = match self.tenant.generation() {
-            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
-            sim::Generation::V1 => "",
-        };
         let file = self.folder.path().join(name);
         let below = if folder.is_empty() { self.folder.path().to_owned() } else { self.folder.path().join(folder) };
         let tenants = [self.tenant.clone()];
-        std::fs::write(&file, configuration(&below, &self.server.api_url, &tenants, more, "")).unwrap();
+        std::fs::write(&file, configuration(&below, &self.server.api_url, &tenants, quota(&self.tenant), "")).unwrap();
         file
     }
 
@@ -224,6 +218,6 @@ fn a_data_folder_is_of_one_process() {
     first.signal("TERM");
     assert_eq!(first.wait(MINUTE).0.code(), Some(0));
     let mut third = Process::run(BINARY, &second);
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(third.is_running());
+    assert!(until(MINUTE, || logins(&site) == 3 || !third.is_running()));
+    assert!(third.is_running(), "{}", third.kill());
 }

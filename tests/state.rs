@@ -12,7 +12,7 @@ use tributary_host::state::{
 };
 use tributary_tests::delivered::Delivered;
 use tributary_tests::process::{Output, Process, command, output, until};
-use tributary_tests::world::configuration;
+use tributary_tests::world::{QUOTA, configuration, serve};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,18 +50,14 @@ impl Site {
     }
 
     /// Calls it and expects `code`, with each of `words` in what it says.
+    #[track_caller]
     fn says(&self, line: &str, code: i32, words: &[&str]) -> Output {
-        let said = self.call(line);
-        assert_eq!(said.code, Some(code), "{line}: {said:?}");
-        for word in words {
-            assert!(said.text().contains(word), "{line}: no {word:?} in {}", said.text());
-        }
-        said
+        self.call(line).expect(code, words)
     }
 
+    #[track_caller]
     fn json(&self, line: &str) -> Value {
-        let said = self.says(line, 0, &[]);
-        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{line}: {error}: {said:?}"))
+        self.says(line, 0, &[]).json()
     }
 }
 
@@ -373,18 +369,12 @@ fn a_damaged_store_is_judged_set_aside_and_never_overwritten() {
 fn vendor(site: &Site, sinks: &str) -> (sim::Server, PathBuf, String) {
     let clock = sim::Clock::real();
     let tenant = sim::Tenant::v2("acme", 600);
-    let settings = sim::Settings {
-        start_ms: clock.now(),
-        backlog_ms: 6 * 3_600_000,
-        tenants: vec![tenant.clone()],
-        quota_factor: 900,
-        ..sim::Settings::default()
-    };
-    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let settings =
+        sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
+    let server = serve(clock, settings);
     server.simulator().inject("acme", Fault::BadLine { at: Endpoint::Storage }, When::First(2)).unwrap();
     let file = site.folder.path().join("tributary.toml");
-    let quota = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
-    let text = configuration(site.folder.path(), &server.api_url, &[tenant], quota, sinks);
+    let text = configuration(site.folder.path(), &server.api_url, &[tenant], QUOTA, sinks);
     fs::write(&file, &text).unwrap();
     (server, file, text)
 }
@@ -453,7 +443,7 @@ fn what_a_run_leaves_balances_and_shows_its_dead_letters() {
     // Taken out of the configuration, its state stays, and the next start says for how long.
     fs::write(&file, text.replace("[sources.acme]", "[sources.renamed]")).unwrap();
     let process = Process::run(BINARY, &file);
-    std::thread::sleep(Duration::from_secs(3));
+    assert!(until(MINUTE, || process.log().contains("no longer configured")), "{}", process.kill());
     process.signal("TERM");
     let (_, log) = process.wait(MINUTE);
     assert!(log.contains("no longer configured: its state is kept") && log.contains("days_left=30"), "{log}");

@@ -156,7 +156,11 @@ pub async fn component() -> Component {
 pub fn context(network: Canned, clock: Clock) -> Context {
     Context {
         source: "bench".into(),
-        egress: Arc::new(Egress::new([API, STORAGE]).expect("two loopback addresses")),
+        egress: Arc::new(
+            Egress::new([API, STORAGE])
+                .expect("two loopback addresses")
+                .allowing(["127.0.0.0/8".parse().expect("a network")]),
+        ),
         transport: Arc::new(network),
         clock,
         random: Random::seeded(1),

@@ -9,7 +9,9 @@ pub mod json;
 pub mod outside;
 pub mod positions;
 
-use mimecast_source::streams::read::{Pieces, ReadError};
+use mimecast_source::streams::read::lines::Lines;
+use mimecast_source::streams::read::ndjson::NdJson;
+use mimecast_source::streams::read::{Cut, Pieces, ReadError};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -49,4 +51,59 @@ impl Pieces for Sliced {
 /// The sizes of pieces in which the same bytes must be read to the same end.
 pub fn piece_sizes(length: usize) -> [usize; 4] {
     [length.max(1), 1, 7, length / 2 + 1]
+}
+
+/// What cuts a text that comes in pieces into records.
+pub trait Cutter {
+    fn room(&mut self) -> &mut Vec<u8>;
+    fn cut(&mut self) -> Option<Cut<'_>>;
+    fn finish(&mut self);
+}
+
+impl Cutter for Lines {
+    fn room(&mut self) -> &mut Vec<u8> {
+        self.room()
+    }
+
+    fn cut(&mut self) -> Option<Cut<'_>> {
+        self.cut()
+    }
+
+    fn finish(&mut self) {
+        self.finish();
+    }
+}
+
+impl Cutter for NdJson {
+    fn room(&mut self) -> &mut Vec<u8> {
+        self.room()
+    }
+
+    fn cut(&mut self) -> Option<Cut<'_>> {
+        self.cut()
+    }
+
+    fn finish(&mut self) {
+        self.finish();
+    }
+}
+
+/// The records of a text that comes in pieces of one size.
+pub fn cut(mut cutter: impl Cutter, text: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    let mut seen = Vec::new();
+    let mut take = |cutter: &mut dyn Cutter| {
+        while let Some(cut) = cutter.cut() {
+            match cut {
+                Cut::Record(bytes) => seen.push(bytes.to_vec()),
+                Cut::TooLong { .. } => panic!("a line of {} bytes is too long", text.len()),
+            }
+        }
+    };
+    for piece in text.chunks(piece) {
+        cutter.room().extend_from_slice(piece);
+        take(&mut cutter);
+    }
+    cutter.finish();
+    take(&mut cutter);
+    seen
 }

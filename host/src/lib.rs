@@ -4,11 +4,14 @@
 mod backoff;
 pub mod cli;
 pub mod collect;
+pub mod components;
 pub mod config;
 pub mod deliver;
+mod fair;
 mod host;
 pub mod observe;
 pub mod outside;
+pub mod protect;
 mod reload;
 pub mod replay;
 pub mod sandbox;

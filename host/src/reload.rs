@@ -1,11 +1,13 @@
 //! Another configuration while the host runs: what of it takes effect at once, and what needs a restart.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::collect::{Policy, StreamState};
+use crate::collect::StreamState;
 use crate::config::{self, Config};
+use crate::deliver::{Disk, Storage, blocking};
+use crate::host::{Wrong, tell_retired};
 use crate::{Control, Host, SourceError};
 
 /// Gives a host that runs another configuration.
@@ -14,25 +16,35 @@ pub struct Reloader {
     control: Control,
     /// As it runs: what was refused or needs a restart is as before.
     running: Config,
+    /// Where the state is of sources that go.
+    disk: Option<Arc<Disk>>,
 }
 
 /// What became of a new configuration.
 #[derive(Debug, Default)]
 pub struct Reloaded {
+    /// Sources that are new, and run.
+    pub added: Vec<String>,
+    /// Sources that are no longer configured. What was read of them is delivered, and their state is kept.
+    pub removed: Vec<String>,
     /// Sources that go on with new settings.
     pub changed: Vec<String>,
-    /// Sources whose new settings their component refuses; they go on with the old ones.
+    /// Sources whose new settings their component refuses; they go on with the old ones, if they ran.
     pub refused: Vec<SourceError>,
     /// What takes effect at the next start of the process, with the reason; it goes on as before.
     pub restart: Vec<String>,
+    /// Of what is refused, by the component or as a file, what was not so before: the source, and why.
+    pub news: Vec<(String, String)>,
 }
 
 impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { changed, refused, restart } = self;
+        let Self { added, removed, changed, refused, restart, .. } = self;
         write!(
             f,
-            "{} sources changed, {} refused, {} things need a restart",
+            "{} sources added, {} removed, {} changed, {} refused, {} things need a restart",
+            added.len(),
+            removed.len(),
             changed.len(),
             refused.len(),
             restart.len()
@@ -43,26 +55,83 @@ impl fmt::Display for Reloaded {
 impl Reloader {
     /// For the host that `control` speaks to, which `host` has started with `running`.
     pub fn new(host: Host, control: Control, running: Config) -> Self {
-        Self { host, control, running }
+        Self { host, control, running, disk: None }
     }
 
-    /// Takes over what of `new` can change while the host runs: the settings of its sources, among them their secrets, and
-    /// what is done about trouble. The streams of a source that changed begin anew behind the last chunk pulled; others
-    /// are not touched.
+    /// With the state of sources that go looked after.
+    #[must_use]
+    pub fn with_state(self, disk: Option<Arc<Disk>>) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// Takes over what of `new` can change while the host runs: its sources. Those that are not touched do not notice;
+    /// the streams of one that changed begin anew behind the last chunk pulled. A source with a file that cannot be read
+    /// goes on as it was.
     pub async fn apply(&mut self, new: &Config) -> Reloaded {
         let mut result = Reloaded { restart: self.fixed(new), ..Reloaded::default() };
-        for (id, source) in &new.sources {
-            let Some(old) = self.running.sources.get(id).filter(|old| *old != source).cloned() else { continue };
-            match self.source(&old, source, &mut result.restart).await {
-                Ok(Some(applied)) if applied != old => {
-                    result.changed.push(id.clone());
-                    self.running.sources.insert(id.clone(), applied);
+        let gone: Vec<String> = self.running.sources.keys().filter(|id| !new.keeps(id)).cloned().collect();
+        for id in gone {
+            self.running.sources.remove(&id);
+            if self.control.fleet.remove(&id).await {
+                result.removed.push(id);
+            }
+        }
+        let fleet = &self.control.fleet;
+        let is_new = |id: &String| fleet.account(id).is_none() && fleet.is_wanted(id);
+        let differs =
+            |id: &String, source: &config::Source| self.running.sources.get(id).is_none_or(|old| old != source);
+        let asked = new.sources.iter().filter(|(id, source)| differs(id, source) || is_new(id));
+        let asked: Vec<_> = asked.filter(|(id, _)| fleet.is_wanted(id)).map(|(_, source)| source.clone()).collect();
+        let mut begin = Vec::new();
+        for planned in self.host.plan_all(asked).await {
+            match planned {
+                Ok(planned) => {
+                    let (id, config) = (planned.config.id.clone(), planned.config.clone());
+                    let ready = self.host.ready(planned);
+                    if fleet.account(&id).is_some() {
+                        fleet.change(ready).await;
+                        result.changed.push(id.clone());
+                    } else {
+                        begin.push(ready);
+                        result.added.push(id.clone());
+                    }
+                    self.running.sources.insert(id, config);
                 }
-                Ok(_) => {}
                 Err(error) => result.refused.push(error),
             }
         }
+        fleet.put(begin);
+        result.news = self.note_wrong(new, &result.refused);
+        if !(result.added.is_empty() && result.removed.is_empty()) {
+            self.retire(new).await;
+        }
         result
+    }
+
+    fn note_wrong(&self, new: &Config, refused: &[SourceError]) -> Vec<(String, String)> {
+        let files = new.refused.iter().map(Wrong::file);
+        let wrong = files.chain(refused.iter().map(|error| Wrong::source(error, new)));
+        let news = self.control.note_misconfigured(wrong.collect());
+        news.into_iter()
+            .map(|wrong| {
+                wrong.log(self.control.fleet.account(&wrong.id).is_some());
+                (wrong.id, wrong.why)
+            })
+            .collect()
+    }
+
+    /// Notes in the state which sources are gone, and which are back.
+    async fn retire(&self, new: &Config) {
+        let Some(disk) = &self.disk else { return };
+        let kept: BTreeSet<String> =
+            new.sources.keys().cloned().chain(new.refused.iter().map(|file| file.id.clone())).collect();
+        let (storage, disk, now) = (Arc::clone(disk) as Arc<dyn Storage>, Arc::clone(disk), self.host.now_ms());
+        let retired = blocking(&storage, move |_| disk.store.retire(|source| kept.contains(source), now)).await;
+        match retired {
+            Ok(retired) => tell_retired(&retired, now),
+            // It is noted at the next change, or the next start.
+            Err(error) => tracing::warn!("which sources are no longer configured cannot be noted: {error}"),
+        }
     }
 
     /// Wakes the sources of which a stream stands still or is in error, and gives their ids.
@@ -75,62 +144,7 @@ impl Reloader {
         ids.into_iter().filter(|id| self.control.restart(id)).map(ToString::to_string).collect()
     }
 
-    /// Goes from `old` to `new` as far as that is possible, and gives what runs then; nothing, if it is not run at all.
-    async fn source(
-        &self,
-        old: &config::Source,
-        new: &config::Source,
-        restart: &mut Vec<String>,
-    ) -> Result<Option<config::Source>, SourceError> {
-        let id = &old.id;
-        let Some(account) = self.control.accounts.get(id.as_str()) else { return Ok(None) };
-        // The tenant is part of each event's identity, and of where files go.
-        let later: Vec<&str> = [
-            ("type", old.kind == new.kind),
-            ("tenant", old.tenant == new.tenant),
-            ("quota_share", old.quota_share == new.quota_share),
-            ("quotas", old.quotas == new.quotas),
-            ("max_in_flight_bytes", old.max_in_flight_bytes == new.max_in_flight_bytes),
-        ]
-        .into_iter()
-        .filter_map(|(key, same)| (!same).then_some(key))
-        .collect();
-        restart.extend(later.iter().map(|key| format!("sources.{id}.{key}")));
-        if later.iter().any(|key| ["type", "tenant"].contains(key)) {
-            return Ok(None);
-        }
-        let policy = Policy { retry_for: new.retry_for, on_position_lost: new.on_position_lost };
-        let mut applied =
-            config::Source { retry_for: new.retry_for, on_position_lost: new.on_position_lost, ..old.clone() };
-        if old.settings == new.settings {
-            if account.policy() != policy {
-                account.reconfigure(None, policy);
-            }
-            return Ok(Some(applied));
-        }
-        let (before, after) = (self.host.plan(old).await?, self.host.plan(new).await?);
-        let streams = |streams: &[crate::sandbox::LogStream]| -> BTreeMap<_, _> {
-            streams.iter().map(|stream| (stream.name.clone(), stream.clone())).collect()
-        };
-        let (was, will) = (streams(&before.plan.streams), streams(&after.plan.streams));
-        if let Some(gone) = was.keys().find(|name| !will.contains_key(*name)) {
-            // Their workers would run against a configuration that does not know them.
-            restart.push(format!("sources.{id}: it no longer collects {gone}, so all of it goes on as before"));
-            return Ok(None);
-        }
-        for (name, stream) in &will {
-            match was.get(name) {
-                None => restart.push(format!("sources.{id}: it collects {name} too")),
-                Some(before) if before != stream => restart.push(format!("sources.{id}: {name} at another pace")),
-                Some(_) => {}
-            }
-        }
-        applied.settings = new.settings.clone();
-        account.reconfigure(Some(Arc::clone(&after.source) as _), policy);
-        Ok(Some(applied))
-    }
-
-    /// What differs outside the settings of sources.
+    /// What differs outside of the sources.
     fn fixed(&self, new: &Config) -> Vec<String> {
         let old = &self.running;
         let mut differs = Vec::new();
@@ -142,11 +156,21 @@ impl Reloader {
         compare("data_dir", old.data_dir == new.data_dir);
         compare("max_in_flight_bytes", old.max_in_flight_bytes == new.max_in_flight_bytes);
         compare("max_dead_letter_bytes", old.max_dead_letter_bytes == new.max_dead_letter_bytes);
+        compare("max_concurrent_pulls", old.max_concurrent_pulls == new.max_concurrent_pulls);
+        compare(
+            "max_concurrent_pulls_per_tenant",
+            old.max_concurrent_pulls_per_tenant == new.max_concurrent_pulls_per_tenant,
+        );
+        for name in old.components.keys().chain(new.components.keys()) {
+            compare(&format!("components.{name}"), old.components.get(name) == new.components.get(name));
+        }
         for id in old.sinks.keys().chain(new.sinks.keys().filter(|id| !old.sinks.contains_key(*id))) {
             compare(&format!("sinks.{id}"), old.sinks.get(id) == new.sinks.get(id));
         }
-        for id in old.sources.keys().chain(new.sources.keys()) {
-            compare(&format!("sources.{id}"), old.sources.contains_key(id) == new.sources.contains_key(id));
+        for (id, source) in &new.sources {
+            // The pool of instances was made for the largest at the start.
+            let fits = self.host.component().has_room_for(&source.limits);
+            compare(&format!("sources.{id}.limits (memory_bytes, table_elements)"), fits);
         }
         differs
     }

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::collect::{Account, Board, Ended, Gaps, Mark, Replay, Schedule, Span, StreamStatus, Surroundings, Worker};
+use crate::collect::{
+    Account, Board, Ended, Gaps, Mark, Reach, Replay, Schedule, Span, StreamStatus, Surroundings, Worker,
+};
 use crate::deliver::{Ids, Memory, Pipeline, Storage, blocking};
+use crate::fair::Fair;
 use crate::observe::Health;
-use crate::outside::{Clock, Random};
 use crate::sandbox::LogStream;
 use crate::state::{Commit, Counts, Gap, StateError, StreamKey};
 
@@ -167,11 +169,9 @@ pub(crate) struct Replayable {
 pub(crate) struct Ground {
     pub sources: BTreeMap<String, Replayable>,
     pub pipeline: Pipeline,
-    pub memory: Arc<Semaphore>,
+    pub memory: Fair,
     pub memory_bytes: usize,
-    pub clock: Clock,
-    pub random: Random,
-    pub storage: Arc<dyn Storage>,
+    pub around: Surroundings,
 }
 
 /// The replays of a host.
@@ -193,6 +193,24 @@ impl Replays {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the streams of a source be replayed.
+    pub fn put(&self, source: Replayable) {
+        if let Some(ground) = &mut self.lock().ground {
+            ground.sources.insert(source.account.id.to_string(), source);
+        }
+    }
+
+    /// Lets no replay of a source begin, and tells those that run to stop.
+    pub fn remove(&self, source: &str) {
+        let mut state = self.lock();
+        if let Some(ground) = &mut state.ground {
+            ground.sources.remove(source);
+        }
+        for (_, stop) in state.running.iter().filter(|(key, _)| key.source == source) {
+            stop.send_replace(true);
+        }
     }
 
     /// Lets none begin, and tells those that run to stop.
@@ -263,8 +281,8 @@ impl Replays {
         let (stop, stopped) = watch::channel(false);
         running.insert(key.clone(), stop.clone());
         let running = Running(self.clone(), key.clone());
-        let (tenant, storage) = (source.account.tenant.to_string(), Arc::clone(&ground.storage));
-        Ok(Booked { of, key, tenant, at_ms: ground.clock.millis(), storage, stop, stopped, running })
+        let (tenant, storage) = (source.account.tenant.to_string(), Arc::clone(&ground.around.storage));
+        Ok(Booked { of, key, tenant, at_ms: ground.around.clock.millis(), storage, stop, stopped, running })
     }
 
     fn spawn(
@@ -281,7 +299,7 @@ impl Replays {
         let State { ground, tasks, .. } = &mut *state;
         let ground = ground.as_ref().ok_or(ReplayError::Stopping)?;
         // Whoever asked is told how it goes; it is no health event of the stream's.
-        let (board, gaps) = (Board::new(Health::new(ground.clock)), Gaps::default());
+        let (board, gaps) = (Board::new(Health::new(ground.around.clock)), Gaps::default());
         let (source, stream) = ground.find(request)?;
         let worker = ground.worker(source, stream, request, &key, &board, stopped);
         let others = source.ids.get(&request.stream).cloned().unwrap_or_default();
@@ -382,7 +400,7 @@ impl Ground {
 
     fn judge_span(&self, request: &Request, span: Span) -> Result<(), ReplayError> {
         let (_, found) = self.find(request)?;
-        let now = self.clock.nanos();
+        let now = self.around.clock.nanos();
         if span.from >= span.to {
             return Err(ReplayError::Empty(span));
         }
@@ -428,12 +446,13 @@ impl Ground {
         let interval = Duration::from_millis(stream.interval_ms.into());
         Worker::new(
             Arc::clone(account),
-            Surroundings { clock: self.clock, random: self.random.fork(), storage: Arc::clone(&self.storage), stop },
+            Surroundings { random: self.around.random.fork(), stop, ..self.around.clone() },
             stream.clone(),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
-            Memory::new(source.max_in_flight_bytes, Arc::clone(&self.memory), self.memory_bytes),
+            Memory::new(&account.tenant, source.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
             self.pipeline.route_to(key.clone(), request.sink.as_deref()),
             entry,
+            Reach::default(),
         )
     }
 }

@@ -89,6 +89,7 @@ impl Simulator {
         };
         let silent = faults.fires(&Fault::ExpiresInMissing);
         let token = self.tokens.issue(self.settings.seed, tenant, life, now);
+        self.handed.note(tenant, &token);
         let mut body = json!({"access_token": token, "token_type": "Bearer", "expires_in": life / SECOND, "scope": ""});
         if silent && let Some(object) = body.as_object_mut() {
             object.remove("expires_in");
@@ -143,6 +144,8 @@ impl Simulator {
         if id.is_empty() || wanted.as_deref() != Some(sent.trim()) || !timely {
             return Err(invalid());
         }
+        let signature = sent.trim().to_owned();
+        self.handed.note(tenant, &signature);
         Ok(tenant)
     }
 

@@ -42,23 +42,18 @@ pub enum Kind {
 
 impl Kind {
     /// The ten SIEM kinds, in the order in which one publication lists their files.
-    pub const SIEM: [Kind; 10] = [
-        Kind::Receipt,
-        Kind::Process,
-        Kind::Delivery,
-        Kind::Journal,
-        Kind::Spam,
-        Kind::Av,
-        Kind::AttachmentProtect,
-        Kind::UrlProtect,
-        Kind::ImpersonationProtect,
-        Kind::InternalEmailProtect,
-    ];
+    pub const SIEM: [Kind; 10] = match Self::FILES.first_chunk() {
+        Some(kinds) => *kinds,
+        None => panic!("there are more kinds of files"),
+    };
 
     /// The kinds of Cloud Integrated.
-    pub const CLOUD: [Kind; 3] = [Kind::CloudEntities, Kind::CloudMailflow, Kind::CloudUrlClick];
+    pub const CLOUD: [Kind; 3] = match Self::FILES.last_chunk() {
+        Some(kinds) => *kinds,
+        None => panic!("there are more kinds of files"),
+    };
 
-    /// All kinds that are published as files; the place here is the discriminant.
+    /// All kinds that are published as files, those of Cloud Integrated last; the place here is the discriminant.
     pub(crate) const FILES: [Kind; 13] = [
         Kind::Receipt,
         Kind::Process,

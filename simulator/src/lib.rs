@@ -41,6 +41,7 @@ mod errors;
 mod exchange;
 mod fault;
 mod feed;
+mod handed;
 mod kind;
 mod list;
 mod list_query;

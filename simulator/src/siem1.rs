@@ -51,12 +51,7 @@ impl Simulator {
             Ok(query) => query,
             Err(response) => return response,
         };
-        let faults = &mut self.tenants[tenant].faults;
-        let late = faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
-        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
-            let publication = &mut self.tenants[tenant].publication;
-            publication.insert(Kind::Receipt, count, now.saturating_sub(late_ms), now, now);
-        }
+        self.late_rows(tenant, at, Kind::Receipt, now);
         let faults = &mut self.tenants[tenant].faults;
         if let Some(token) = &query.token
             && faults.fires(&Fault::RepeatedToken { at })

@@ -35,12 +35,7 @@ impl Simulator {
             Err(response) => return response,
         };
         let first_kind = query.kinds.first().copied().unwrap_or(Kind::Receipt);
-        let late =
-            self.tenants[tenant].faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
-        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
-            let state = &mut self.tenants[tenant];
-            state.publication.insert(first_kind, count, now.saturating_sub(late_ms), now, now);
-        }
+        self.late_rows(tenant, at, first_kind, now);
         let faults = &mut self.tenants[tenant].faults;
         if query.cursor.is_some() && faults.fires(&Fault::RepeatedToken { at }) {
             return Response::json(200, &json!({"value": [], "@nextPage": query.cursor, "isCaughtUp": false}));
@@ -51,6 +46,15 @@ impl Simulator {
             return Response::json(200, &json!({"value": [], "@nextPage": cursor, "isCaughtUp": false}));
         }
         self.siem_page(tenant, &query, now)
+    }
+
+    /// Rows that happened earlier, in the next publication, if that fault is due.
+    pub(crate) fn late_rows(&mut self, tenant: usize, at: Endpoint, kind: Kind, now: Millis) {
+        let state = &mut self.tenants[tenant];
+        let late = state.faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
+        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
+            state.publication.insert(kind, count, now.saturating_sub(late_ms), now, now);
+        }
     }
 
     fn siem_page(&mut self, tenant: usize, query: &Query, now: Millis) -> Response {
@@ -87,7 +91,7 @@ impl Simulator {
             if wanted {
                 let unique = self.fresh();
                 let path = format!("/siem-batch/{}/{name}-{unique:016x}.json.gz", self.tenants[tenant].tenant.name);
-                value.push(self.signed_entry(&path, size, now));
+                value.push(self.signed_entry(tenant, &path, size, now));
             }
         }
         let mut body = json!({"value": value, "isCaughtUp": caught_up});
@@ -99,12 +103,14 @@ impl Simulator {
 
     fn listed(&mut self, tenant: usize, file: FileId, now: Millis) -> serde_json::Value {
         let size = self.object(tenant, file).map_or(0, |bytes| bytes.len());
-        self.signed_entry(&self.object_path(tenant, file), size, now)
+        self.signed_entry(tenant, &self.object_path(tenant, file), size, now)
     }
 
-    fn signed_entry(&self, path: &str, size: usize, now: Millis) -> serde_json::Value {
+    fn signed_entry(&mut self, tenant: usize, path: &str, size: usize, now: Millis) -> serde_json::Value {
         let expiry = now / 1000 * 1000 + self.settings.url_life_ms;
-        json!({"url": self.signed_url(path, now), "expiry": with_millis(expiry), "size": size})
+        let url = self.signed_url(path, now);
+        self.handed.note(tenant, url.rsplit_once('=').map_or(&url, |(_, signature)| signature));
+        json!({"url": url, "expiry": with_millis(expiry), "size": size})
     }
 
     fn siem_query(&mut self, tenant: usize, at: Endpoint, request: &Request, now: Millis) -> Result<Query, Response> {
@@ -114,13 +120,7 @@ impl Simulator {
         for kind in &kinds {
             self.siem_permission(tenant, at, *kind)?;
         }
-        let size = match request.parameter("pageSize") {
-            None => 100,
-            Some(text) => {
-                let size = text.parse().ok().filter(|size| (1..=100).contains(size));
-                size.ok_or_else(|| bad("pageSize must be a number from 1 to 100"))?
-            }
-        };
+        let size = page_size(request)?;
         let date = |name: &str| match request.parameter(name) {
             None => Ok(None),
             Some(text) => parse_date(&text).map(Some).ok_or_else(|| bad("dates are written YYYY-MM-DD")),
@@ -192,11 +192,10 @@ impl Simulator {
     }
 
     fn cursor_check(&self, tenant: usize, kinds: &BTreeSet<Kind>, at: FileId, nonce: u64) -> u64 {
-        let mask = kinds.iter().fold(0, |mask, kind| mask | 1_u64 << *kind as u8);
         combine(&[
             self.settings.seed,
             of_text(&self.tenants[tenant].tenant.name),
-            mask,
+            mask(kinds),
             at.slot,
             u64::from(at.kind),
             u64::from(at.part),
@@ -219,4 +218,18 @@ pub(crate) fn kinds_of(at: Endpoint, types: &str) -> Result<BTreeSet<Kind>, Resp
     let kind = |name: &str| Kind::from_api2_type(name.trim()).filter(|kind| at.file_kinds().contains(kind));
     let kinds: Option<BTreeSet<Kind>> = types.split(',').map(kind).collect();
     kinds.ok_or_else(|| errors::siem(400, "bad_request", "type is not known"))
+}
+
+/// The kinds as one number, a bit for each.
+pub(crate) fn mask(kinds: &BTreeSet<Kind>) -> u64 {
+    kinds.iter().fold(0, |mask, kind| mask | 1 << *kind as u8)
+}
+
+/// How many files or events a page may have.
+pub(crate) fn page_size(request: &Request) -> Result<usize, Response> {
+    let Some(text) = request.parameter("pageSize") else {
+        return Ok(100);
+    };
+    let size = text.parse().ok().filter(|size| (1..=100).contains(size));
+    size.ok_or_else(|| errors::siem(400, "bad_request", "pageSize must be a number from 1 to 100"))
 }

@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::errors;
 use crate::exchange::{Request, Response};
 use crate::fault::{Fault, Faults, Reset};
+use crate::handed::Handed;
 use crate::kind::Generation;
 use crate::plant::Plants;
 use crate::publication::{FileId, Publication};
@@ -24,6 +25,7 @@ pub struct Simulator {
     pub(crate) settings: Settings,
     pub(crate) tenants: Vec<TenantState>,
     pub(crate) tokens: Tokens,
+    pub(crate) handed: Handed,
     pub(crate) quotas: Quotas,
     pub(crate) cache: Cache,
     /// Makes tokens differ that point at the same place.
@@ -84,6 +86,7 @@ impl Simulator {
             settings,
             tenants,
             tokens: Tokens::default(),
+            handed: Handed::default(),
             quotas: Quotas::default(),
             cache: Cache::default(),
             nonce: 0,

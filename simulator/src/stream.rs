@@ -16,7 +16,7 @@ use crate::kind::Kind;
 use crate::random::{combine, of_text};
 use crate::records::message::Plan;
 use crate::records::siem2::inline;
-use crate::siem2::kinds_of;
+use crate::siem2::{kinds_of, mask, page_size};
 use crate::simulator::{Simulator, refused_cursor};
 use crate::time::{DAY, HOUR, Millis, parse_request};
 
@@ -50,11 +50,8 @@ impl Simulator {
             Err(response) => return response,
         };
         let first_kind = query.kinds.first().copied().unwrap_or(Kind::Receipt);
+        self.late_rows(tenant, at, first_kind, now);
         let state = &mut self.tenants[tenant];
-        let late = state.faults.fire(|fault| matches!(fault, Fault::LateRows { at: on, .. } if *on == at));
-        if let Some(Fault::LateRows { count, late_ms, .. }) = late {
-            state.publication.insert(first_kind, count, now.saturating_sub(late_ms), now, now);
-        }
         if let Some(cursor) = &query.cursor
             && state.faults.fires(&Fault::RepeatedToken { at })
         {
@@ -146,13 +143,7 @@ impl Simulator {
         for kind in &kinds {
             self.siem_permission(tenant, at, *kind)?;
         }
-        let size = match request.parameter("pageSize") {
-            None => 100,
-            Some(text) => {
-                let size = text.parse().ok().filter(|size| (1..=100).contains(size));
-                size.ok_or_else(|| bad("pageSize must be a number from 1 to 100"))?
-            }
-        };
+        let size = page_size(request)?;
         let time = |name: &str| match request.parameter(name) {
             None => Ok(None),
             Some(text) => {
@@ -217,8 +208,8 @@ impl Simulator {
     }
 
     fn stream_check(&self, tenant: usize, kinds: &BTreeSet<Kind>, place: &str) -> u64 {
-        let mask = kinds.iter().fold(0, |mask, kind| mask | 1_u64 << *kind as u8);
-        combine(&[self.settings.seed, 43, of_text(&self.tenants[tenant].tenant.name), mask, of_text(place)])
+        let name = &self.tenants[tenant].tenant.name;
+        combine(&[self.settings.seed, 43, of_text(name), mask(kinds), of_text(place)])
     }
 }
 

@@ -268,11 +268,15 @@ fn read_up_to(body: &mut dyn Body, text: &mut Vec<u8>, limit: usize) -> Result<(
     Ok(())
 }
 
-/// A request without an answer. Everything passes by itself, but a host that may not be reached.
+/// A request without an answer. Everything passes by itself, but a host that may not be reached: a name may lead elsewhere
+/// tomorrow, the host itself is the configuration's.
 pub fn unreachable(error: &TransportError, at: &str, config: &Config) -> Fault {
     let message = redact(&format!("{at} could not be reached: {}", error.message), config);
     let (class, hint) = match error.code {
         "denied" => (FaultClass::Configuration, "Allow the collector to reach this host"),
+        "address-denied" => {
+            (FaultClass::Unavailable, "Check this machine's name service, or allow the collector to reach the address")
+        }
         "dns" => (FaultClass::Unavailable, "Check `base_url` or `region`, and this machine's name service"),
         "tls" => {
             (FaultClass::Unavailable, "Check this machine's clock and certificates, and whether a proxy inspects TLS")

@@ -52,6 +52,7 @@ fn every_status_and_code_has_its_fault() {
         (V2, 401, "<html>401</html>".into(), SessionExpired, "http-401"),
         (V2, 401, flat("InvalidClientIdentifier"), Unavailable, "http-401"),
         (V2, 401, flat("token_verification_failed"), Unavailable, "http-401"),
+        (V1, 401, fail("token_verification_failed"), Unavailable, "http-401"),
         (V2, 401, r#"{"fail":[{"code":"x","message":"Unauthorized Request"}]}"#.into(), Unavailable, "http-401"),
         (V1, 401, fail("err_xdk_invalid_signature"), Credentials, "bad-signature"),
         (V1, 401, String::new(), Credentials, "bad-signature"),
@@ -112,6 +113,25 @@ fn messages_are_short_on_one_line_and_without_secrets() {
     assert!(judged(V2, 400, &[], "").fault.message.ends_with("with an empty body"));
     let waits = judged(V2, 429, &[("X-RateLimit-Reset", "412000")], "").fault.class;
     assert_eq!(waits, Throttled(412_000));
+}
+
+/// Under a status that nobody expects stands what was asked for: a token, signed addresses, records.
+#[test]
+fn an_answer_that_is_no_refusal_is_not_quoted() {
+    for body in [
+        r#"{"access_token":"hidden","expires_in":1799}"#,
+        r#"{"value":[{"url":"https://bucket.example/a?X-Amz-Signature=hidden"}]}"#,
+        "hidden",
+    ] {
+        for status in [200, 201, 203, 206, 302, 399] {
+            let message = judged(V2, status, &[], body).fault.message;
+            let told = format!("host/p answered {status}, with a body of {} bytes", body.len());
+            assert_eq!(message, told);
+        }
+    }
+    assert!(judged(V2, 400, &[], "a plain word").fault.message.ends_with(": a plain word"));
+    let refusal = r#"{"fail":[{"code":"err_x","message":"text"}]}"#;
+    assert!(judged(V2, 203, &[], refusal).fault.message.ends_with("answered 203: text (err_x)"));
 }
 
 #[test]

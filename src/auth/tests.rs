@@ -73,6 +73,8 @@ fn refusals_of_the_token() {
     assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Unavailable, "dns"));
     let fault = authenticate(V2, &mut Fake::new(|_: &Request| Reply::Fail("denied"))).unwrap_err();
     assert_eq!(fault.class, FaultClass::Configuration);
+    let fault = authenticate(V2, &mut Fake::new(|_: &Request| Reply::Fail("address-denied"))).unwrap_err();
+    assert_eq!(fault.class, FaultClass::Unavailable, "names may lead elsewhere tomorrow");
 }
 
 #[test]

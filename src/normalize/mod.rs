@@ -4,6 +4,7 @@ pub mod assess;
 pub mod ecs;
 pub mod ocsf;
 pub mod raw;
+mod shared;
 mod timestamp;
 pub mod writer;
 
@@ -308,6 +309,46 @@ mod tests {
         assert_eq!(body["email_auth"], serde_json::json!({ "dkim": "OK" }));
         let rest = serde_json::json!({ "spf": "{}", "dkim": { "allow": true } });
         assert_eq!(body["unmapped"]["spamProcessingDetail"], rest);
+    }
+
+    /// A value of its own in every field at once: nothing is counted that could be more than there is room for.
+    #[test]
+    fn every_field_at_once_with_a_value_of_its_own() {
+        type Value = fn(usize) -> serde_json::Value;
+        let values: [Value; 6] = [
+            |n| format!("text {n}").into(),
+            |n| format!("a{n}@example.com, <b{n}@example.com>").into(),
+            |n| n.into(),
+            |n| format!("192.0.2.{n}:25").into(),
+            |n| vec![format!("a{n}@example.com"), format!("b{n}.pdf")].into(),
+            |n| serde_json::json!({ "spf": { "info": n }, "name": format!("c{n}") }),
+        ];
+        for (generation, form) in [Generation::V1, Generation::V2]
+            .into_iter()
+            .flat_map(|generation| [Form::Ocsf, Form::Ecs, Form::Raw].map(|form| (generation, form)))
+        {
+            let mut normalizer = Normalizer::new(Settings { form, ..Settings::new(generation, "acme") });
+            for kind in Kind::ALL {
+                let source = if kind.api2_type().is_some() { Source::Siem } else { Source::List };
+                for value in values {
+                    let fields = crate::record::dictionary::FIELDS.iter().enumerate();
+                    let record: serde_json::Map<_, _> =
+                        fields.map(|(n, field)| (field.name().to_owned(), value(n))).collect();
+                    let record = serde_json::to_vec(&record).expect("JSON");
+                    let origin = Origin {
+                        source,
+                        stream: "made-up",
+                        kind: Some(kind),
+                        encoding: Encoding::Json,
+                        fallback_time: None,
+                    };
+                    let mut chunk = Chunk::default();
+                    normalizer.push(&record, &origin, &mut Occurrences::answer(), &mut chunk);
+                    assert_eq!((chunk.events.len(), chunk.malformed.len()), (1, 0), "{kind:?} {form:?}");
+                    serde_json::from_slice::<serde_json::Value>(&chunk.bodies).expect("JSON");
+                }
+            }
+        }
     }
 
     #[test]

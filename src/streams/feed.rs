@@ -7,7 +7,7 @@ use super::Source;
 use super::position::{self, FileMark, Id, check_token};
 use super::pull::Pull;
 use super::read::objects::Objects;
-use super::read::stix::Joiner;
+use super::read::stix::{Joiner, Record};
 use super::read::zip::{Entry, Zip};
 use super::read::{Begun, BodyPieces, Cut, Pieces, ReadError, inflate};
 use super::window::{EMPTY_PAGES, Windows};
@@ -92,51 +92,50 @@ impl Feed {
         let Some(window) = self.windows.window() else {
             return Ok(());
         };
-        let mut again = true;
-        let (mut answer, begin) = loop {
-            let content = Content::Json(body(self.feed, window.begin, window.end, window.token.as_deref()));
-            let result = pull.call(&Call { endpoint: &FEED, content }).and_then(|mut answer| {
-                let begin = answer.begin(pull.config, SNIFFED)?;
-                if is_bundle(&answer.headers, &begin) {
-                    return Ok((answer, Some(begin)));
+        let call = Call {
+            endpoint: &FEED,
+            content: Content::Json(body(self.feed, window.begin, window.end, window.token.as_deref())),
+        };
+        let result = pull.call_with(&call, |pull, mut answer| {
+            let begin = answer.begin(pull.config, SNIFFED)?;
+            if is_bundle(&answer.headers, &begin) {
+                return Ok((answer, Some(begin)));
+            }
+            // No file by its looks: JSON that says that something failed, or nothing, or a bundle in an order of its own.
+            let text = answer.json_after(begin, pull.config, &FEED, pull.effects)?;
+            drop(answer.take_body());
+            match Json::of(&text) {
+                Json::Nothing => Ok((answer, None)),
+                Json::Bundle => Ok((answer, Some(text))),
+                Json::Other => {
+                    let message = format!("{} answered something that is neither a feed nor an error", answer.at);
+                    Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+                        .status(200)
+                        .hint("It is tried again; if it stays, report it with this message")
+                        .into())
                 }
-                // No file by its looks: JSON that says that something failed, or nothing, or a bundle in an order of its own.
-                let text = answer.json_after(begin, pull.config, &FEED, pull.effects)?;
-                drop(answer.take_body());
-                match Json::of(&text) {
-                    Json::Nothing => Ok((answer, None)),
-                    Json::Bundle => Ok((answer, Some(text))),
-                    Json::Other => {
-                        let message = format!("{} answered something that is neither a feed nor an error", answer.at);
-                        Err(Fault::new(FaultClass::Protocol, "bad-page", message)
-                            .status(200)
-                            .hint("It is tried again; if it stays, report it with this message")
-                            .into())
+            }
+        });
+        let (mut answer, begin) = match result {
+            Ok(result) => result,
+            Err(failure) if !means_nothing(&failure) => {
+                if window.token.is_some() && failure.may_be_the_page() {
+                    // The same token would be refused for ever: from here on, or at the next pull, the window begins anew.
+                    window.restart();
+                    self.restarts += 1;
+                    if self.restarts <= RESTARTS {
+                        return Ok(());
                     }
-                }
-            });
-            match result {
-                Ok(result) => break result,
-                Err(failure) if failure.has("err_developer_key") && again => again = false,
-                Err(failure) if !means_nothing(&failure) => {
-                    if window.token.is_some() && failure.may_be_the_page() {
-                        // The same token would be refused for ever: from here on, or at the next pull, the window begins anew.
-                        window.restart();
-                        self.restarts += 1;
-                        if self.restarts <= RESTARTS {
-                            return Ok(());
-                        }
-                        self.restarts = 0;
-                    }
-                    return Err(failure.fault);
-                }
-                Err(_) => {
-                    pull.moved = true;
-                    pull.page_read();
                     self.restarts = 0;
-                    self.windows.close();
-                    return Ok(());
                 }
+                return Err(failure.fault);
+            }
+            Err(_) => {
+                pull.moved = true;
+                pull.page_read();
+                self.restarts = 0;
+                self.windows.close();
+                return Ok(());
             }
         };
         let next = answer.headers.get(NEXT_TOKEN).map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
@@ -175,8 +174,9 @@ impl Feed {
         loop {
             while let Some(record) = open.joiner.next_record() {
                 open.index += 1;
+                let Record { text: record, objects } = record;
                 if open.index > mark.index {
-                    pull.record(&record, &origin, &mut open.occurrences);
+                    pull.joined(objects, |pull| pull.record(&record, &origin, &mut open.occurrences));
                     if pull.verbatim() {
                         // It must not be parsed for its id either.
                         open.occurrences = Occurrences::Adjacent { last: None, count: 0 };

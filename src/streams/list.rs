@@ -134,11 +134,15 @@ impl List {
         };
         check_token(page.next.as_deref(), &at)?;
         let shrunk = page.total.zip(window.total).is_some_and(|(now, before)| now < before);
-        if self.kind == Kind::Held && shrunk && self.restarts < RESTARTS {
+        if self.kind == Kind::Held && shrunk {
             // Messages have left the queue, so the rows behind them have moved to pages that were read already.
-            self.restarts += 1;
-            window.restart();
-            return Ok(());
+            if self.restarts < RESTARTS {
+                self.restarts += 1;
+                window.restart();
+                return Ok(());
+            }
+            // It may never hold still: it is read to its end, and again by the next poll.
+            window.read_again();
         }
         if page.total.zip(window.total).is_some_and(|(now, before)| now > before) {
             // Rows have come in between, and the page begins with some that were read.

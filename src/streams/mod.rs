@@ -3,11 +3,13 @@
 mod feed;
 mod list;
 pub mod position;
+mod progress;
 pub mod pull;
 pub mod read;
 mod siem_archive;
 mod siem_batch;
 mod siem_events;
+mod start;
 #[cfg(test)]
 pub mod testing;
 mod window;
@@ -124,15 +126,6 @@ impl Reader {
     pub fn generation(&self) -> Generation {
         self.config.generation()
     }
-}
-
-/// Where the configuration says to begin, but never before what Mimecast keeps: what it asks for beyond that is a gap.
-fn configured(pull: &mut Pull<'_>, stream: Stream, oldest: Timestamp) -> Timestamp {
-    let start = pull.config.start_at.resolve(pull.now);
-    if start < oldest {
-        pull.gap(stream.name(), Some(start), Some(oldest), format!("`start_at` is older: {}", stream.reach()));
-    }
-    start.max(oldest)
 }
 
 /// Requests of lists have a resolution of one second.

@@ -149,6 +149,17 @@ impl<'a> Pull<'a> {
         Some(id)
     }
 
+    /// Reads a record that is made of so many. If it counts, the others count as merged into it.
+    pub fn joined<T>(&mut self, parts: u32, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.chunk.records;
+        let result = read(self);
+        if self.chunk.records > before {
+            self.chunk.records += parts.saturating_sub(1);
+            self.chunk.merged += parts.saturating_sub(1);
+        }
+        result
+    }
+
     /// Room for all that the budget lets in and one record more, at once: what grows by doubling is copied again and
     /// again, and in wasm the memory that it leaves behind is never given back.
     fn reserve(&mut self) {
@@ -241,19 +252,24 @@ impl<'a> Pull<'a> {
     }
 
     /// Makes a request whose answer is JSON without an error in it.
+    pub fn call_json(&mut self, call: &Call<'_>) -> Result<(Vec<u8>, String), Failure> {
+        self.call_with(call, |pull, answer| {
+            let at = answer.at.clone();
+            Ok((answer.json(pull.config, call.endpoint, pull.effects)?, at))
+        })
+    }
+
+    /// Makes a request, and reads what its answer is.
     ///
     /// `err_developer_key` is answered now and then though the application id is right, so once it is asked again.
-    pub fn call_json(&mut self, call: &Call<'_>) -> Result<(Vec<u8>, String), Failure> {
-        let mut again = true;
-        loop {
-            let result = self.call(call).and_then(|answer| {
-                let at = answer.at.clone();
-                Ok((answer.json(self.config, call.endpoint, self.effects)?, at))
-            });
-            match result {
-                Err(failure) if failure.has("err_developer_key") && again => again = false,
-                result => return result,
-            }
+    pub fn call_with<T>(
+        &mut self,
+        call: &Call<'_>,
+        read: impl Fn(&mut Self, Answer) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.call(call).and_then(|answer| read(self, answer)) {
+            Err(failure) if failure.has("err_developer_key") => self.call(call).and_then(|answer| read(self, answer)),
+            result => result,
         }
     }
 }

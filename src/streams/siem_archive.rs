@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 mod archive;
 
+use super::Source;
 use super::position::{self, FileMark, Hash, bounded, check_token};
+use super::progress::Progress;
 use super::pull::Pull;
 use super::read::records::Records;
 use super::read::zip::Entry;
 use super::read::{Cut, ReadError};
-use super::{Source, configured, hourly};
+use super::start::settle;
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
@@ -41,11 +43,6 @@ struct State {
     /// Fetches the archive in hand; none for the oldest that the vendor has.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// Only records of `[since, until)` are wanted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
     /// Finished members of the archive.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     done: Vec<Hash>,
@@ -57,15 +54,8 @@ struct State {
     broken: (u64, u64),
     #[serde(skip_serializing_if = "Option::is_none")]
     broken_since: Option<Timestamp>,
-    /// The newest event's time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mark: Option<Timestamp>,
-    /// When the vendor last answered, within an hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    polled: Option<Timestamp>,
-    /// When the vendor had nothing newer, within an hour: a quiet stream has old events and misses none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caught_up: Option<Timestamp>,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 pub struct SiemArchive {
@@ -92,47 +82,28 @@ impl SiemArchive {
     }
 
     fn ask(&mut self, pull: &mut Pull<'_>) -> Result<Step, Fault> {
-        let mut again = true;
-        let (mut answer, begin) = loop {
-            let content = Content::Json(body(self.state.token.as_deref()));
-            let result = pull.call(&Call { endpoint: &LOGS, content }).and_then(|mut answer| {
-                let begin = answer.begin(pull.config, 4)?;
-                if is_file(&answer.headers, &begin) {
-                    return Ok((answer, Ok(begin)));
-                }
-                // No file: the end, or an error that says 200.
-                let text = answer.json_after(begin, pull.config, &LOGS, pull.effects)?;
-                Ok((answer, Err(text)))
-            });
-            match result {
-                Ok(result) => break result,
-                Err(failure) if failure.has("err_developer_key") && again => again = false,
-                Err(failure)
-                    if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS =>
-                {
-                    self.refusals += 1;
-                    return self.token_refused(pull).map(|()| Step::On);
-                }
-                Err(failure) => return Err(failure.fault),
+        let call = Call { endpoint: &LOGS, content: Content::Json(body(self.state.token.as_deref())) };
+        let result = pull.call_with(&call, |pull, mut answer| {
+            let begin = answer.begin(pull.config, 4)?;
+            if is_file(&answer.headers, &begin) {
+                return Ok((answer, Ok(begin)));
             }
+            // No file: the end, or an error that says 200.
+            let text = answer.json_after(begin, pull.config, &LOGS, pull.effects)?;
+            Ok((answer, Err(text)))
+        });
+        let (mut answer, begin) = match result {
+            Ok(result) => result,
+            Err(failure) if self.state.token.is_some() && failure.may_be_the_token() && self.refusals < REFUSALS => {
+                self.refusals += 1;
+                return self.token_refused(pull).map(|()| Step::On);
+            }
+            Err(failure) => return Err(failure.fault),
         };
         let next =
             answer.headers.get("mc-siem-token").map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
         check_token(next.as_deref(), &answer.at)?;
-        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
-        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
-            // The last answer was not the end, unless it said so; and a record may be published an hour after it happened.
-            let read = self.state.mark.or(self.state.since).map(|mark| mark.saturating_sub(HOUR));
-            let begin = read.max(self.state.caught_up).map_or(polled, |read| read.min(polled));
-            pull.gap(
-                Stream::SiemArchive.name(),
-                Some(begin),
-                Some(oldest),
-                "the stream was not read for longer than the 7 days that Mimecast keeps it",
-            );
-        }
-        hourly(&mut self.state.polled, pull.now);
+        self.state.progress.answered(pull, Stream::SiemArchive, SIEM_RETENTION, false);
         match begin {
             Ok(begin) => {
                 self.archive = Some(Archive::new(&mut answer, begin, next));
@@ -147,7 +118,7 @@ impl SiemArchive {
                 }
                 // Save the token whenever there is one (Q29); keep the old one otherwise (Q30).
                 if last {
-                    hourly(&mut self.state.caught_up, pull.now);
+                    self.state.progress.catch_up(pull.now);
                     self.refusals = 0;
                 }
                 let advanced = self.advance(pull, next);
@@ -177,17 +148,7 @@ impl SiemArchive {
     /// The vendor no longer takes the token: from its oldest file on, and what comes again is dropped by the host. Nothing
     /// is lost as long as the own time mark lies within the retention.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
-        if mark.max(self.state.caught_up).is_some_and(|read| read < oldest) {
-            return Err(Fault::new(
-                FaultClass::PositionLost,
-                "token-refused",
-                "Mimecast refuses the token of siem, and what was read last is older than the 7 days that it keeps",
-            )
-            .status(400)
-            .hint("The stream goes on as `on_position_lost` says"));
-        }
+        self.state.progress.may_mend(Stream::SiemArchive, pull.now)?;
         self.state.token = None;
         self.state.done.clear();
         self.state.file = None;
@@ -411,53 +372,21 @@ impl SiemArchive {
 
 impl Source for SiemArchive {
     fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let name = Stream::SiemArchive.name();
-        let lost_mark = |position: &[u8]| {
-            let state: State = position::read(name, position).ok()?;
-            state.mark.or(state.since)
-        };
-        let state = &mut self.state;
-        match self.start.take() {
-            None => {}
+        if let Some(start) = self.start.take() {
             // There is no way to ask for a time: the oldest archive comes first, and what is too old is left out.
-            Some(Start::Configured) => {
-                let start = configured(pull, Stream::SiemArchive, oldest);
-                state.since = (start > oldest).then_some(start);
-            }
-            Some(Start::After(_)) => {}
-            Some(Start::Oldest(None)) => {}
-            Some(Start::Oldest(Some(position))) => {
-                let mark = lost_mark(&position);
-                if mark.is_none_or(|mark| mark < oldest) {
-                    pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
-                }
-            }
-            Some(Start::Now(lost)) => {
-                state.since = Some(pull.now);
-                if let Some(position) = lost {
-                    pull.gap(
-                        name,
-                        lost_mark(&position),
-                        Some(pull.now),
-                        "the position was lost, and the stream goes on at the present",
-                    );
-                }
-            }
-            Some(Start::Span(begin, end)) => {
-                (state.since, state.until) = (Some(begin), Some(end));
-                if begin < oldest {
-                    pull.gap(name, Some(begin), Some(oldest.min(end)), "Mimecast keeps 7 days");
-                }
+            let (now, oldest) = (pull.now, pull.now.saturating_sub(SIEM_RETENTION));
+            let unread = |position: &[u8]| Progress::unread_of(position, Stream::SiemArchive, now);
+            if let Some(beginning) = settle(start, pull, Stream::SiemArchive, oldest, unread) {
+                self.state.progress.begin(&beginning, oldest);
             }
         }
-        (pull.since, pull.until) = (self.state.since, self.state.until);
+        self.state.progress.leave_out(pull);
         Ok(())
     }
 
     fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
         let result = self.run(pull);
-        self.state.mark = self.state.mark.max(pull.newest);
+        self.state.progress.read(pull);
         result
     }
 

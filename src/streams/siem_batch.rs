@@ -9,11 +9,13 @@ mod absent;
 mod file;
 
 use super::position::{self, FileMark, HASH_LIMIT, Hash, Id, check_token, last};
+use super::progress::Progress;
 use super::pull::Pull;
-use super::{Source, configured, day, hourly};
+use super::start::settle;
+use super::{Source, day};
 use crate::api::siem::{Ask, endpoint, page, query};
 use crate::api::{Call, Content};
-use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::chunk::{Fault, Next, Start, Timestamp};
 use crate::config::DAY;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
@@ -42,11 +44,6 @@ struct State {
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
-    /// Only records of `[since, until)` are wanted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
     /// Finished files of this page, and of the one before: a file may be listed again (Q50).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     done: Vec<Hash>,
@@ -67,15 +64,8 @@ struct State {
     /// Files that were open when the token was refused: the pages that are listed instead should name them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strays: Vec<Hash>,
-    /// The newest event's time: where to go on if the token is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mark: Option<Timestamp>,
-    /// When the vendor last answered a page, within an hour: tells how much it has let go since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    polled: Option<Timestamp>,
-    /// When everything that the vendor had was read, within an hour: a quiet stream has old events and misses none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caught_up: Option<Timestamp>,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 pub struct SiemBatch {
@@ -92,21 +82,13 @@ pub struct SiemBatch {
     empty_pages: u32,
 }
 
-/// What a lost position still tells, as far as it can be read.
-struct Lost {
-    mark: Option<Timestamp>,
-    /// Files that were listed and are not done.
-    open: Vec<Hash>,
-}
-
-impl Lost {
-    fn read(stream: Stream, position: &[u8]) -> Self {
-        let Ok(state) = position::read::<State>(stream.name(), position) else {
-            return Self { mark: None, open: Vec::new() };
-        };
-        let open = state.open.into_iter().chain(state.strays).collect();
-        Self { mark: state.mark.or(state.since), open }
-    }
+/// Files that were listed and not done by a position that was lost, as far as it can be read.
+fn open_files(start: &Start, stream: Stream) -> Vec<Hash> {
+    let (Start::Oldest(Some(position)) | Start::Now(Some(position))) = start else {
+        return Vec::new();
+    };
+    let state: State = position::read(stream.name(), position).unwrap_or_default();
+    state.open.into_iter().chain(state.strays).collect()
 }
 
 impl SiemBatch {
@@ -127,6 +109,29 @@ impl SiemBatch {
             refusals: 0,
             empty_pages: 0,
         })
+    }
+
+    fn settle_start(&mut self, start: Start, pull: &mut Pull<'_>) {
+        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
+        let (now, stream) = (pull.now, self.stream);
+        let open = open_files(&start, stream);
+        let unread = |position: &[u8]| Progress::unread_of(position, stream, now);
+        let lists_the_old = !matches!(start, Start::Now(_));
+        let Some(beginning) = settle(start, pull, stream, oldest, unread) else {
+            return;
+        };
+        self.state.progress.begin(&beginning, oldest);
+        self.state.from = Some(day(beginning.at));
+        // Files are published after their events: a day of slack.
+        let to = beginning.span.map(|(_, end)| end.saturating_add(DAY));
+        self.state.to = to.filter(|to| *to < now).map(day);
+        if lists_the_old {
+            // They should be listed again; if not, that is told: they may be older than the gap, which begins behind what was
+            // read last.
+            self.state.strays = open;
+        } else {
+            self.tell_unread(pull, open.len());
+        }
     }
 
     /// Where a listing by dates begins: not before what the vendor keeps.
@@ -159,17 +164,11 @@ impl SiemBatch {
         };
         let page = page(&text, pull.config, &at)?;
         check_token(page.next.as_deref(), &at)?;
-        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
-        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        if let Some(polled) = self.state.polled.filter(|polled| *polled < oldest) {
-            pull.gap(
-                self.stream.name(),
-                Some(polled),
-                Some(oldest),
-                "the stream was not read for longer than the 7 days that Mimecast keeps it",
-            );
+        if self.knows(&page) {
+            self.state.progress.heard(pull);
+        } else {
+            self.state.progress.answered(pull, self.stream, SIEM_RETENTION, false);
         }
-        hourly(&mut self.state.polled, pull.now);
         self.listed(pull, page);
         Ok(())
     }
@@ -178,30 +177,16 @@ impl SiemBatch {
     /// seen before, and the host drops it.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
         let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        // A clock that was set back must not make a listing of the future.
-        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
-        let caught_up = self.state.caught_up.map(|at| at.min(pull.now));
-        if mark.max(caught_up).is_some_and(|read| read < oldest) {
-            return Err(Fault::new(
-                FaultClass::PositionLost,
-                "token-refused",
-                format!("Mimecast refuses the page token of {}, and what was read last is older than the 7 days that it keeps", self.stream.name()),
-            )
-            .status(400)
-            .hint("The stream goes on as `on_position_lost` says"));
-        }
-        match caught_up {
-            // One event with a wrong time, or one page that says too early that it is the last, must not hide a backlog:
-            // the older of the two counts. Files of different servers interleave, and late ones come: a day of slack.
-            Some(caught_up) => {
-                let read = mark.map_or(caught_up, |mark| mark.min(caught_up));
-                self.state.from = Some(day(read.saturating_sub(DAY).max(oldest)));
-            }
-            // In a backlog nothing tells how far it was read, but where it began.
+        self.state.progress.may_mend(self.stream, pull.now)?;
+        match self.state.progress.surely_read(pull.now) {
+            // Files of different servers interleave, and late ones come: a day of slack.
+            Some(read) => self.state.from = Some(day(read.saturating_sub(DAY).max(oldest))),
+            // It is listed from where it began.
             None => {
                 if let Some(from) = self.state.from.as_ref().filter(|from| **from < day(oldest)) {
                     let what = format!("{}: what was not yet read of the backlog from {from} on", self.stream.name());
                     pull.gap(what, None, Some(oldest), "Mimecast refuses the page token, and keeps 7 days");
+                    self.state.progress.told(oldest);
                 }
             }
         }
@@ -218,7 +203,7 @@ impl SiemBatch {
             return false;
         };
         if page.caught_up {
-            hourly(&mut self.state.caught_up, pull.now);
+            self.state.progress.catch_up(pull.now);
             self.refusals = 0;
             self.tell_strays(pull);
         }
@@ -242,61 +227,16 @@ impl SiemBatch {
 
 impl Source for SiemBatch {
     fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let oldest = pull.now.saturating_sub(SIEM_RETENTION);
-        let name = self.stream.name();
-        let state = &mut self.state;
-        match self.start.take() {
-            None => {}
-            Some(Start::Configured) => {
-                let start = configured(pull, self.stream, oldest);
-                state.from = Some(day(start));
-                state.since = (start > oldest).then_some(start);
-            }
-            Some(Start::After(_)) => {}
-            Some(Start::Oldest(lost)) => {
-                state.from = Some(day(oldest));
-                if let Some(position) = lost {
-                    let Lost { mark, open } = Lost::read(self.stream, &position);
-                    if mark.is_none_or(|mark| mark < oldest) {
-                        pull.gap(name, mark, Some(oldest), "the position was lost, and Mimecast keeps 7 days");
-                        pull.gone(open.len());
-                    } else {
-                        // They should be listed again.
-                        state.strays = open;
-                    }
-                }
-            }
-            Some(Start::Now(lost)) => {
-                state.from = Some(day(pull.now));
-                state.since = Some(pull.now);
-                if let Some(position) = lost {
-                    let Lost { mark, open } = Lost::read(self.stream, &position);
-                    pull.gap(
-                        name,
-                        mark,
-                        Some(pull.now),
-                        "the position was lost, and the stream goes on at the present",
-                    );
-                    pull.gone(open.len());
-                }
-            }
-            Some(Start::Span(begin, end)) => {
-                state.from = Some(day(begin.max(oldest)));
-                // Files are published after their events: a day of slack.
-                state.to = Some(end.saturating_add(DAY)).filter(|to| *to < pull.now).map(day);
-                (state.since, state.until) = (Some(begin), Some(end));
-                if begin < oldest {
-                    pull.gap(name, Some(begin), Some(oldest.min(end)), "Mimecast keeps 7 days");
-                }
-            }
+        if let Some(start) = self.start.take() {
+            self.settle_start(start, pull);
         }
-        (pull.since, pull.until) = (self.state.since, self.state.until);
+        self.state.progress.leave_out(pull);
         Ok(())
     }
 
     fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
         let result = self.run(pull);
-        self.state.mark = self.state.mark.max(pull.newest);
+        self.state.progress.read(pull);
         result
     }
 

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Source;
 use super::position::{self, Id, check_token};
+use super::progress::Progress;
 use super::pull::Pull;
-use super::{Source, configured, hourly};
+use super::start::settle;
 use crate::api::events::{Ask, EVENTS, Page, page, query};
 use crate::api::{Call, Content};
 use crate::catalog::{EVENTS_RETENTION, Stream};
@@ -41,11 +43,6 @@ struct State {
     from: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Timestamp>,
-    /// Only records of `[since, until)` are wanted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
     /// Events of the page that are done, and the id of the last one: if another one stands there, the page has changed.
     #[serde(skip_serializing_if = "is_zero")]
     index: usize,
@@ -54,18 +51,11 @@ struct State {
     /// Events of the page that were handed over unparsed: they must not be parsed for their ids either.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unparsed: Vec<usize>,
-    /// The newest event's time: where to go on if the cursor is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mark: Option<Timestamp>,
-    /// When the vendor last answered, within an hour: tells how much it has let go since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    polled: Option<Timestamp>,
-    /// When everything that the vendor had was read, within an hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caught_up: Option<Timestamp>,
     /// When events last came, or when the stream was last begun by date.
     #[serde(skip_serializing_if = "Option::is_none")]
     heard: Option<Timestamp>,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 fn is_zero(value: &usize) -> bool {
@@ -143,13 +133,9 @@ impl SiemEvents {
                 .hint("It is tried again; if it stays, report it with this message"));
         };
         check_token(page.next.as_deref(), &at)?;
-        // Told with the answer that ends it: once, and whether or not the reader was opened anew.
-        let kept = pull.now.saturating_sub(EVENTS_RETENTION);
-        if let Some(polled) = self.state.polled.filter(|polled| *polled < kept) {
-            let reason = "the stream was not read for longer than the 24 hours that Mimecast serves it";
-            pull.gap(STREAM.name(), Some(polled), Some(kept), reason);
-        }
-        hourly(&mut self.state.polled, pull.now);
+        let by_time = self.state.token.is_none();
+        let kept = if by_time { EVENTS_RETENTION - SLACK } else { EVENTS_RETENTION };
+        self.state.progress.answered(pull, STREAM, kept, by_time);
         let mut occurrences = Occurrences::answer();
         let begin = self.resume_at(&page, &mut occurrences, pull);
         self.page = Some((page, occurrences, begin, begin));
@@ -173,18 +159,31 @@ impl SiemEvents {
 
     /// The vendor no longer takes the cursor. Within its 24 hours the own time mark mends that.
     fn token_refused(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let kept = pull.now.saturating_sub(EVENTS_RETENTION);
-        let mark = self.state.mark.or(self.state.since).map(|mark| mark.min(pull.now));
-        if mark.max(self.state.caught_up).is_some_and(|read| read < kept) {
-            let message = "Mimecast refuses the cursor of siem/events, and what was read last is older than the 24 hours \
-                           that it serves";
-            return Err(Fault::new(FaultClass::PositionLost, "token-refused", message)
-                .status(400)
-                .hint("The stream goes on as `on_position_lost` says"));
-        }
-        self.state.from = mark.map_or(0, |mark| mark.saturating_sub(pull.config.overlap(STREAM)));
-        self.state.turn(None);
+        self.state.progress.may_mend(STREAM, pull.now)?;
+        self.list_again(pull, pull.now, "Mimecast refuses the cursor");
         Ok(())
+    }
+
+    /// Leaves the cursor: from where everything was surely read, or, in a backlog, from where that began. What comes again is dropped
+    /// by the host. Nothing was heard since `heard`.
+    fn list_again(&mut self, pull: &mut Pull<'_>, heard: Timestamp, why: &str) {
+        self.state.progress.read(pull);
+        let oldest = oldest(pull.now);
+        match self.state.progress.surely_read(heard) {
+            Some(read) if self.state.progress.mark.is_some() => {
+                self.state.from = read.saturating_sub(pull.config.overlap(STREAM));
+            }
+            // No event was ever read: the page that said that there is none may have stalled (Q56). The beginning stands.
+            Some(_) => {}
+            None if self.state.from + HOUR < oldest => {
+                let what = format!("{}: what was not yet read of the backlog", STREAM.name());
+                let from = Some(self.state.from).filter(|from| *from > 0);
+                pull.gap(what, from, Some(oldest), format!("{why}, and {}", STREAM.reach()));
+                self.state.progress.told(oldest);
+            }
+            None => {}
+        }
+        self.state.turn(None);
     }
 
     /// Hands out events of the page in hand. `true` if all are done.
@@ -214,19 +213,17 @@ impl SiemEvents {
         pull.page_read();
         if page.caught_up {
             self.refusals = 0;
-            hourly(&mut self.state.caught_up, pull.now);
+            // What a cursor says that brings nothing is no news: it may have stalled.
+            if page.rows.len() > begin || self.state.token.is_none() {
+                self.state.progress.catch_up(pull.now);
+            }
         }
         // A page that was read before, because its cursor leads nowhere, is as silent as one without rows.
         if page.rows.len() <= begin {
             self.empty_pages += 1;
             let heard = *self.state.heard.get_or_insert(pull.now);
             if self.state.token.is_some() && pull.now > heard + SILENCE {
-                self.state.turn(None);
-                // In the middle of a backlog what was read last is much older than its reading; and where nothing was read
-                // yet, the beginning stands.
-                if let Some(mark) = self.state.mark {
-                    self.state.from = mark.min(heard).saturating_sub(pull.config.overlap(STREAM));
-                }
+                self.list_again(pull, heard, "the cursor has stalled");
                 self.state.heard = Some(pull.now);
                 return false;
             }
@@ -254,54 +251,25 @@ fn origin() -> Origin<'static> {
 
 impl Source for SiemEvents {
     fn begin(&mut self, pull: &mut Pull<'_>) -> Result<(), Fault> {
-        let (name, first) = (STREAM.name(), oldest(pull.now));
         self.finished = false;
-        let lost_mark = |position: &[u8]| {
-            let state: Option<State> = position::read(name, position).ok();
-            state.and_then(|state| state.mark.or(state.since))
-        };
-        let state = &mut self.state;
-        match self.start.take() {
-            None | Some(Start::After(_)) => {}
-            Some(Start::Configured) => {
-                let start = configured(pull, STREAM, first);
-                state.from = start;
-                state.since = (start > first).then_some(start);
-            }
-            Some(Start::Oldest(lost)) => {
-                state.from = first;
-                if let Some(position) = lost {
-                    let mark = lost_mark(&position);
-                    if mark.is_none_or(|mark| mark < first) {
-                        let reason = format!("the position was lost, and {}", STREAM.reach());
-                        pull.gap(name, mark, Some(first), reason);
-                    }
-                }
-            }
-            Some(Start::Now(lost)) => {
-                (state.from, state.since) = (pull.now, Some(pull.now));
-                if let Some(position) = lost {
-                    let reason = "the position was lost, and the stream goes on at the present";
-                    pull.gap(name, lost_mark(&position), Some(pull.now), reason);
-                }
-            }
-            Some(Start::Span(begin, end)) => {
-                state.from = begin.max(first);
+        if let Some(start) = self.start.take() {
+            let (now, first) = (pull.now, oldest(pull.now));
+            let unread = |position: &[u8]| Progress::unread_of(position, STREAM, now);
+            if let Some(beginning) = settle(start, pull, STREAM, first, unread) {
+                self.state.progress.begin(&beginning, first);
+                self.state.from = beginning.at;
                 // Events appear after they happened: a day of slack.
-                state.to = Some(end.saturating_add(DAY)).filter(|to| *to < pull.now);
-                (state.since, state.until) = (Some(begin), Some(end));
-                if begin < first {
-                    pull.gap(name, Some(begin), Some(first.min(end)), STREAM.reach());
-                }
+                let to = beginning.span.map(|(_, end)| end.saturating_add(DAY));
+                self.state.to = to.filter(|to| *to < now);
             }
         }
-        (pull.since, pull.until) = (state.since, state.until);
+        self.state.progress.leave_out(pull);
         Ok(())
     }
 
     fn pull(&mut self, pull: &mut Pull<'_>) -> Result<Next, Fault> {
         let result = self.run(pull);
-        self.state.mark = self.state.mark.max(pull.newest);
+        self.state.progress.read(pull);
         result
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::position::{self, FileMark, Hash, Id};
 use super::pull::Pull;
-use super::{configured, whole};
+use super::start::settle;
+use super::whole;
 use crate::catalog::{LAG, Stream};
 use crate::chunk::{Fault, FaultClass, Start, Timestamp};
 use crate::config::{DAY, HOUR, MINUTE, SECOND};
@@ -77,6 +78,14 @@ pub struct Window {
     pub before: Vec<(Id, u32)>,
 }
 
+impl State {
+    /// What happened before this was read, late records included.
+    fn unread(&self) -> Timestamp {
+        let late = self.window.as_ref().map(|window| window.resume).into_iter().chain(self.resume);
+        late.fold(self.next, Timestamp::min)
+    }
+}
+
 impl Window {
     /// From the start of its first page.
     pub fn restart(&mut self) {
@@ -98,6 +107,11 @@ impl Window {
         if let Some(theirs) = vendor_now.filter(|theirs| theirs + AHEAD < now && now < theirs + DAY) {
             self.resume = self.resume.min(whole(theirs.saturating_sub(overlap)));
         }
+    }
+
+    /// The next poll reads all of it again.
+    pub fn read_again(&mut self) {
+        self.resume = self.resume.min(self.begin);
     }
 
     /// What happened before this is not read again by the next poll.
@@ -162,39 +176,19 @@ impl Windows {
         // A feed's figure is what it gives unless it is told; nobody has been refused more (section 6.10).
         let oldest = if matches!(stream, Stream::Feed(_)) { kept } else { kept + SLACK };
         self.finished = false;
-        let lost_next = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.next);
         match self.start.take() {
             None => {}
-            Some(Start::Configured) => self.state.next = whole(configured(pull, stream, oldest)),
             Some(start @ Start::After(_)) if self.too_old(kept) => {
                 self.start = Some(start);
                 let message = format!("{name} was read last too long ago: {}", stream.reach());
                 return Err(Fault::new(FaultClass::PositionLost, "too-old", message)
                     .hint("The stream goes on as `on_position_lost` says"));
             }
-            Some(Start::After(_)) => {}
-            Some(Start::Oldest(lost)) => {
-                self.state.next = whole(oldest);
-                if let Some(position) = lost {
-                    let mark = lost_next(&position);
-                    if mark.is_none_or(|mark| mark < oldest) {
-                        let reason = format!("the position was lost, and {}", stream.reach());
-                        pull.gap(name, mark, Some(oldest), reason);
-                    }
-                }
-            }
-            Some(Start::Now(lost)) => {
-                self.state.next = whole(pull.now);
-                if let Some(position) = lost {
-                    let reason = "the position was lost, and the stream goes on at the present";
-                    pull.gap(name, lost_next(&position), Some(pull.now), reason);
-                }
-            }
-            Some(Start::Span(begin, end)) => {
-                self.state.next = whole(begin.max(oldest));
-                (self.state.since, self.state.until) = (Some(begin), Some(end));
-                if begin < oldest {
-                    pull.gap(name, Some(begin), Some(oldest.min(end)), stream.reach());
+            Some(start) => {
+                let unread = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.unread());
+                if let Some(beginning) = settle(start, pull, stream, oldest, unread) {
+                    self.state.next = whole(beginning.at);
+                    (self.state.since, self.state.until) = beginning.span.unzip();
                 }
             }
         }

@@ -104,7 +104,8 @@ fn differences_from_elastic_are_those_of_the_policy() {
         }
     }
     if compared == 0 {
-        return;
+        assert!(std::env::var_os("CI").is_none(), "no documents of Elastic's to compare with; set TRIBUTARY_SHARED");
+        return println!("skipped: no documents of Elastic's to compare with");
     }
     println!("{compared} documents, {} tolerated differences", counts.iter().sum::<usize>());
     let unexplained: Vec<String> = unexplained

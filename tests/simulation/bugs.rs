@@ -21,15 +21,24 @@ pub enum Bug {
     SeenDroppedTooEarly,
     /// A gap is passed, and nobody is told.
     GapNotReported,
+    /// After a file is told as gone, the events of the stream are dropped.
+    LostBesideGoneFile,
+    /// After the rest of a damaged file was passed, the events of the stream are dropped.
+    LostBesideDamagedFile,
+    /// Another position is stored than the source gave.
+    PositionOfNoPull,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 5] = [
+    pub const ALL: [Bug; 8] = [
         Bug::PositionBeforeAcknowledgement,
         Bug::AcknowledgedInPart,
         Bug::LostLastChunk,
         Bug::SeenDroppedTooEarly,
         Bug::GapNotReported,
+        Bug::LostBesideGoneFile,
+        Bug::LostBesideDamagedFile,
+        Bug::PositionOfNoPull,
     ];
 
     pub fn around_sink(bug: Option<Bug>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
@@ -40,6 +49,7 @@ impl Bug {
         }
     }
 
+    /// Outside of everything that looks at what is pulled.
     pub fn around_source(bug: Option<Bug>, source: Arc<dyn Source>) -> Arc<dyn Source> {
         match bug {
             Some(bug @ (Bug::LostLastChunk | Bug::GapNotReported)) => Arc::new(Losing { inner: source, bug }),
@@ -47,9 +57,21 @@ impl Bug {
         }
     }
 
+    /// As if the component had it: nothing but the oracle can see it.
+    pub fn inside_source(bug: Option<Bug>, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        match bug {
+            Some(bug @ (Bug::LostBesideGoneFile | Bug::LostBesideDamagedFile)) => {
+                Arc::new(Losing { inner: source, bug })
+            }
+            _ => source,
+        }
+    }
+
     pub fn around_storage(bug: Option<Bug>, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
         match bug {
-            Some(Bug::SeenDroppedTooEarly) => Arc::new(Forgetful(storage)),
+            Some(bug @ (Bug::SeenDroppedTooEarly | Bug::PositionOfNoPull)) => {
+                Arc::new(Forgetful { inner: storage, bug })
+            }
             _ => storage,
         }
     }
@@ -121,7 +143,7 @@ impl Source for Losing {
     fn open<'a>(&'a self, stream: &'a str, start: Start) -> Call<'a, Box<dyn Reader>> {
         Box::pin(async move {
             let inner = self.inner.open(stream, start).await?;
-            Ok(Box::new(LosingReader { inner, bug: self.bug }) as Box<dyn Reader>)
+            Ok(Box::new(LosingReader { inner, bug: self.bug, told: false }) as Box<dyn Reader>)
         })
     }
 }
@@ -129,6 +151,15 @@ impl Source for Losing {
 struct LosingReader {
     inner: Box<dyn Reader>,
     bug: Bug,
+    /// It has told what makes up the excuse.
+    told: bool,
+}
+
+/// With their counts: the ledger still balances.
+fn drop_events(chunk: &mut Chunk) {
+    chunk.records -= chunk.events.len() as u32;
+    chunk.events.clear();
+    chunk.bodies = Default::default();
 }
 
 impl Reader for LosingReader {
@@ -137,12 +168,12 @@ impl Reader for LosingReader {
             let mut chunk = self.inner.pull(session, budget).await?;
             match self.bug {
                 Bug::GapNotReported => chunk.gaps.clear(),
-                // With its counts: the ledger still balances.
-                _ if chunk.next == Next::CaughtUp => {
-                    chunk.records -= chunk.events.len() as u32;
-                    chunk.events.clear();
-                    chunk.bodies = Default::default();
+                Bug::LostBesideGoneFile | Bug::LostBesideDamagedFile if self.told => drop_events(&mut chunk),
+                Bug::LostBesideGoneFile => self.told = !chunk.gaps.is_empty(),
+                Bug::LostBesideDamagedFile => {
+                    self.told = chunk.malformed.iter().any(|one| one.reason.contains("is passed"));
                 }
+                _ if chunk.next == Next::CaughtUp => drop_events(&mut chunk),
                 _ => {}
             }
             Ok(chunk)
@@ -150,35 +181,51 @@ impl Reader for LosingReader {
     }
 }
 
-/// Stores no seen ids.
-struct Forgetful(Arc<dyn Storage>);
+/// Stores no seen ids, or other positions.
+struct Forgetful {
+    inner: Arc<dyn Storage>,
+    bug: Bug,
+}
+
+impl Forgetful {
+    fn forget(&self, commit: Commit) -> Commit {
+        match self.bug {
+            Bug::PositionOfNoPull => {
+                // JSON may end in blanks, so the source takes it.
+                let position = commit.position.map(|position| [position.as_slice(), b" "].concat());
+                Commit { position, ..commit }
+            }
+            _ => Commit { seen: Vec::new(), ..commit },
+        }
+    }
+}
 
 impl Storage for Forgetful {
     fn blocks(&self) -> bool {
-        self.0.blocks()
+        self.inner.blocks()
     }
 
     fn stream(&self, key: &StreamKey) -> Result<StreamState, StateError> {
-        self.0.stream(key)
+        self.inner.stream(key)
     }
 
     fn known(&self, key: &StreamKey, ids: &[u128]) -> Result<Vec<bool>, StateError> {
-        self.0.known(key, ids)
+        self.inner.known(key, ids)
     }
 
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
-        self.0.commit(commits.into_iter().map(|commit| Commit { seen: Vec::new(), ..commit }).collect())
+        self.inner.commit(commits.into_iter().map(|commit| self.forget(commit)).collect())
     }
 
     fn forget(&self, key: &StreamKey) -> Result<(), StateError> {
-        self.0.forget(key)
+        self.inner.forget(key)
     }
 
     fn keep(&self, source: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
-        self.0.keep(source, letters)
+        self.inner.keep(source, letters)
     }
 
     fn keep_health(&self, events: &[HealthRow]) -> Result<(), StateError> {
-        self.0.keep_health(events)
+        self.inner.keep_health(events)
     }
 }

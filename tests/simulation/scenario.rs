@@ -93,9 +93,12 @@ impl Scenario {
         }
         let mut lives: Vec<_> = (0..count).map(|number| life(&dice, seed * 4 + number, &streams, &sinks)).collect();
         let kept_a_week = streams.iter().all(|stream| stream.starts_with("siem") || stream.starts_with("cloud"));
-        if kept_a_week && dice.chance(50) {
-            // Nobody runs it for longer than Mimecast keeps files.
-            lives[0].down = dice.span(7 * DAY, 9 * DAY);
+        if kept_a_week && dice.chance(120) {
+            lives[0].down = long_stop(&dice, streams.contains(&"siem/events"));
+            if dice.chance(500) {
+                // Nothing was read to its end before.
+                stand_still(&dice, &streams, &mut lives[0]);
+            }
             settings.tenants[0].events_per_day /= 5;
             settings.tenants[0].rates.cloud /= 5;
         }
@@ -120,14 +123,19 @@ impl Scenario {
     /// That scenario without the bug.
     pub fn without(seed: u64, bug: Bug) -> Self {
         let mut scenario = Self { real_component: false, ..Self::new(seed) };
-        if bug == Bug::GapNotReported && scenario.settings.tenants[0].generation() == sim::Generation::V2 {
-            // Seldom enough that an arbitrary run has it: a file that is gone for ever.
+        // Seldom enough that an arbitrary run has it: a file that is gone for ever, or damaged at every try.
+        let fault = match bug {
+            Bug::GapNotReported | Bug::LostBesideGoneFile => (sim::Fault::UrlGoneForever, sim::When::First(1)),
+            Bug::LostBesideDamagedFile => (sim::Fault::TruncatedGzip, sim::When::First(4)),
+            _ => return scenario,
+        };
+        if scenario.settings.tenants[0].generation() == sim::Generation::V2 {
             scenario.streams = vec!["siem/receipt"];
             scenario.settings.tenants[0].events_per_day = 400;
             for life in &mut scenario.lives {
                 life.left_out.clear();
                 life.tuning = json!({});
-                life.faults = vec![(sim::Fault::UrlGoneForever, sim::When::First(1))];
+                life.faults = vec![fault.clone()];
             }
         }
         scenario
@@ -234,6 +242,35 @@ fn settings(dice: &Dice, seed: u64, v1: bool, streams: &[&str], backlog: Duratio
         stream_overlap: dice.between(0, 4) as usize,
         inclusive_window_ends: dice.chance(500),
         ..guest::settings(vec![tenant])
+    }
+}
+
+/// Nobody runs it for so long: for hours or days, for nearly as long as Mimecast keeps what it has, or for longer. What was not
+/// yet read before grows too old earlier than what comes meanwhile.
+fn long_stop(dice: &Dice, is_kept_a_day: bool) -> Duration {
+    let kept = if is_kept_a_day { DAY } else { 7 * DAY };
+    match dice.between(0, 3) {
+        0 => dice.span(3 * HOUR, 6 * DAY),
+        1 | 2 => dice.span(kept - 14 * HOUR, kept),
+        _ => dice.span(kept, kept + 2 * DAY),
+    }
+}
+
+/// Small pages, a short life, and answers that leave a cursor where it is.
+fn stand_still(dice: &Dice, streams: &[&'static str], life: &mut LifePlan) {
+    life.lasts = MINUTE;
+    life.tuning = json!({});
+    for stream in streams {
+        let faults = match *stream {
+            "siem" => vec![sim::Fault::SiemTokenHeaderMissing],
+            "siem/events" => vec![sim::Fault::NextPageMissing],
+            _ => vec![sim::Fault::NextPageMissing, sim::Fault::Status { at: sim::Endpoint::Storage, status: 503 }],
+        };
+        let (skip, count) = (dice.between(0, 3), dice.between(1, 40));
+        life.faults.push((dice.pick(&faults).clone(), sim::When::After { skip, count }));
+        if *stream != "siem" {
+            life.tuning["page_sizes"][*stream] = dice.between(2, 20).into();
+        }
     }
 }
 

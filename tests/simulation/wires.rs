@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use tributary_host::outside::Clock;
-use tributary_host::sandbox::{Body, Network, RequestOptions, Sent, Transport, TransportError};
+use tributary_host::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, TransportError, Way};
 use tributary_tests::memory::Memory;
 
 use crate::dice::{Dice, hash};
@@ -93,8 +93,8 @@ impl Wires {
 pub struct Wired(pub Arc<Wires>);
 
 impl Network for Wired {
-    fn transport(&self, _tenant: &str) -> Arc<dyn Transport> {
-        Arc::new(self.clone())
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
+        Ok(Arc::new(self.clone()))
     }
 }
 

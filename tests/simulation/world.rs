@@ -210,6 +210,8 @@ impl World {
             retry_for: Duration::from_secs(90 * 60),
             on_position_lost: self.scenario.on_position_lost,
             max_in_flight_bytes: plan.in_flight_bytes,
+            limits: Default::default(),
+            network: tributary_tests::guest::network(),
         };
         let (inner, streams, quotas): (Arc<dyn Source>, _, _) = if self.scenario.real_component {
             let options = Options { outside: outside.clone(), ..Options::new(tributary_host::COMPONENT) };
@@ -220,8 +222,9 @@ impl World {
             let (streams, quotas) = native::plan(source.settings.as_json());
             (Arc::new(Native { settings: source.settings.as_json().into(), wires }), streams, quotas)
         };
+        let bug = self.scenario.bug;
         let tap = Tap {
-            inner,
+            inner: Bug::inside_source(bug, inner),
             life: life.clone(),
             trace: trace(),
             dice: dice.fork("tap"),
@@ -230,7 +233,6 @@ impl World {
             breakdowns: plan.breakdowns,
             poison: self.scenario.poison,
         };
-        let bug = self.scenario.bug;
         let sinks = plan.sinks.iter().map(|manner| {
             let carrier = Carrier {
                 manner: manner.clone(),
@@ -312,16 +314,18 @@ impl World {
     /// and what it does not cover may come there again, unless the store knows who has it.
     fn look_back(&mut self, state: &State) {
         let base = self.scenario.base_sinks();
-        for (stream, pulls) in std::mem::take(&mut self.in_flight) {
-            let key = StreamKey::new(TENANT, &*stream);
-            let Ok(stored) = state.store().stream(&key) else {
-                self.in_flight.insert(stream, pulls);
-                continue;
-            };
+        // Those from which nothing was pulled too: then their position stays where it is.
+        for stream in self.scenario.streams.clone() {
+            let key = StreamKey::new(TENANT, stream);
+            let Ok(stored) = state.store().stream(&key) else { continue };
+            let (stream, pulls) = (stream.to_owned(), self.in_flight.remove(stream).unwrap_or_default());
             // A window that is read again gives the same position more than once: only the first is certain.
             let covered = pulls.iter().position(|pull| Some(&pull.position) == stored.position.as_ref());
             // Nor is anything certain where it has not moved at all: windows may come again without moving it.
             let moved = self.stood.insert(stream.clone(), stored.position.clone()) != Some(stored.position.clone());
+            if moved && stored.position.is_some() && covered.is_none() {
+                self.violations.push(format!("P1: no pull has given the position that is stored of {stream}"));
+            }
             let covered = covered.filter(|_| moved).map_or(0, |last| last + 1);
             let name: Arc<str> = stream.as_str().into();
             let mut far = self.far.all();

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use mimecast_simulator as sim;
 use serde_json::Value;
 
+/// The longest time between two looks at the hold queue.
+const UNSEEN_MS: u64 = 3_600_000;
+
 /// The events of some files, by mark: the stream in whose folder each lies, its time in milliseconds, its id.
 #[derive(Debug, Default)]
 pub struct Delivered {
@@ -75,8 +78,9 @@ impl Delivered {
             known.insert(record.mark);
             let events = self.events.get(&record.mark).map(Vec::as_slice).unwrap_or_default();
             let (expected, found) = (record.count as usize, events.len());
-            // A held message may have left its queue before it could be read.
-            let gone = record.gone_from_ms.is_some_and(|gone| gone <= until_ms);
+            // A held message may have left its queue before it could be read: before the first poll, or between two.
+            let first = simulator.settings().start_ms.max(record.visible_from_ms);
+            let gone = record.gone_from_ms.is_some_and(|gone| gone <= first + UNSEEN_MS);
             let due = record.visible_from_ms <= since_ms && !record.lost && !gone;
             let count = result.streams.entry(record.stream).or_default();
             *count += found;

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tributary_host::config::network::NetworkSettings;
 use tributary_host::outside::{Clock, Random};
-use tributary_host::sandbox::{
-    Budget, Chunk, Component, Context, Egress, Guest, GuestError, Limits, Sandbox, Settings, Start,
-};
+use tributary_host::sandbox::{Budget, Chunk, Component, Context, Egress, EgressSettings, Guest, GuestError, Start};
 
 use super::memory::Memory;
+use super::world::component;
 
 pub const API: &str = "http://127.0.0.1:1";
 pub const STORAGE: &str = "http://127.0.0.1:2";
+
+/// The network that both are in: an operator has to allow it.
+pub const LOOPBACK: &str = "127.0.0.0/8";
 
 /// The simulator's settings for tests in memory: addresses that a guest may name with `insecure_http`.
 pub fn settings(tenants: Vec<sim::Tenant>) -> sim::Settings {
@@ -38,14 +40,15 @@ pub fn configuration(tenant: &sim::Tenant) -> Value {
     configuration
 }
 
-/// The embedded component, compiled once a process: that is the dearest part of a small test.
-pub async fn component() -> Component {
-    static COMPILED: OnceCell<Component> = OnceCell::const_new();
-    let compile = || async {
-        let sandbox = Sandbox::new(Settings { limits: Limits::default(), slots: 32, ticker: false }).unwrap();
-        sandbox.load(tributary_host::COMPONENT).await.unwrap()
-    };
-    COMPILED.get_or_init(compile).await.clone()
+/// A policy that lets those addresses pass.
+pub fn egress() -> Egress {
+    Egress::new([API, STORAGE]).unwrap().allowing([LOOPBACK.parse().unwrap()])
+}
+
+/// The same as an operator configures it.
+pub fn network() -> NetworkSettings {
+    let egress = EgressSettings { allow_private: vec![LOOPBACK.parse().unwrap()], ..EgressSettings::default() };
+    NetworkSettings { egress, ..NetworkSettings::default() }
 }
 
 /// One tenant whose streams can be opened and read.
@@ -65,7 +68,7 @@ impl Source {
         let component = component().await;
         let context = Context {
             source: "test".into(),
-            egress: Arc::new(Egress::new([API, STORAGE]).unwrap()),
+            egress: Arc::new(egress()),
             transport: Arc::new(memory.clone()),
             clock,
             random: Random::seeded(1),
@@ -80,7 +83,7 @@ impl Source {
         let mut guest = self.component.instantiate(&self.context).await.unwrap();
         let session = guest.authenticate(&configuration).await.unwrap();
         guest.open(&configuration, stream, start).await.unwrap();
-        Reader { guest, secret: session.secret }
+        Reader { guest, secret: session.secret.clone() }
     }
 
     /// All chunks from a start until the reader is caught up.
@@ -127,7 +130,7 @@ impl Source {
         let mut guest = self.component.instantiate(&self.context).await.unwrap();
         let session = guest.authenticate(&configuration).await.unwrap();
         guest.open(&configuration, stream, start).await.ok()?;
-        let mut reader = Reader { guest, secret: session.secret };
+        let mut reader = Reader { guest, secret: session.secret.clone() };
         reader.pull(Budget { events: 0, ..Budget::default() }).await.ok().map(|_| reader)
     }
 }

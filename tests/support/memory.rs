@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use mimecast_simulator as sim;
 use tributary_host::outside::Clock;
-use tributary_host::sandbox::{Body, Network, RequestOptions, Sent, Transport, TransportError};
+use tributary_host::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, TransportError, Way};
 
 /// A simulator that answers in memory.
 #[derive(Clone)]
@@ -29,8 +29,8 @@ impl Memory {
 }
 
 impl Network for Memory {
-    fn transport(&self, _tenant: &str) -> Arc<dyn Transport> {
-        Arc::new(self.clone())
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
+        Ok(Arc::new(self.clone()))
     }
 }
 

@@ -33,6 +33,7 @@ pub fn source(tenant: &sim::Tenant, base_url: &str, more: &str) -> String {
     let name = &tenant.name;
     let mut text =
         format!("\n[sources.{name}]\ntype = \"mimecast\"\nbase_url = \"{base_url}\"\ninsecure_http = true\n");
+    text += &format!("egress.allow_private = [\"{}\"]\n", guest::LOOPBACK);
     match &tenant.credentials {
         sim::Credentials::V2 { client_id, client_secret } => {
             text += &format!("client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n");
@@ -43,6 +44,23 @@ pub fn source(tenant: &sim::Tenant, base_url: &str, more: &str) -> String {
         }
     }
     text + more + "\n"
+}
+
+/// Shortens a quota of API 2.0 as the simulator that [`serve`] starts does: nobody wants to wait for the vendor's own.
+pub const QUOTA: &str = "quotas.siem-batch = { requests = 50, window_secs = 1 }";
+
+/// That key where the tenant's API has the quota.
+pub fn quota(tenant: &sim::Tenant) -> &'static str {
+    match tenant.generation() {
+        sim::Generation::V2 => QUOTA,
+        sim::Generation::V1 => "",
+    }
+}
+
+/// A simulated Mimecast behind loopback sockets, which begins now.
+pub fn serve(clock: sim::Clock, settings: sim::Settings) -> sim::Server {
+    let settings = sim::Settings { start_ms: clock.now(), quota_factor: 900, ..settings };
+    sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap()
 }
 
 /// The configuration that an operator would write for these tenants, with state and events below `folder`.
@@ -160,6 +178,12 @@ impl World {
         self.delivered().compare(&self.simulator(), &self.tenants[0].name, since_ms, self.now())
     }
 
+    /// Waits until a host has read and stored everything that there is.
+    pub async fn settled(&self, running: &Running) {
+        let well = || running.status().iter().all(|status| status.caught_up && status.in_flight == 0);
+        assert!(self.until(Duration::from_secs(3 * 3_600), well).await, "{:?}", running.status());
+    }
+
     /// Waits (in the simulation's time) until `done` holds, and says whether it did within `limit`.
     pub async fn until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
         let deadline = tokio::time::Instant::now() + limit;
@@ -170,6 +194,17 @@ impl World {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         true
+    }
+}
+
+/// No stream is in trouble, and the books balance.
+pub fn assert_sound(running: &Running) {
+    for status in running.status() {
+        let (name, counts) = (&status.stream, &status.stored);
+        assert_eq!(status.fault, None, "{name}");
+        assert_eq!(counts.records, counts.events + counts.malformed + counts.merged, "{name}: {counts:?}");
+        assert_eq!(counts.events, counts.repeated + counts.accepted, "{name}: {counts:?}");
+        assert_eq!(counts.sinks.get("files").map_or(0, |sink| sink.delivered), counts.accepted, "{name}: {counts:?}");
     }
 }
 

@@ -76,13 +76,13 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         }
     };
     let named = |id: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|source| source == id);
-    if let Some(unknown) = arguments.sources.iter().find(|id| !config.sources.contains_key(*id)) {
+    if let Some(unknown) = arguments.sources.iter().find(|id| !config.keeps(id)) {
         let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
         eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
         return Ok(Err(exit::USAGE));
     }
-    let host = match Host::load(Options::new(crate::COMPONENT)).await {
-        Ok(host) => Arc::new(host),
+    let host = match Host::load(Options::new(crate::COMPONENT).with_room_for(&config)).await {
+        Ok(host) => Arc::new(host.with_components(&config).await),
         Err(error) => {
             eprintln!("tributary: {error}");
             return Ok(Err(exit::SOFTWARE));
@@ -97,6 +97,15 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         });
     }
     let mut lines: Vec<Line> = checks.join_all().await.into_iter().flatten().collect();
+    for file in config.refused.iter().filter(|file| named(&file.id)) {
+        lines.push(Line {
+            source: file.id.clone(),
+            stream: String::new(),
+            code: exit::CONFIGURATION,
+            result: file.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            next: format!("Mend {}", file.file.display()),
+        });
+    }
     lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
     table(&lines, out)?;
     let code = gravest(lines.iter().map(|line| line.code));
@@ -120,12 +129,26 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
                     result: format!("the plan names a host that cannot be allowed: {error}"),
                     next: format!("Correct the address in sources.{id}"),
                 },
+                SourceReason::Network(error) => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::CONFIGURATION,
+                    result: error.to_string(),
+                    next: format!("Correct it in sources.{id}"),
+                },
                 reason @ SourceReason::Quota { .. } => Line {
                     source: id.clone(),
                     stream: String::new(),
                     code: exit::CONFIGURATION,
                     result: reason.to_string(),
                     next: format!("Correct the name in sources.{id}.quotas, or take it out"),
+                },
+                reason @ (SourceReason::Component(_) | SourceReason::NotLoaded { .. }) => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::CONFIGURATION,
+                    result: reason.to_string(),
+                    next: format!("Correct components.{}", source.kind),
                 },
             }];
         }

@@ -1,17 +1,23 @@
 //! From the process's arguments to its exit code.
 
-use std::io::{self, Write};
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
-use super::{Cli, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status};
+use super::{Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status};
 use crate::observe::init_logging;
+use crate::protect::protect;
 use crate::{Host, Options};
 
 /// Two threads carry thousands of streams, which wait for the network nearly all the time.
 const THREADS: usize = 2;
+
+/// Threads for what blocks: the disk, the names of hosts. Each keeps memory of its own, and where the disk is slow there
+/// would be hundreds.
+const BLOCKING_THREADS: usize = 64;
 
 /// The command `tributary`, whole: another binary may be the same command by calling this alone.
 pub fn main() -> ExitCode {
@@ -22,11 +28,21 @@ pub fn main() -> ExitCode {
 }
 
 fn perform(cli: &Cli) -> u8 {
+    // Before the first secret is read.
+    let protected = if cli.allow_debugging { Ok(()) } else { protect() };
     if let Err(error) = init_logging(&cli.log_level, cli.log_format) {
         eprintln!("tributary: {error}");
         return exit::USAGE;
     }
-    let runtime = match Builder::new_multi_thread().worker_threads(THREADS).enable_all().build() {
+    if let Err(error) = protected {
+        tracing::warn!("the system does not let this process refuse core files and debuggers: {error}");
+    }
+    let runtime = match Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("tributary: the system gives no threads: {error}");
@@ -36,16 +52,7 @@ fn perform(cli: &Cli) -> u8 {
     let code = match &cli.verb {
         Verb::Run(arguments) => Ok(runtime.block_on(run::run(&cli.config, arguments))),
         Verb::Check(arguments) => check::check(&cli.config, arguments, &runtime, &mut io::stdout()),
-        Verb::Validate(arguments) => with_host(&runtime, |host| {
-            let mut plan_for = |source: &_| {
-                let planned = runtime.block_on(host.plan(source));
-                match planned {
-                    Ok(planned) => Ok(format!("{} streams", planned.plan.streams.len())),
-                    Err(error) => Err(Refusal { message: error.reason.to_string(), hint: None }),
-                }
-            };
-            validate(&cli.config, arguments, &mut plan_for, &mut io::stdout())
-        }),
+        Verb::Validate(arguments) => validate_with_host(&cli.config, arguments, &runtime),
         Verb::Audit(arguments) => audit::audit(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::DeadLetters(arguments) => {
             dead_letters::dead_letters(&cli.config, arguments, &runtime, &mut io::stdout().lock())
@@ -54,11 +61,7 @@ fn perform(cli: &Cli) -> u8 {
         Verb::Status(arguments) => status::status(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Replay(arguments) => replay::replay(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Restart(arguments) => restart::restart(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
-        Verb::Describe(arguments) => with_host(&runtime, |host| {
-            let mut out = io::stdout().lock();
-            describe::describe(host.component(), arguments.format, &mut out)?;
-            out.flush().map(|()| exit::OK)
-        }),
+        Verb::Describe(arguments) => describe::describe(arguments, &runtime, &mut io::stdout().lock()),
     };
     // A call that blocks, such as a write to a dead disk, must not keep the process.
     runtime.shutdown_background();
@@ -73,12 +76,22 @@ fn perform(cli: &Cli) -> u8 {
     }
 }
 
-fn with_host(runtime: &Runtime, act: impl FnOnce(&Host) -> io::Result<u8>) -> io::Result<u8> {
-    match runtime.block_on(Host::load(Options::new(crate::COMPONENT))) {
-        Ok(host) => act(&host),
+fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> io::Result<u8> {
+    let host = match runtime.block_on(Host::load(Options::new(crate::COMPONENT))) {
+        Ok(host) => host,
         Err(error) => {
             eprintln!("tributary: {error}");
-            Ok(exit::SOFTWARE)
+            return Ok(exit::SOFTWARE);
         }
-    }
+    };
+    // Components are known once the configuration has been read.
+    let mut whole = None;
+    let mut plan_for = |config: &_, source: &_| {
+        let host = whole.get_or_insert_with(|| runtime.block_on(host.clone().with_components(config)));
+        match runtime.block_on(host.plan(source)) {
+            Ok(planned) => Ok(format!("{} streams", planned.plan.streams.len())),
+            Err(error) => Err(Refusal { message: error.reason.to_string(), hint: None }),
+        }
+    };
+    validate(path, arguments, &mut plan_for, &mut io::stdout())
 }

@@ -1,27 +1,74 @@
-//! `tributary describe`: what the built-in source is.
+//! `tributary describe`: what a source is.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
-use super::DescribeFormat;
-use crate::sandbox::{Component, LogStream};
+use super::run::refused;
+use super::{Describe, DescribeFormat, exit};
+use crate::components::{self, ComponentError, Found};
+use crate::config::ComponentOptions;
+use crate::sandbox::{Component, LogStream, Provenance, Sandbox, Settings, sha256};
 
-/// Writes what `component` says of itself. Errors are those of writing to `out`.
-pub fn describe(component: &Component, format: DescribeFormat, out: &mut impl Write) -> io::Result<()> {
-    match format {
-        DescribeFormat::Text => text(component, out),
+/// One component, and what its file says.
+struct Described {
+    component: Component,
+    sha256: String,
+    provenance: Provenance,
+}
+
+/// Writes what a component says of itself, and returns the exit code. Errors are those of writing to `out`.
+pub fn describe(arguments: &Describe, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
+    let described = match runtime.block_on(load(arguments.component.as_deref())) {
+        Ok(described) => described,
+        Err(error) => return Ok(refused(code(&error), &error)),
+    };
+    match arguments.format {
+        DescribeFormat::Text => text(&described, out)?,
         DescribeFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &value(component))?;
-            writeln!(out)
+            serde_json::to_writer_pretty(&mut *out, &value(&described))?;
+            writeln!(out)?;
         }
+    }
+    out.flush().map(|()| exit::OK)
+}
+
+async fn load(path: Option<&Path>) -> Result<Described, ComponentError> {
+    let embedded = |error| ComponentError::Load { path: "the built-in component".into(), error };
+    let sandbox = Sandbox::new(Settings::default()).map_err(embedded)?;
+    let (component, bytes) = match path {
+        None => (sandbox.load(crate::COMPONENT).await.map_err(embedded)?, Cow::Borrowed(crate::COMPONENT)),
+        Some(path) => {
+            let options = ComponentOptions { path: path.to_owned(), version: None, sha256: None };
+            let Found { component, bytes, .. } = components::load(&sandbox, &options).await?;
+            (component, Cow::Owned(bytes))
+        }
+    };
+    Ok(Described { component, sha256: sha256(&bytes), provenance: Provenance::of(&bytes) })
+}
+
+fn code(error: &ComponentError) -> u8 {
+    match error {
+        ComponentError::Read { .. } | ComponentError::NoVersion { .. } | ComponentError::NoRelease { .. } => {
+            exit::NO_INPUT
+        }
+        ComponentError::Load { error: crate::sandbox::LoadError::Engine(_), .. } => exit::SOFTWARE,
+        _ => exit::DATA,
     }
 }
 
-fn text(component: &Component, out: &mut impl Write) -> io::Result<()> {
+fn text(described: &Described, out: &mut impl Write) -> io::Result<()> {
+    let Described { component, sha256, provenance } = described;
     let descriptor = component.descriptor();
     writeln!(out, "{} {}", descriptor.name, descriptor.version)?;
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    writeln!(out, "commit: {}", known(&provenance.revision))?;
+    writeln!(out, "cargo-lock-sha256: {}", known(&provenance.lock))?;
+    writeln!(out, "sha256: {sha256}")?;
     writeln!(out, "\nStreams")?;
     let width = descriptor.streams.iter().map(|stream| stream.name.len()).max().unwrap_or(0);
     for stream in &descriptor.streams {
@@ -73,7 +120,8 @@ fn span(ms: u64) -> String {
     }
 }
 
-fn value(component: &Component) -> Value {
+fn value(described: &Described) -> Value {
+    let Described { component, sha256, provenance } = described;
     let descriptor = component.descriptor();
     let streams = descriptor.streams.iter().map(|stream| {
         json!({
@@ -97,7 +145,8 @@ fn value(component: &Component) -> Value {
     let schema = serde_json::from_str(&descriptor.config_schema)
         .unwrap_or_else(|_| Value::String(descriptor.config_schema.clone()));
     json!({
-        "name": descriptor.name, "version": descriptor.version, "imports": component.imports(),
+        "name": descriptor.name, "version": descriptor.version, "commit": provenance.revision,
+        "cargo_lock_sha256": provenance.lock, "sha256": sha256, "imports": component.imports(),
         "streams": streams.collect::<Vec<_>>(), "quotas": quotas.collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(), "config_schema": schema,
     })

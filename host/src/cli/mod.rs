@@ -31,7 +31,8 @@ use crate::observe::LogFormat;
 
 /// Collects logs from the services that a configuration names, and delivers every record once.
 #[derive(Debug, Parser)]
-#[command(name = "tributary", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "tributary", version, long_version = LONG_VERSION)]
+#[command(propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 1 the ledger does not balance, 64 wrong command line, 74 damaged state, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
 )]
@@ -55,9 +56,30 @@ pub struct Cli {
     #[arg(long, global = true, env = "TRIBUTARY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
+    /// Let core files be written and debuggers attach: they show every secret
+    #[arg(long, global = true, env = "TRIBUTARY_ALLOW_DEBUGGING")]
+    pub allow_debugging: bool,
+
     #[command(subcommand)]
     pub verb: Verb,
 }
+
+/// What was built, of what: the short version, then one line for each fact.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("TRIBUTARY_BUILD_COMMIT"),
+    "\ncargo-lock-sha256: ",
+    env!("TRIBUTARY_LOCK_SHA256"),
+    "\ncomponent: mimecast ",
+    env!("TRIBUTARY_COMPONENT_VERSION"),
+    "\ncomponent-commit: ",
+    env!("TRIBUTARY_COMPONENT_COMMIT"),
+    "\ncomponent-cargo-lock-sha256: ",
+    env!("TRIBUTARY_COMPONENT_LOCK_SHA256"),
+    "\ncomponent-sha256: ",
+    env!("TRIBUTARY_COMPONENT_SHA256"),
+);
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -99,7 +121,9 @@ pub enum Verb {
     ///
     /// They forget what was wrong, authenticate anew, and go on where they were. Exits with 69 if no host runs.
     Restart(restart::Restart),
-    /// Say what the built-in source is: its streams, their limits, and the keys it takes
+    /// Say what a source is: its streams, their limits, the keys it takes, what it imports
+    ///
+    /// The built-in one, if no component is named.
     Describe(Describe),
 }
 
@@ -130,6 +154,10 @@ pub struct Check {
 
 #[derive(Debug, Args)]
 pub struct Describe {
+    /// A component's file, or a folder of its versions, of which the newest is taken
+    #[arg(long, value_name = "PATH")]
+    pub component: Option<PathBuf>,
+
     /// How to write it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DescribeFormat,

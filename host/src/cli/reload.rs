@@ -1,7 +1,8 @@
-//! What `tributary run` does about a changed secret, and on SIGHUP.
+//! What `tributary run` does about a changed secret, a changed file of a template's folder, and on SIGHUP.
 //!
-//! A secret that lies in a file is read again when the file changes, and when a vendor refuses the credentials; the
-//! configuration's own text is read again on SIGHUP alone, since nobody wants a file taken over that is being edited.
+//! Secrets are read again when a file changes in which one lies, and when a vendor refuses the credentials: files are read
+//! and programs asked; so are the files of customers. The configuration's own text is read again on SIGHUP alone, since nobody wants a file taken over
+//! that is being edited.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -16,6 +17,12 @@ use crate::{Control, Reloader};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// Files are read when nothing has been written for so long: a deployment writes many, and each in pieces.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// One that is written all the time is read after so many of these.
+const QUIET_AT_MOST: u32 = 10;
 
 /// Many streams are refused at once: they are one reason to read.
 const GATHER: Duration = Duration::from_millis(500);
@@ -65,10 +72,33 @@ impl Reload {
                 () = sleep(LOOK), if !self.files.is_empty() => {
                     let files = self.files.clone();
                     if spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
+                        self.quiet().await;
                         return Cause::Changed;
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until nobody writes.
+    async fn quiet(&self) {
+        let mut files = self.files.clone();
+        for _ in 0..QUIET_AT_MOST {
+            let mut looked = files.clone();
+            let Ok(changed) = spawn_blocking(move || {
+                let changed = looked.have_changed();
+                looked.look_again();
+                changed.then_some(looked)
+            })
+            .await
+            else {
+                return;
+            };
+            match changed {
+                Some(looked) => files = looked,
+                None => return,
+            }
+            sleep(QUIET).await;
         }
     }
 
@@ -109,12 +139,12 @@ impl Reload {
             }
         }
         let reloaded = self.reloader.apply(&loaded.config).await;
-        for source in &reloaded.changed {
-            tracing::info!(%source, "goes on with its new configuration");
-        }
-        for error in &reloaded.refused {
-            tracing::error!("the new configuration is refused, and the source goes on with the old one: {error}");
-        }
+        said(&reloaded.added, "is new, and is collected");
+        said(
+            &reloaded.removed,
+            "is no longer configured: what was read of it is delivered, and its state is kept for 30 days",
+        );
+        said(&reloaded.changed, "goes on with its new configuration");
         if self.told != reloaded.restart {
             for what in &reloaded.restart {
                 tracing::warn!("restart tributary for this change to take effect: {what}");
@@ -125,6 +155,18 @@ impl Reload {
             let again = self.reloader.retry();
             tracing::info!(again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
         }
+    }
+}
+
+/// Says what happens to sources: of each, unless there are very many.
+fn said(sources: &[String], what: &str) {
+    const LINES: usize = 20;
+    if sources.len() > LINES {
+        tracing::info!(sources = sources.len(), first = sources[0], "of each of these sources: it {what}");
+        return;
+    }
+    for source in sources {
+        tracing::info!(%source, "{what}");
     }
 }
 

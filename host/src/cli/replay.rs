@@ -117,9 +117,9 @@ async fn alone(config: &Config, request: &Request, said: &mut Said<'_, impl Writ
         Ok(signals) => signals,
         Err(error) => return Ok(refused(exit::SOFTWARE, &error)),
     };
-    let options = Options { drain: DRAIN, ..Options::new(crate::COMPONENT) };
+    let options = Options { drain: DRAIN, ..Options::new(crate::COMPONENT).with_room_for(config) };
     let host = match Host::load(options).await {
-        Ok(host) => host,
+        Ok(host) => host.with_components(config).await,
         Err(error) => return Ok(refused(exit::SOFTWARE, &error)),
     };
     let running = match host.stand_by(config, source).await {

@@ -31,23 +31,24 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Err(error) => return refused(exit::SOFTWARE, &error),
     };
     let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
-    let options = Options { drain, ..Options::new(crate::COMPONENT) };
+    let options = Options { drain, ..Options::new(crate::COMPONENT).with_room_for(&loaded.config) };
     let started = async {
-        let host = Host::load(options).await?;
+        let host = Host::load(options).await?.with_components(&loaded.config).await;
         Ok((host.clone().collect(&loaded.config).await?, host))
     };
     let (running, host) = match started.await {
         Ok(started) => started,
         Err(error) => return refused(code(&error), &error),
     };
-    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), "tributary runs");
+    let refused = running.control().misconfigured().len();
+    tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), refused, "tributary runs");
     let served = Served::start(&loaded.config.data_dir, &running);
     let control = running.control();
     let reload = Reload {
         path: path.to_owned(),
         document,
         files: loaded.files,
-        reloader: Reloader::new(host, control.clone(), loaded.config),
+        reloader: Reloader::new(host, control.clone(), loaded.config).with_state(running.disk()),
         control,
         hangup,
         told: Vec::new(),

@@ -10,7 +10,8 @@ use super::ask::RunningHost;
 use super::exit;
 use super::place::{Place, table, time};
 use super::run::refused;
-use crate::observe::view::{Sources, StreamView};
+use crate::observe::view::{SourceView, Sources, StreamView};
+use crate::sandbox::NetworkCounts;
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -63,9 +64,26 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
                 trouble(stream),
             ]
         })
+        .chain(shown.sources.iter().filter_map(misconfigured))
         .collect();
     table(out, ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""], 4..6, &rows)?;
+    for source in &shown.sources {
+        for line in source.network.iter().flat_map(refusals) {
+            writeln!(out, "\n{}: {line}", source.id)?;
+        }
+    }
     Ok(exit::OK)
+}
+
+/// The row of a source whose configuration is wrong.
+fn misconfigured(source: &SourceView) -> Option<[String; 8]> {
+    let why = source.misconfigured.as_ref()?;
+    let (state, so) = match source.streams.is_empty() {
+        true => ("not run", "its configuration is wrong"),
+        false => ("", "it runs with the configuration that it had, for the new one is wrong"),
+    };
+    let [stream, lag, events, newest] = [const { String::new() }; 4];
+    Some([source.tenant.clone(), source.id.clone(), stream, state.into(), lag, events, newest, format!("{so}: {why}")])
 }
 
 /// The host that runs with the state of `place`. Otherwise the exit code; why has been said.
@@ -82,6 +100,15 @@ fn trouble(stream: &StreamView) -> String {
     held.chain(stream.fault.clone()).collect::<Vec<_>>().join("; ")
 }
 
+/// What its egress policy was about.
+fn refusals(network: &NetworkCounts) -> Vec<String> {
+    let last = network.last_refusal.as_deref().unwrap_or_default();
+    let counted = |count: u64, what: &str| (count > 0).then(|| format!("{count} requests {what}. The last: {last}"));
+    let denied = counted(network.denied, "were denied");
+    let reported = counted(network.reported, "passed only because egress_mode is \"report\"");
+    denied.into_iter().chain(reported).collect()
+}
+
 /// The largest unit that has a whole number of them, and the next one.
 fn duration(ms: u64) -> String {
     let seconds = ms / 1_000;
@@ -96,6 +123,19 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_are_told_with_their_number_and_the_last() {
+        let counts = NetworkCounts {
+            denied: 3,
+            last_refusal: Some("https://a.example is not named. Add it".into()),
+            ..NetworkCounts::default()
+        };
+        assert_eq!(refusals(&counts), ["3 requests were denied. The last: https://a.example is not named. Add it"]);
+        let reported = NetworkCounts { denied: 0, reported: 2, ..counts };
+        assert!(refusals(&reported)[0].starts_with("2 requests passed only because egress_mode"));
+        assert!(refusals(&NetworkCounts { requests: 9, ..NetworkCounts::default() }).is_empty());
+    }
 
     #[test]
     fn durations_are_short() {

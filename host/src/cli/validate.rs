@@ -15,8 +15,9 @@ pub struct Refusal {
     pub hint: Option<String>,
 }
 
-/// Asks a source's component to judge its configuration; the answer says in a few words what it selects.
-pub type PlanFor<'a> = dyn FnMut(&Source) -> Result<String, Refusal> + 'a;
+/// Asks a source's component to judge its configuration, which is part of the whole one; the answer says in a few words
+/// what it selects.
+pub type PlanFor<'a> = dyn FnMut(&Config, &Source) -> Result<String, Refusal> + 'a;
 
 /// Judges the configuration at `path`; returns the exit code. Errors are those of writing to `out`.
 pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out: &mut impl Write) -> io::Result<u8> {
@@ -24,9 +25,19 @@ pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out
     match config::load(path) {
         Ok(Loaded { config, warnings, .. }) => {
             report.steps(path, &[], &warnings, Some(&config))?;
+            files(&config, &mut report)?;
+            let mut accepted = 0;
             for source in config.sources.values() {
-                let result = plan_for(source).map_err(|refusal| refusal_text(&refusal));
-                report.line(&format!("Component accepts sources.{}", source.id), result)?;
+                let result = plan_for(&config, source).map_err(|refusal| refusal_text(&refusal));
+                match config.files.get(&source.id) {
+                    // There may be thousands.
+                    Some(_) if result.is_ok() => accepted += 1,
+                    Some(file) => report.line(&format!("Component accepts {}", file.display()), result)?,
+                    None => report.line(&format!("Component accepts sources.{}", source.id), result)?,
+                }
+            }
+            if accepted > 0 {
+                report.line("Component accepts the sources of templates", Ok(accepted.to_string()))?;
             }
             if !options.no_environment {
                 environment(&config, &mut report)?;
@@ -42,6 +53,15 @@ pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out
     };
     writeln!(report.out, "{verdict}")?;
     Ok(if failed { exit::CONFIGURATION } else { exit::OK })
+}
+
+/// The files of templates from which no source can be made.
+fn files(config: &Config, report: &mut Report<'_, impl Write>) -> io::Result<()> {
+    for file in &config.refused {
+        let problems: Vec<String> = file.problems.iter().map(ToString::to_string).collect();
+        report.line(&format!("Source of {}", file.file.display()), Err(problems.join("\n  ")))?;
+    }
+    Ok(())
 }
 
 /// Whether this machine has what the configuration needs.
@@ -123,7 +143,13 @@ impl<W: Write> Report<'_, W> {
 
 fn counted<'a>(what: &str, ids: Option<impl Iterator<Item = &'a String>>) -> String {
     match ids {
-        Some(ids) => format!("{what}: {}", ids.map(String::as_str).collect::<Vec<_>>().join(", ")),
+        Some(ids) => {
+            let ids: Vec<&str> = ids.map(String::as_str).collect();
+            match ids.len() {
+                0..=20 => format!("{what}: {}", ids.join(", ")),
+                many => format!("{what}: {many}"),
+            }
+        }
         None => what.to_owned(),
     }
 }
@@ -141,7 +167,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let mut out = Vec::new();
-        let mut plan_for = |source: &Source| match source.tenant.as_str() {
+        let mut plan_for = |_: &Config, source: &Source| match source.tenant.as_str() {
             "bad" => Err(Refusal { message: "client_id is missing.".into(), hint: Some("Set it".into()) }),
             _ => Ok("3 streams".to_owned()),
         };

@@ -12,7 +12,7 @@ use super::source::{Call, Reader, Source};
 use crate::config::OnPositionLost;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sandbox::{Session, Start};
+use crate::sandbox::{NetworkCounts, Session, Start};
 
 /// What all streams of one source share.
 pub struct Account {
@@ -117,5 +117,9 @@ impl Source for Replaceable {
     fn open<'a>(&'a self, stream: &'a str, start: Start) -> Call<'a, Box<dyn Reader>> {
         let source = self.current();
         Box::pin(async move { source.open(stream, start).await })
+    }
+
+    fn network(&self) -> Option<NetworkCounts> {
+        self.current().network()
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod care;
 mod judge;
 mod quota;
+mod reach;
 mod schedule;
 mod session;
 mod source;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use account::{Account, Policy, Replaceable};
 pub use quota::{Grant, Quota};
+pub use reach::Reach;
 pub use schedule::Schedule;
 pub use session::{Issued, Sessions, Trouble};
 pub use source::{Call, ComponentSource, Reader, Source};

@@ -95,8 +95,12 @@ impl StreamStatus {
     }
 }
 
-/// By source and stream.
-type Entries = BTreeMap<(Arc<str>, Arc<str>), Entry>;
+/// Source and stream.
+type Key = (Arc<str>, Arc<str>);
+type Entries = BTreeMap<Key, Entry>;
+
+/// In a host of more streams than this, one that begins is no line in the log: there would be forty thousand.
+const CROWD: usize = 200;
 
 /// The status of all streams.
 #[derive(Clone)]
@@ -112,6 +116,8 @@ pub struct Entry {
     status: Arc<Mutex<StreamStatus>>,
     changed: watch::Sender<()>,
     health: Health,
+    /// Whether it is one of very many.
+    crowd: bool,
 }
 
 impl Board {
@@ -120,6 +126,7 @@ impl Board {
         Self { entries: Arc::default(), changed: watch::Sender::default(), health }
     }
 
+    /// A place for a stream that begins.
     pub fn entry(&self, source: &Arc<str>, tenant: &Arc<str>, stream: &Arc<str>) -> Entry {
         let status = StreamStatus {
             source: Arc::clone(source),
@@ -137,10 +144,40 @@ impl Board {
             was_caught_up: false,
             newest: None,
         };
-        let entry =
-            Entry { status: Arc::new(Mutex::new(status)), changed: self.changed.clone(), health: self.health.clone() };
-        self.lock().insert((Arc::clone(source), Arc::clone(stream)), entry.clone());
+        let mut entries = self.lock();
+        let entry = Entry {
+            status: Arc::new(Mutex::new(status)),
+            changed: self.changed.clone(),
+            health: self.health.clone(),
+            crowd: entries.len() >= CROWD,
+        };
+        entries.insert((Arc::clone(source), Arc::clone(stream)), entry.clone());
         entry
+    }
+
+    /// Gives a stream that begins anew the place that it had, with what it has counted.
+    pub fn put_back(&self, entry: &Entry, tenant: &Arc<str>) {
+        let key = {
+            let mut status = entry.lock();
+            status.tenant = Arc::clone(tenant);
+            (status.state, status.fault, status.was_caught_up) = (StreamState::Pending, None, false);
+            (Arc::clone(&status.source), Arc::clone(&status.stream))
+        };
+        self.lock().insert(key, entry.clone());
+    }
+
+    /// Takes a stream off the board.
+    pub fn remove(&self, source: &Arc<str>, stream: &Arc<str>) {
+        self.lock().remove(&(Arc::clone(source), Arc::clone(stream)));
+        self.changed.send_replace(());
+    }
+
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// All streams, by source and name.
@@ -150,27 +187,37 @@ impl Board {
 
     /// Waits until each stream has been caught up with everything stored, or is in error.
     pub async fn settled(&self) {
-        let mut changed = self.changed.subscribe();
-        loop {
-            changed.borrow_and_update();
-            if self.lock().values().all(|entry| entry.lock().is_settled()) {
-                return;
-            }
-            // The board itself holds a sender, so this cannot fail.
-            let _ = changed.changed().await;
-        }
+        self.until(StreamStatus::is_settled).await;
     }
 
     /// Waits until nothing is between pull and store.
     pub async fn emptied(&self) {
+        self.until(|status| status.in_flight == 0).await;
+    }
+
+    /// Waits until `done` holds for all. It waits for one after the other, and looks at all of them only when the last is
+    /// done: with thousands of streams each change would else be a walk along all of them.
+    async fn until(&self, done: impl Fn(&StreamStatus) -> bool) {
         let mut changed = self.changed.subscribe();
         loop {
-            changed.borrow_and_update();
-            if self.lock().values().all(|entry| entry.lock().in_flight == 0) {
+            let waits: Vec<Key> = {
+                let entries = self.lock();
+                let waiting = entries.iter().filter(|(_, entry)| !done(&entry.lock()));
+                waiting.map(|(key, _)| key.clone()).collect()
+            };
+            if waits.is_empty() {
                 return;
             }
-            // As above.
-            let _ = changed.changed().await;
+            for key in waits {
+                loop {
+                    changed.borrow_and_update();
+                    if self.lock().get(&key).is_none_or(|entry| done(&entry.lock())) {
+                        break;
+                    }
+                    // The board itself holds a sender, so this cannot fail.
+                    let _ = changed.changed().await;
+                }
+            }
         }
     }
 
@@ -205,13 +252,20 @@ impl Entry {
         match state {
             StreamState::Error | StreamState::Stopped => tracing::error!(%source, %stream, %before, "{state}"),
             StreamState::NotLicensed => tracing::warn!(%source, %stream, %before, "{state}"),
-            StreamState::Collecting => tracing::info!(%source, %stream, %before, "{state}"),
+            StreamState::Collecting if !self.crowd || before != StreamState::Authenticated => {
+                tracing::info!(%source, %stream, %before, "{state}")
+            }
             _ => tracing::debug!(%source, %stream, %before, "{state}"),
         }
     }
 
     pub fn state(&self) -> StreamState {
         self.lock().state
+    }
+
+    /// Chunks between pull and store.
+    pub fn in_flight(&self) -> u64 {
+        self.lock().in_flight
     }
 
     /// The last fault, until a success.

@@ -2,6 +2,7 @@
 
 mod recovery;
 mod sinks;
+mod tenants;
 mod vendor;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use super::{StreamState, StreamStatus};
 use crate::config::{self, OnPositionLost};
 use crate::deliver::{Attached, Batch, Storage};
 use crate::outside::{Clock, Outside, Random};
-use crate::sandbox::{FaultClass, LogStream, Network, Quota, Start, Transport};
+use crate::sandbox::{FaultClass, LogStream, Network, NetworkError, Quota, Start, Transport, Way};
 use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
 use crate::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
@@ -121,8 +122,16 @@ impl Sink for Memorizing {
 struct NoNetwork;
 
 impl Network for NoNetwork {
-    fn transport(&self, _: &str) -> Arc<dyn Transport> {
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
         unreachable!("a script needs no network")
+    }
+}
+
+fn outside() -> Outside {
+    Outside {
+        clock: Clock::simulated(Duration::from_secs(1_000_000)),
+        random: Random::seeded(5),
+        network: Arc::new(NoNetwork),
     }
 }
 
@@ -150,7 +159,7 @@ impl Case {
         self.start_with(vec![sink])
     }
 
-    fn start_with(&self, sinks: Vec<Attached>) -> Running {
+    fn ready(&self) -> Ready {
         let config = config::Source {
             id: "acme".into(),
             kind: "script".into(),
@@ -161,6 +170,8 @@ impl Case {
             retry_for: 90 * MINUTE,
             on_position_lost: self.policy,
             max_in_flight_bytes: self.in_flight,
+            limits: Default::default(),
+            network: Default::default(),
         };
         let stream = LogStream {
             name: "log".into(),
@@ -170,18 +181,16 @@ impl Case {
             repeats_within_ms: 3_600_000,
             quota: self.quota.as_ref().map(|quota| quota.name.clone()),
         };
-        let ready = Ready {
+        Ready {
             config,
             streams: vec![stream],
             quotas: self.quota.clone().into_iter().collect(),
             source: Arc::new(Scripted(Arc::clone(&self.vendor))),
-        };
-        let outside = Outside {
-            clock: Clock::simulated(Duration::from_secs(1_000_000)),
-            random: Random::seeded(5),
-            network: Arc::new(NoNetwork),
-        };
-        Running::new(vec![ready], sinks, Arc::clone(&self.world) as _, 256 << 20, outside, MINUTE)
+        }
+    }
+
+    fn start_with(&self, sinks: Vec<Attached>) -> Running {
+        Running::new(vec![self.ready()], sinks, Arc::clone(&self.world) as _, 256 << 20, outside(), MINUTE)
     }
 
     /// Fails if anything is missing, doubled, or wrongly counted.

@@ -4,6 +4,7 @@ mod accept;
 mod replay;
 mod standstill;
 mod trouble;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,15 @@ use super::account::Account;
 use super::care::Care;
 use super::judge::Judge;
 use super::quota::{Grant, Quota};
+use super::reach::Reach;
 use super::schedule::Schedule;
 use super::session::{Issued, Trouble};
 use super::source::{Reader, Source as _};
 use super::status::{Entry, StreamState};
 use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
-use crate::deliver::{Ids, Memory, Origin, Room, Route, Storage, blocking};
+use crate::deliver::{Memory, Origin, Room, Route, Storage, blocking};
+use crate::fair::Fair;
 use crate::observe::{Cause, Place};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
@@ -41,6 +44,8 @@ pub struct Surroundings {
     pub clock: Clock,
     pub random: Random,
     pub storage: Arc<dyn Storage>,
+    /// Who may have an instance, by tenant.
+    pub turns: Fair,
     /// Turns true once.
     pub stop: watch::Receiver<bool>,
 }
@@ -57,9 +62,7 @@ pub struct Worker {
     memory: Memory,
     route: Route,
     entry: Entry,
-    ids: Ids,
-    /// Behind the last chunk that was pulled; what is stored may lie before it.
-    position: Option<Vec<u8>>,
+    reach: Reach,
     /// How to go on after the vendor has lost the position.
     lost: Option<OnPositionLost>,
     care: Care,
@@ -99,13 +102,13 @@ impl Worker {
         memory: Memory,
         route: Route,
         entry: Entry,
+        reach: Reach,
     ) -> Self {
         let name: Arc<str> = stream.name.as_str().into();
         let origin = Origin { source: Arc::clone(&account.id), tenant: Arc::clone(&account.tenant), stream: name };
         let key = StreamKey::new(&*account.id, &*stream.name);
         let quota = stream.quota.as_ref().and_then(|name| account.quotas.get(name)).cloned();
-        let (ids, care, judge) = (Ids::default(), Care::default(), Judge::default());
-        let (position, lost, restarts) = (None, None, account.restarts());
+        let (care, judge, restarts) = (Care::default(), Judge::default(), account.restarts());
         Self {
             account,
             around,
@@ -117,9 +120,8 @@ impl Worker {
             memory,
             route,
             entry,
-            ids,
-            position,
-            lost,
+            reach,
+            lost: None,
             care,
             judge,
             restarts,
@@ -128,24 +130,14 @@ impl Worker {
         }
     }
 
-    /// What it has on its way.
-    pub fn ids(&self) -> Ids {
-        self.ids.clone()
-    }
-
-    /// Reads until the host stops. Dropped at any moment, it loses nothing.
+    /// Reads until the host stops. Dropped at any moment, it loses nothing, and another can go on from its reach.
     pub async fn run(mut self) {
         self.entry.enter(StreamState::Started);
         let mut stop = self.around.stop.clone();
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
         tokio::pin!(stopped);
-        tokio::select! {
-            biased;
-            () = &mut stopped => return,
-            () = self.restore() => {}
-        }
-        self.entry.enter(StreamState::Initialized);
         let mut next = Some(self.schedule.first());
+        let mut restored = false;
         loop {
             tokio::select! {
                 biased;
@@ -154,9 +146,19 @@ impl Worker {
                 _ = self.restarts.changed() => self.begin_anew(),
                 () = at(next) => {}
             }
+            // Not before its first turn: ten thousand sources that begin do not all read what is stored at once.
+            if !std::mem::replace(&mut restored, true) {
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => break,
+                    () = Box::pin(self.restore()) => {}
+                }
+                self.entry.enter(StreamState::Initialized);
+            }
             let started = Instant::now();
             self.entry.update(|status| status.polls += 1);
-            next = match self.poll().await {
+            // On the heap, and only while it lasts: a stream that waits for its next poll takes a tenth of the memory.
+            next = match Box::pin(self.poll()).await {
                 Outcome::CaughtUp => Some(self.schedule.after(started, Instant::now())),
                 Outcome::Again(wait) => Some(Instant::now() + wait),
                 Outcome::Stopping => break,
@@ -179,8 +181,13 @@ impl Worker {
     async fn restore(&mut self) {
         let key = self.key.clone();
         let state = self.stored("the stored position cannot be read", move |storage| storage.stream(&key)).await;
-        self.position = state.position;
-        self.route.restore(state.partly);
+        if self.reach.is_known() {
+            // It takes another's place, and what that one read is on its way.
+            self.route.take_over(state.partly);
+        } else {
+            self.reach.set(state.position);
+            self.route.restore(state.partly);
+        }
     }
 
     /// Reads from the state, as often as it takes.
@@ -214,7 +221,10 @@ impl Worker {
 
     /// Reads until the source is caught up.
     async fn poll(&mut self) -> Outcome {
-        if let Err(trouble) = self.account.sessions.get().await {
+        let Some(mut turn) = self.turn().await else { return Outcome::Stopping };
+        let session = self.account.sessions.get().await;
+        turn.called(false);
+        if let Err(trouble) = session {
             return self.no_session(&trouble);
         }
         // What was in trouble stays so until it is read.
@@ -240,11 +250,12 @@ impl Worker {
                         Ok(Some(allowed)) => allowed,
                         Ok(None) => return Outcome::Stopping,
                         Err(_) => {
-                            drop(reader);
+                            drop((reader, turn));
                             allowance = self.patient_allowance().await;
-                            if allowance.is_none() {
-                                return Outcome::Stopping;
-                            }
+                            turn = match self.turn().await {
+                                Some(turn) if allowance.is_some() => turn,
+                                _ => return Outcome::Stopping,
+                            };
                             break;
                         }
                     },
@@ -261,7 +272,9 @@ impl Worker {
                 let begun = Instant::now();
                 let Allowance { room, mut grant } = allowed;
                 grant.begin();
+                turn.begin();
                 let answer = self.pull(&mut *reader, &mut session, &grant).await;
+                turn.called(true);
                 let chunk = match answer {
                     Ok(chunk) => chunk,
                     Err(Refusal::Guest(error)) => return self.failed(&error),
@@ -274,6 +287,8 @@ impl Worker {
                 match next {
                     Next::CaughtUp => return Outcome::CaughtUp,
                     Next::Pause(pause) => return Outcome::Again(Duration::from_millis(pause.into())),
+                    // It goes to the end of the queue.
+                    Next::More if turn.is_over() => return Outcome::Again(Duration::ZERO),
                     // It may have stopped for want of a request.
                     Next::More if idle && spent && self.quota.is_some() && !thirsty => thirsty = true,
                     Next::More if idle => tokio::time::sleep_until(begun + IDLE_PULL).await,
@@ -284,14 +299,15 @@ impl Worker {
     }
 
     fn start(&self) -> Start {
+        let position = self.reach.position();
         if let Some(replay) = &self.replay {
-            return replay.start(self.position.as_ref());
+            return replay.start(position);
         }
-        match (&self.position, self.lost) {
-            (position, Some(OnPositionLost::Oldest)) => Start::Oldest(position.clone()),
-            (position, Some(OnPositionLost::Now)) => Start::Now(position.clone()),
+        match (position, self.lost) {
+            (position, Some(OnPositionLost::Oldest)) => Start::Oldest(position),
+            (position, Some(OnPositionLost::Now)) => Start::Now(position),
             (None, _) => Start::Configured,
-            (Some(position), _) => Start::After(position.clone()),
+            (Some(position), _) => Start::After(position),
         }
     }
 
@@ -340,7 +356,7 @@ impl Worker {
     }
 
     fn moves(&self, position: &[u8]) -> bool {
-        self.position.as_deref() != Some(position)
+        !self.reach.is_at(position)
     }
 }
 

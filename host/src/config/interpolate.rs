@@ -2,14 +2,16 @@
 //! in can never change the file's structure. `$$` stands for one `$`. What was filled in is not looked at again.
 
 use serde_json::Value;
+use zeroize::Zeroize;
 
 use super::problem::{Problem, Step};
-use super::secrets::Secrets;
+use super::secrets::{Secret, Secrets};
 
 /// Where `${NAME}` comes from; the process's environment, except in tests.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Fills in every string under `value`. `path` is where `value` stands.
+/// Fills in every string under `value`. `path` is where `value` stands. What stands in it then may be secret: whoever is
+/// done with a part of it calls [`wipe`].
 pub fn interpolate(
     value: &mut Value,
     path: &str,
@@ -40,6 +42,16 @@ pub fn interpolate(
     }
 }
 
+/// Clears the memory of all texts in a filled-in tree.
+pub fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// The path of `key` under `path`.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
@@ -47,46 +59,75 @@ pub fn join(path: &str, key: &str) -> String {
 
 const SECRET: &str = "SECRET[";
 
-fn fill(text: &str, path: &str, environment: &Environment<'_>, secrets: &mut Secrets) -> Result<String, Vec<Problem>> {
-    let mut filled = String::with_capacity(text.len());
-    let mut problems = Vec::new();
+/// One piece of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// As it stands.
+    Text(&'a str),
+    /// What stands in `${...}`.
+    Variable(&'a str),
+    /// What stands in `SECRET[...]`.
+    Secret(&'a str),
+    /// Begins as one of these, and does not end. It is the last piece.
+    Unclosed { begin: &'static str, end: char },
+}
+
+const UNCLOSED_VARIABLE: Piece<'static> = Piece::Unclosed { begin: "${", end: '}' };
+const UNCLOSED_SECRET: Piece<'static> = Piece::Unclosed { begin: SECRET, end: ']' };
+
+/// Cuts `text` into pieces.
+pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
-    while let Some(at) = [rest.find('$'), rest.find(SECRET)].into_iter().flatten().min() {
-        filled.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(after) = rest.strip_prefix("$$") {
-            filled.push('$');
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix("${") {
-            let Some((inner, after)) = after.split_once('}') else {
-                problems.push(
-                    Problem::new(Step::Interpolate, path, "`${` is not closed by `}`")
-                        .hint("Write `$$` for a plain `$`"),
-                );
-                break;
-            };
-            match variable(inner, path, environment) {
-                Ok(value) => filled.push_str(&value),
-                Err(problem) => problems.push(problem),
+    std::iter::from_fn(move || {
+        let begin = [rest.find('$'), rest.find(SECRET)].into_iter().flatten().min();
+        let (piece, after) = match begin {
+            None if rest.is_empty() => return None,
+            None => (Piece::Text(rest), ""),
+            Some(0) => special(rest),
+            Some(at) => (Piece::Text(&rest[..at]), &rest[at..]),
+        };
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// The first piece of a text that begins with a dollar sign or with `SECRET[`, and what comes after it.
+fn special(text: &str) -> (Piece<'_>, &str) {
+    if let Some(after) = text.strip_prefix("$$") {
+        (Piece::Text("$"), after)
+    } else if let Some(inner) = text.strip_prefix("${") {
+        inner.split_once('}').map_or((UNCLOSED_VARIABLE, ""), |(inner, after)| (Piece::Variable(inner), after))
+    } else if let Some(inner) = text.strip_prefix(SECRET) {
+        inner.split_once(']').map_or((UNCLOSED_SECRET, ""), |(inner, after)| (Piece::Secret(inner), after))
+    } else {
+        text.split_at_checked(1).map_or((Piece::Text(text), ""), |(dollar, after)| (Piece::Text(dollar), after))
+    }
+}
+
+fn fill(text: &str, path: &str, environment: &Environment<'_>, secrets: &mut Secrets) -> Result<String, Vec<Problem>> {
+    let (mut parts, mut problems) = (Vec::new(), Vec::new());
+    for piece in pieces(text) {
+        let part = match piece {
+            Piece::Text(text) => Ok(Secret::new(text.to_owned())),
+            Piece::Variable(inner) => variable(inner, path, environment).map(Secret::new),
+            Piece::Secret(reference) => secrets.value(reference, path),
+            Piece::Unclosed { begin, end } => {
+                let problem = Problem::new(Step::Interpolate, path, format!("`{begin}` is not closed by `{end}`"));
+                Err(if begin == SECRET { problem } else { problem.hint("Write `$$` for a plain `$`") })
             }
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix(SECRET) {
-            let Some((inner, after)) = after.split_once(']') else {
-                problems.push(Problem::new(Step::Interpolate, path, "`SECRET[` is not closed by `]`"));
-                break;
-            };
-            match secrets.value(inner, path) {
-                Ok(value) => filled.push_str(&value),
-                Err(problem) => problems.push(problem),
-            }
-            rest = after;
-        } else {
-            filled.push('$');
-            rest = &rest[1..];
+        };
+        match part {
+            Ok(part) => parts.push(part),
+            Err(problem) => problems.push(problem),
         }
     }
-    filled.push_str(rest);
-    if problems.is_empty() { Ok(filled) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    // As long as it will be: what grows leaves copies behind.
+    let mut filled = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| filled.push_str(part));
+    Ok(filled)
 }
 
 fn variable(inner: &str, path: &str, environment: &Environment<'_>) -> Result<String, Problem> {

@@ -6,24 +6,60 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::interpolate::join;
+use super::components;
+use super::files::Files;
+use super::interpolate::{Environment, interpolate, join, wipe};
+use super::limits;
+use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
+use super::secrets::Secrets;
 use super::section::Section;
 use super::shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
-    Source, glob, takes_health,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
+    RefusedFile, Settings, Sink, SinkKind, Source, glob, most_pulls, takes_health,
 };
+use super::templates::Customer;
+use crate::sandbox::{self, Limits};
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
 const MIB: u64 = 1024 * 1024;
 
-/// The components that are built in.
-const SOURCE_TYPES: [&str; 1] = [EMBEDDED_SOURCE];
 const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
+/// What templates make sources of.
+#[derive(Default)]
+pub struct Made {
+    /// Whether there is a template at all: then sources may come later.
+    pub templated: bool,
+    pub customers: Vec<Customer>,
+    pub refused: Vec<RefusedFile>,
+}
+
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
-pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Option<Config> {
+impl Made {
+    /// Fills in what the environment and the secrets hold. A file for which something is missing is refused.
+    pub fn fill(&mut self, environment: &Environment<'_>, secrets: &mut Secrets<'_>) {
+        for mut customer in std::mem::take(&mut self.customers) {
+            let mut problems = Vec::new();
+            interpolate(&mut customer.table, "", environment, secrets, &mut problems);
+            if problems.is_empty() {
+                self.customers.push(customer);
+            } else {
+                self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
+            }
+        }
+    }
+}
+
+pub fn judge(
+    tree: Value,
+    name: &str,
+    made: Made,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+    read: &mut Files,
+) -> Option<Config> {
     if !tree.is_object() {
         problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
         return None;
@@ -33,34 +69,70 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
     // At least what a few chunks of malformed records take.
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
+    let most = most_pulls(sandbox::Settings::default().slots) as u64;
+    let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
+    let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
+    let limit_table = top.take("limits");
+    let networks = Networks::new(&mut top, read);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
-    top.close(&["secret"]);
+    let component_tables = top.take("components");
+    top.close(&["secret", "templates"]);
+    let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
+    let named = named_components(&component_tables);
+    let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
+    let installed = components::components(component_tables, problems);
+    let shared = Shared { limits, networks: &networks, types: &types };
 
     let mut sources = BTreeMap::new();
-    for (id, table) in components("sources", Step::Sources, source_tables, problems) {
+    for (id, table) in tables_of("sources", Step::Sources, source_tables, !made.templated, problems) {
         if id == HEALTH {
             let message = "the id is reserved for what the host says about itself";
             let hint = "Rename the source; sinks get the host's health with `inputs = [\"health\"]`";
             problems.push(Problem::new(Step::Sources, join("sources", &id), message).hint(hint));
         }
-        if let Some(source) = source(&id, table, problems) {
+        if let Some(source) = source(&join("sources", &id), &id, table, shared, problems) {
             sources.insert(id, source);
         }
     }
-    let source_ids = known_ids(&sources, problems, "sources.");
+    let mut source_ids = known_ids(&sources, problems, "sources.");
+    let (mut files, mut refused) = (BTreeMap::new(), made.refused);
+    for Customer { id, file, table } in made.customers {
+        let is_sink = sink_tables.as_ref().is_some_and(|sinks| sinks.get(&id).is_some());
+        let mut found = Vec::new();
+        match taken(&id, &files, source_ids.binary_search(&id).is_ok(), is_sink) {
+            Some(message) => {
+                found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
+            }
+            None => {
+                if let Some(source) = source("", &id, table, shared, &mut found).filter(|_| found.is_empty()) {
+                    files.insert(id.clone(), file.clone());
+                    sources.insert(id.clone(), source);
+                }
+            }
+        }
+        if !found.is_empty() {
+            refused.push(RefusedFile::new(id, file, found));
+        }
+    }
+    source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
+    networks.close(warnings, read);
     let mut sinks = BTreeMap::new();
-    for (id, table) in components("sinks", Step::Sinks, sink_tables, problems) {
-        if source_ids.contains(&id) {
+    for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, true, problems) {
+        if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
         }
-        if let Some(sink) = sink(&id, table, &source_ids, problems) {
+        if let Some(sink) = sink(&id, table, (&source_ids, made.templated), problems, warnings) {
             sinks.insert(id, sink);
         }
     }
     shared_folders(&sinks, Path::new(&data_dir), problems);
     if problems.is_empty() {
+        for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
+            let hint = format!("Set type = \"{name}\" in a source, or remove it");
+            warnings.push(Problem::new(Step::Global, join("components", name), "no source runs it").hint(hint));
+        }
         for id in sources.keys().filter(|id| !sinks.values().any(|sink| sink.takes(id))) {
             let message = "no sink takes what it reads, so it is not run";
             let hint = format!("Add \"{id}\" to the inputs of a sink");
@@ -75,7 +147,39 @@ pub fn judge(tree: Value, name: &str, problems: &mut Vec<Problem>, warnings: &mu
             }
         }
     }
-    Some(Config { data_dir: PathBuf::from(data_dir), max_in_flight_bytes, max_dead_letter_bytes, sources, sinks })
+    Some(Config {
+        data_dir: PathBuf::from(data_dir),
+        max_in_flight_bytes,
+        max_dead_letter_bytes,
+        max_concurrent_pulls,
+        max_concurrent_pulls_per_tenant: pulls_per_tenant,
+        components: installed,
+        sources,
+        files,
+        refused,
+        sinks,
+    })
+}
+
+/// Why the file of a source cannot have this id.
+fn taken(id: &str, files: &BTreeMap<String, PathBuf>, is_source: bool, is_sink: bool) -> Option<String> {
+    if !is_id(id) {
+        return Some("the file's name is the source's id, and that has 1 to 64 letters, digits, `-` or `_`".into());
+    }
+    match files.get(id) {
+        _ if id == HEALTH => Some("the id is reserved for what the host says about itself".into()),
+        Some(other) => Some(format!("{} has the same id", other.display())),
+        None if is_source => Some(format!("sources.{id} has the same id")),
+        None if is_sink => Some(format!("sinks.{id} has the same id")),
+        None => None,
+    }
+}
+
+/// The names of all components, also of those that are wrong: a source that names one is not wrong too.
+fn named_components(tables: &Option<Value>) -> Vec<String> {
+    let tables = tables.as_ref().and_then(Value::as_object);
+    let names = tables.into_iter().flat_map(Map::keys).filter(|name| *name != EMBEDDED_SOURCE);
+    names.cloned().collect()
 }
 
 /// The ids of all sources, also of those that are wrong: a sink that names one is not wrong too.
@@ -92,10 +196,11 @@ fn known_ids(sources: &BTreeMap<String, Source>, problems: &[Problem], prefix: &
 }
 
 /// The tables of one kind of component, with what is wrong with their number and their ids.
-fn components(
+fn tables_of(
     kind: &'static str,
     step: Step,
     tables: Option<Value>,
+    required: bool,
     problems: &mut Vec<Problem>,
 ) -> Map<String, Value> {
     let tables = match tables {
@@ -106,7 +211,7 @@ fn components(
         }
         None => Map::new(),
     };
-    if tables.is_empty() {
+    if tables.is_empty() && required {
         let one = kind.trim_end_matches('s');
         problems.push(Problem::new(step, kind, format!("there is no {one}")).hint(format!("Add [{kind}.<id>]")));
     }
@@ -125,9 +230,18 @@ fn is_id(id: &str) -> bool {
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source> {
-    let mut section = Section::new(join("sources", id), Step::Sources, table, problems)?;
-    let kind = component_type(&mut section, &SOURCE_TYPES);
+/// What the keys at the top give to all sources.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    limits: Limits,
+    networks: &'a Networks,
+    /// What runs sources.
+    types: &'a [&'a str],
+}
+
+fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
+    let mut section = Section::new(path, Step::Sources, table, problems)?;
+    let kind = component_type(&mut section, shared.types);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
         section.fault("tenant", "must be at most 256 bytes without control characters", None);
@@ -143,10 +257,15 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
     };
+    let limit_table = section.take("limits");
+    let network = shared.networks.source(&mut section);
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
+    let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
     settings.insert("tenant".into(), tenant.clone().into());
-    let settings = Settings::new(Value::Object(settings).to_string());
+    let mut tree = Value::Object(settings);
+    let settings = Settings::of(&tree);
+    wipe(&mut tree);
     Some(Source {
         id: id.to_owned(),
         kind: kind?,
@@ -157,6 +276,8 @@ fn source(id: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Source>
         retry_for,
         on_position_lost,
         max_in_flight_bytes,
+        limits,
+        network,
     })
 }
 
@@ -188,7 +309,7 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
 
 const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
 
-fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<String> {
+fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
     match section.take("type") {
         Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
         Some(Value::String(kind)) => {
@@ -207,7 +328,14 @@ fn component_type(section: &mut Section<'_>, known: &[&'static str]) -> Option<S
     }
 }
 
-fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Problem>) -> Option<Sink> {
+/// `sources` are their ids, and whether others may come later.
+fn sink(
+    id: &str,
+    table: Value,
+    (source_ids, more): (&[String], bool),
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Sink> {
     let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
     let kind = component_type(&mut section, &SINK_TYPES);
     let inputs = match section.texts("inputs") {
@@ -224,10 +352,16 @@ fn sink(id: &str, table: Value, source_ids: &[String], problems: &mut Vec<Proble
     for (i, input) in inputs.iter().enumerate() {
         // Without any source each input would be wrong; that there is none has been said.
         let health = takes_health(std::slice::from_ref(input));
-        if !source_ids.is_empty() && !health && !source_ids.iter().any(|id| glob(input, id)) {
+        if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
             let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
             let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
-            section.fault(&format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()), Some(hint));
+            let (at, message) = (format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()));
+            if more {
+                let path = join(&join("sinks", id), &at);
+                warnings.push(Problem::new(Step::Sinks, path, format!("{message} yet")).hint(hint));
+            } else {
+                section.fault(&at, message, Some(hint));
+            }
         }
     }
     let acknowledgements = section.flag("acknowledgements", true);

@@ -13,26 +13,32 @@
 //! path = "/var/log/tributary"
 //! ```
 
+mod components;
 mod files;
 mod interpolate;
 mod judge;
+mod limits;
+pub mod network;
 mod problem;
 mod secrets;
 mod section;
 mod shape;
+mod templates;
 mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, QuotaLimit, Settings, Sink, SinkKind,
-    Source,
+    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
+    RefusedFile, Settings, Sink, SinkKind, Source, most_pulls,
 };
 pub(crate) use shape::{takes, takes_health};
 pub use tree::Format;
@@ -42,7 +48,7 @@ pub use tree::Format;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Problem>,
-    /// The files that its secrets came from.
+    /// The files that its secrets and certificates came from.
     pub files: Files,
 }
 
@@ -51,7 +57,7 @@ pub struct Loaded {
 pub struct Document {
     path: PathBuf,
     format: Format,
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl Document {
@@ -62,7 +68,7 @@ impl Document {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
         let format = Format::of(path).map_err(one)?;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config, or write it there",
                 std::io::ErrorKind::PermissionDenied => "Let the user that runs tributary read it",
@@ -106,9 +112,21 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
         secrets.configure(section, &mut problems);
     }
+    let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
+    let base = Path::new(name).parent().unwrap_or(Path::new(""));
+    let templates = templates::templates(templates, base, environment, &mut problems);
+    let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
+    for template in &templates {
+        let (customers, refused) = template.read(&mut secrets, &mut problems);
+        made.customers.extend(customers);
+        made.refused.extend(refused);
+    }
+    // A program is asked once for all its secrets.
+    secrets.prepare([&tree].into_iter().chain(made.customers.iter().map(|customer| &customer.table)));
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
-    let (mut warnings, files) = (secrets.warnings, secrets.files);
-    let config = judge::judge(tree, name, &mut problems, &mut warnings);
+    made.fill(environment, &mut secrets);
+    let (mut warnings, mut files) = (secrets.warnings, secrets.files);
+    let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {
@@ -119,31 +137,37 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
 }
 
 /// Warns where a file that others may read holds something that looks like a secret written out.
-#[cfg(unix)]
 fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
-    if mode & 0o007 == 0 {
-        return None;
-    }
-    let tree = tree::parse(text, format, "").ok()?;
-    let sources = tree.get("sources")?.as_object()?;
-    let found = sources.iter().find_map(|(id, source)| {
-        let key = source.as_object()?.iter().find(|(key, value)| {
-            let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
-            named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
-        })?;
-        Some(format!("sources.{id}.{}", key.0))
-    })?;
+    let mode = is_open_to_all(path)?;
+    let mut tree = tree::parse(text, format, "").ok()?;
+    let tables = ["sources", "templates"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
+    let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
+    let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
+    let found = found.or_else(|| network::password_written_out(&tree));
+    interpolate::wipe(&mut tree);
+    let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
     let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key] or ${{NAME}}", path.display());
     Some(Problem::new(Step::Parse, found, message).hint(hint))
 }
 
-#[cfg(not(unix))]
-fn readable_secrets(_: &Path, _: &str, _: Format) -> Option<Problem> {
-    None
+/// The key of a source under which a secret seems to be written out.
+fn written_out(source: &Map<String, Value>) -> Option<&str> {
+    let found = source.iter().find(|(key, value)| {
+        let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
+        named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+    });
+    found.map(|(key, _)| key.as_str())
 }
 
+/// The file's mode, if everybody may do something with it.
+fn is_open_to_all(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o007 != 0).then_some(mode)
+}
+
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,40 @@ impl<'a> Section<'a> {
         self.map.remove(key).filter(|value| !value.is_null())
     }
 
+    /// What stands under `key`, which is still to be taken.
+    pub fn peek(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The table under `key`; `None`, with the problem said, if there is something else.
+    pub fn table(&mut self, key: &'static str) -> Option<Section<'_>> {
+        let value = self.take(key)?;
+        Section::new(join(&self.path, key), self.step, value, self.problems)
+    }
+
+    /// Adds to the table under `key` what of `from` it has no key for.
+    pub fn inherit(&mut self, key: &str, from: &Map<String, Value>) {
+        if let Some(Value::Object(table)) = self.map.get_mut(key) {
+            for (key, value) in from {
+                table.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+    }
+
+    /// Where the table stands.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// How many problems were found so far, here and elsewhere.
+    pub fn problems(&self) -> usize {
+        self.problems.len()
+    }
+
     /// A text that is not empty.
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         match self.take(key)? {

@@ -2,11 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::components::ComponentOptions;
+
+use super::network::NetworkSettings;
+use super::problem::Problem;
+use crate::sandbox::Limits;
 
 /// The `type` of a source that the embedded component runs.
 pub const EMBEDDED_SOURCE: &str = "mimecast";
@@ -23,9 +31,63 @@ pub struct Config {
     pub max_in_flight_bytes: usize,
     /// What the dead letters of all sources may take on disk, in bytes. When they have reached it, positions stand still.
     pub max_dead_letter_bytes: u64,
+    /// Streams of all sources that are read at the same time.
+    pub max_concurrent_pulls: usize,
+    /// The same of one tenant.
+    pub max_concurrent_pulls_per_tenant: usize,
+    /// Components that are not built in, by name: the `type` of the sources that they run.
+    pub components: BTreeMap<String, ComponentOptions>,
+    /// Those that the file names, and those that templates make.
     pub sources: BTreeMap<String, Source>,
+    /// The files of the sources that were made by a template.
+    pub files: BTreeMap<String, PathBuf>,
+    /// Files in the folders of templates from which no source could be made. The others are not touched by that.
+    pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
 }
+
+impl Config {
+    /// Whether the operator wants `source`, though something may be wrong with it.
+    pub fn keeps(&self, source: &str) -> bool {
+        self.sources.contains_key(source) || self.refused.iter().any(|file| file.id == source)
+    }
+}
+
+/// A file that was to be a source, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedFile {
+    /// Of the source that it would be.
+    pub id: String,
+    pub file: PathBuf,
+    pub problems: Vec<Problem>,
+}
+
+impl RefusedFile {
+    /// `problems` say where in the file they are.
+    pub(super) fn new(id: String, file: PathBuf, problems: Vec<Problem>) -> Self {
+        let place = |problem: Problem| {
+            let inside = problem.path.trim_start_matches(':');
+            let path = match (inside.is_empty(), inside == problem.path) {
+                (true, _) => file.display().to_string(),
+                (false, true) => format!("{}: {inside}", file.display()),
+                // Line and column.
+                (false, false) => format!("{}:{inside}", file.display()),
+            };
+            Problem { path, ..problem }
+        };
+        let problems = problems.into_iter().map(place).collect();
+        Self { id, file, problems }
+    }
+}
+
+/// Streams that may be read at the same time where there are so many places for instances: some are left for what is not
+/// a pull.
+pub fn most_pulls(slots: u32) -> usize {
+    (slots - slots / 8) as usize
+}
+
+/// Streams of one tenant that are read at the same time, unless the operator says otherwise.
+pub const PULLS_PER_TENANT: usize = 4;
 
 /// One source: one tenant's account with one vendor.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,28 +109,27 @@ pub struct Source {
     pub on_position_lost: OnPositionLost,
     /// What may be between pull and acknowledgement in one stream, in bytes.
     pub max_in_flight_bytes: usize,
+    /// What each of its instances may use.
+    pub limits: Limits,
+    /// Which hosts it may reach, and how.
+    pub network: NetworkSettings,
 }
 
 impl Source {
     /// Whether the operator has named the streams to collect, by the key that the contract reserves for that. Otherwise all
     /// are collected that the account has a right to, and one without it is no error.
     pub fn names_streams(&self) -> bool {
-        self.collect().is_some()
+        self.settings.collect().is_some()
     }
 
     /// What the operator has named there: names of streams, and words of the source's for several.
     pub fn named_streams(&self) -> BTreeSet<String> {
-        let names = match self.collect() {
+        let names = match self.settings.collect() {
             Some(serde_json::Value::Array(names)) => names,
             Some(name) => vec![name],
             None => Vec::new(),
         };
         names.iter().filter_map(serde_json::Value::as_str).map(|name| name.trim().to_owned()).collect()
-    }
-
-    fn collect(&self) -> Option<serde_json::Value> {
-        let mut settings: serde_json::Value = serde_json::from_str(self.settings.as_json()).ok()?;
-        settings.get_mut("collect").map(serde_json::Value::take).filter(|collect| !collect.is_null())
     }
 }
 
@@ -92,18 +153,53 @@ pub enum OnPositionLost {
     Stop,
 }
 
-/// A source's own configuration, as JSON text. Any of it may be a secret, so it shows itself to nobody who does not ask.
+/// A source's own configuration, as JSON text. Any of it may be a secret, so it shows itself to nobody who does not ask,
+/// and its memory is wiped after the last use.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings(Arc<str>);
+pub struct Settings(Arc<Zeroizing<String>>);
 
 impl Settings {
-    pub fn new(json: impl Into<Arc<str>>) -> Self {
-        Settings(json.into())
+    pub fn new(json: impl Into<String>) -> Self {
+        Settings(Arc::new(Zeroizing::new(json.into())))
+    }
+
+    /// The text of `tree`.
+    pub fn of(tree: &serde_json::Value) -> Self {
+        // As long as it will be: what grows leaves copies behind.
+        let mut length = Length(0);
+        // Neither a count nor a vector fails, and a tree's keys are texts.
+        let _ = serde_json::to_writer(&mut length, tree);
+        let mut text = Vec::with_capacity(length.0);
+        let _ = serde_json::to_writer(&mut text, tree);
+        Self::new(String::from_utf8(text).unwrap_or_default())
+    }
+
+    /// Which streams the operator wants. Nothing else of the text is copied.
+    fn collect(&self) -> Option<serde_json::Value> {
+        #[derive(Deserialize)]
+        struct Streams {
+            collect: Option<serde_json::Value>,
+        }
+        serde_json::from_str(&self.0).ok().and_then(|streams: Streams| streams.collect)
     }
 
     /// The JSON text. Hand it to the component and to nothing else.
     pub fn as_json(&self) -> &str {
         &self.0
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -237,6 +333,8 @@ mod tests {
                 retry_for: Duration::ZERO,
                 on_position_lost: OnPositionLost::Oldest,
                 max_in_flight_bytes: 1,
+                limits: Limits::default(),
+                network: NetworkSettings::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

@@ -176,7 +176,8 @@ pub fn committer(storage: Arc<dyn Storage>, random: Random, health: Health) -> (
     let (sender, messages) = unbounded_channel();
     let (queues, holds) = (Queues::new(), BTreeMap::new());
     let lines = Lines { committer: sender, numbers: Arc::default() };
-    (lines, Committer { storage, random, health, messages, queues, holds })
+    let (busy, idle) = (BTreeSet::new(), Idle::default());
+    (lines, Committer { storage, random, health, messages, queues, busy, idle, holds })
 }
 
 pub struct Committer {
@@ -185,8 +186,37 @@ pub struct Committer {
     health: Health,
     messages: UnboundedReceiver<Message>,
     queues: Queues,
+    /// Streams of which something waits. The others are not looked at: there may be tens of thousands.
+    busy: BTreeSet<Arc<StreamKey>>,
+    idle: Idle,
     /// Sources whose letters cannot be kept.
     holds: BTreeMap<String, Hold>,
+}
+
+/// Streams with a position that is to be written some time, and since when.
+#[derive(Default)]
+struct Idle {
+    since: BTreeMap<Arc<StreamKey>, Instant>,
+    oldest: Option<Instant>,
+}
+
+impl Idle {
+    fn set(&mut self, key: &Arc<StreamKey>, since: Option<Instant>) {
+        let before = match since {
+            Some(since) => {
+                self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
+                self.since.insert(Arc::clone(key), since)
+            }
+            None => self.since.remove(key),
+        };
+        if before.is_some() && before != since && before == self.oldest {
+            self.oldest = self.since.values().min().copied();
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.oldest.map(|oldest| oldest + IDLE_POSITION)
+    }
 }
 
 /// Letters of one source that could not be kept.
@@ -225,8 +255,8 @@ impl Committer {
 
     /// When to look again without a message.
     fn due(&self) -> Instant {
-        let queues = self.queues.values().filter_map(Queue::due);
-        let due = queues.chain(self.holds.values().map(|hold| hold.again)).min();
+        let queues = self.busy.iter().filter_map(|key| self.queues.get(key)?.due());
+        let due = queues.chain(self.idle.due()).chain(self.holds.values().map(|hold| hold.again)).min();
         due.unwrap_or_else(|| Instant::now() + IDLE_POSITION)
     }
 
@@ -243,6 +273,9 @@ impl Committer {
     }
 
     fn queue(&mut self, key: Arc<StreamKey>) -> &mut Queue {
+        if !self.busy.contains(&key) {
+            self.busy.insert(Arc::clone(&key));
+        }
         self.queues.entry(key).or_insert_with(Queue::new)
     }
 
@@ -252,9 +285,18 @@ impl Committer {
         self.keep_letters(all).await;
         let mut transaction = Transaction::default();
         // One that is due takes all others along, else each stream would have a transaction of its own in ten minutes.
-        let all = all || self.queues.values().any(Queue::is_idle_due);
-        for queue in self.queues.values_mut() {
+        let all = all || self.idle.due().is_some_and(|due| due <= Instant::now());
+        let mut keys: BTreeSet<Arc<StreamKey>> = std::mem::take(&mut self.busy);
+        if all {
+            keys.extend(self.idle.since.keys().cloned());
+        }
+        for key in keys {
+            let Some(queue) = self.queues.get_mut(&key) else { continue };
             queue.collect(&mut transaction, all);
+            self.idle.set(&key, queue.idle_since());
+            if queue.is_busy() {
+                self.busy.insert(key);
+            }
         }
         if !transaction.commits.is_empty() {
             self.persist(transaction.commits.into(), &transaction.stored).await;
@@ -268,7 +310,8 @@ impl Committer {
     /// Keeps the letters that the next transaction needs. Where that fails, the source's chunks wait; others go on.
     async fn keep_letters(&mut self, all: bool) {
         let mut letters: BTreeMap<String, Vec<DeadLetter>> = BTreeMap::new();
-        for (key, queue) in &mut self.queues {
+        for key in &self.busy {
+            let Some(queue) = self.queues.get_mut(key) else { continue };
             for some in queue.letters().filter(|some| !some.is_empty()) {
                 letters.entry(key.source.clone()).or_default().extend_from_slice(some);
             }
@@ -285,8 +328,9 @@ impl Committer {
                         tracing::info!(%source, "the dead letters can be kept again");
                         self.health.clear(&source, &Place::DeadLetters);
                     }
-                    let of_source = self.queues.iter_mut().filter(|(key, _)| key.source == source);
-                    of_source.flat_map(|(_, queue)| queue.letters()).for_each(Vec::clear);
+                    for key in self.busy.iter().filter(|key| key.source == source) {
+                        self.queues.get_mut(key).into_iter().flat_map(Queue::letters).for_each(Vec::clear);
+                    }
                 }
                 Err(error) => self.refused(&source, &error),
             }
@@ -315,8 +359,8 @@ impl Committer {
 
     fn hold(&self, source: &str) {
         let Some(hold) = self.holds.get(source) else { return };
-        for (_, queue) in self.queues.iter().filter(|(key, _)| key.source == source) {
-            queue.held(&hold.why);
+        for key in self.busy.iter().filter(|key| key.source == source) {
+            self.queues.get(key).into_iter().for_each(|queue| queue.held(&hold.why));
         }
     }
 

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::EventId;
+use crate::fair::{Fair, Rule, Share};
 
 /// What a chunk costs beside its bytes: so that empty ones, of which nothing else bounds the number, count too.
 const CHUNK_OVERHEAD: usize = 1 << 10;
 
-/// Bytes, counted by two semaphores: the stream's and the host's.
+/// Bytes, counted for the stream and for the host, which gives them to tenants by turns.
 #[derive(Clone)]
 pub struct Memory {
+    tenant: Arc<str>,
     stream: Arc<Semaphore>,
-    host: Arc<Semaphore>,
+    host: Fair,
     /// What can be reserved at once.
     most: u32,
 }
@@ -23,39 +25,44 @@ pub struct Memory {
 #[derive(Debug)]
 pub struct Room {
     stream: OwnedSemaphorePermit,
-    host: OwnedSemaphorePermit,
+    host: Share,
 }
 
-/// A semaphore that counts the bytes of the whole host.
-pub fn host_memory(bytes: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
+/// What counts the bytes of the whole host: whoever has a backlog leaves as much as it takes.
+pub fn host_memory(bytes: usize) -> Fair {
+    Fair::new(bytes, Rule::Left)
 }
 
 impl Memory {
-    pub fn new(stream_bytes: usize, host: Arc<Semaphore>, host_bytes: usize) -> Self {
+    pub fn new(tenant: &Arc<str>, stream_bytes: usize, host: Fair, host_bytes: usize) -> Self {
         let most = stream_bytes.min(host_bytes).min(u32::MAX as usize) as u32;
-        Self { stream: host_memory(stream_bytes), host, most }
+        let stream = Arc::new(Semaphore::new(stream_bytes.min(Semaphore::MAX_PERMITS)));
+        Self { tenant: Arc::clone(tenant), stream, host, most }
     }
 
     /// Waits for room for a chunk of `bytes`; less, if there is never that much.
     pub async fn reserve(&self, bytes: u32) -> Option<Room> {
         let bytes = bytes.min(self.most);
-        // The semaphores are never closed.
+        // The semaphore is never closed.
         let stream = Arc::clone(&self.stream).acquire_many_owned(bytes).await.ok()?;
-        let host = Arc::clone(&self.host).acquire_many_owned(bytes).await.ok()?;
+        let host = self.host.take(&self.tenant, bytes as usize).await;
         Some(Room { stream, host })
     }
 }
 
 impl Room {
-    /// Gives back what a chunk of `bytes` does not need. A chunk may exceed its budget by one record, for which there is
-    /// no room to wait: it is here already.
-    pub fn shrink_to(&mut self, bytes: usize) {
+    /// Gives back what a chunk of `bytes` does not need. For what a chunk exceeds its budget by there is no room to wait, as it
+    /// is here already: as much as is free is taken, so that others wait instead.
+    pub fn fit(&mut self, bytes: usize) {
         let bytes = bytes + CHUNK_OVERHEAD;
-        for permit in [&mut self.stream, &mut self.host] {
-            let excess = permit.num_permits().saturating_sub(bytes);
-            drop(permit.split(excess));
+        let excess = self.stream.num_permits().saturating_sub(bytes);
+        drop(self.stream.split(excess));
+        let all = Arc::clone(self.stream.semaphore());
+        let missing = bytes.saturating_sub(self.stream.num_permits()).min(all.available_permits());
+        if let Ok(more) = all.try_acquire_many_owned(u32::try_from(missing).unwrap_or(u32::MAX)) {
+            self.stream.merge(more);
         }
+        self.host.fit(bytes);
     }
 }
 
@@ -105,8 +112,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_stream_waits_and_its_neighbour_does_not() {
         let host = host_memory(100 << 10);
-        let memory = |bytes| Memory::new(bytes, Arc::clone(&host), 100 << 10);
-        let (full, other) = (memory(8 << 10), memory(8 << 10));
+        let memory = |tenant: &str, bytes| Memory::new(&tenant.into(), bytes, host.clone(), 100 << 10);
+        let (full, other) = (memory("full", 8 << 10), memory("other", 8 << 10));
         let mut room = full.reserve(8 << 10).await.unwrap();
         let wait = |memory: &Memory| {
             let memory = memory.clone();
@@ -114,12 +121,25 @@ mod tests {
         };
         assert!(!wait(&full).await);
         assert!(wait(&other).await);
-        room.shrink_to(1 << 10);
+        room.fit(1 << 10);
         assert!(wait(&full).await);
         // What is never there is not waited for.
         drop(room);
         assert!(full.reserve(u32::MAX).await.is_some());
-        assert_eq!(host.available_permits(), 100 << 10);
+        assert_eq!(host.free(), 100 << 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_exceeds_its_room_takes_what_is_free() {
+        let host = host_memory(100 << 10);
+        let memory = Memory::new(&"acme".into(), 32 << 10, host.clone(), 100 << 10);
+        let mut room = memory.reserve(4 << 10).await.unwrap();
+        room.fit(60 << 10);
+        assert_eq!((memory.stream.available_permits(), host.free()), (0, 39 << 10));
+        room.fit(200 << 10);
+        assert_eq!(host.free(), 0);
+        drop(room);
+        assert_eq!((memory.stream.available_permits(), host.free()), (32 << 10, 100 << 10));
     }
 
     #[test]

@@ -141,6 +141,11 @@ impl Route {
         self.had = partly;
     }
 
+    /// The same in the place of another, whose chunks may be on their way: the committer knows already.
+    pub fn take_over(&mut self, partly: Partly) {
+        self.had = partly;
+    }
+
     /// Sends a chunk on its way.
     pub fn send(&mut self, parcel: Parcel, batch: Batch) {
         let batch = Arc::new(batch);

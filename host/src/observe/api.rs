@@ -29,7 +29,11 @@ impl Service for Api {
     async fn answer(&self, asked: Asked) -> Answer {
         let path: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
         match (asked.method, path.as_slice()) {
-            (Method::GET, ["v1", "sources"]) => json(StatusCode::OK, &Sources::of(&self.control.status(), self.clock)),
+            (Method::GET, ["v1", "sources"]) => {
+                let (status, wrong) = (self.control.status(), self.control.misconfigured());
+                let network = |source: &str| self.control.network(source);
+                json(StatusCode::OK, &Sources::of(&status, wrong, network, self.clock))
+            }
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))
             }

@@ -35,7 +35,12 @@ impl Repeats {
     /// `None` if the line that `line` names was said less than ten seconds ago; otherwise how often it was left out
     /// since. Nothing that changes with each time belongs into the name.
     pub fn admit(&self, line: &str) -> Option<u64> {
-        self.admit_at(line, Instant::now())
+        self.admit_at(line, WINDOW, Instant::now())
+    }
+
+    /// The same, for a line that is said less often.
+    pub fn admit_every(&self, window: Duration, line: &str) -> Option<u64> {
+        self.admit_at(line, window, Instant::now())
     }
 
     /// The lines whose window is over and that were left out, with how often: to be said in a summary.
@@ -43,10 +48,10 @@ impl Repeats {
         self.overdue_at(Instant::now())
     }
 
-    fn admit_at(&self, line: &str, now: Instant) -> Option<u64> {
+    fn admit_at(&self, line: &str, window: Duration, now: Instant) -> Option<u64> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match lines.get_mut(line) {
-            Some(known) if now.duration_since(known.said) < WINDOW => {
+            Some(known) if now.duration_since(known.said) < window => {
                 known.suppressed += 1;
                 None
             }
@@ -88,16 +93,16 @@ mod tests {
         let repeats = Repeats::default();
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        assert_eq!(repeats.admit_at("a", at(0)), Some(0));
-        assert_eq!(repeats.admit_at("b", at(1)), Some(0));
-        assert_eq!(repeats.admit_at("a", at(1)), None);
-        assert_eq!(repeats.admit_at("a", at(9)), None);
-        assert_eq!(repeats.admit_at("a", at(10)), Some(2));
-        assert_eq!(repeats.admit_at("a", at(19)), None);
+        assert_eq!(repeats.admit_at("a", WINDOW, at(0)), Some(0));
+        assert_eq!(repeats.admit_at("b", WINDOW, at(1)), Some(0));
+        assert_eq!(repeats.admit_at("a", WINDOW, at(1)), None);
+        assert_eq!(repeats.admit_at("a", WINDOW, at(9)), None);
+        assert_eq!(repeats.admit_at("a", WINDOW, at(10)), Some(2));
+        assert_eq!(repeats.admit_at("a", WINDOW, at(19)), None);
         assert_eq!(repeats.overdue_at(at(19)), []);
         assert_eq!(repeats.overdue_at(at(20)), [("a".to_owned(), 1)]);
         assert_eq!(repeats.overdue_at(at(20)), []);
-        assert_eq!(repeats.admit_at("a", at(21)), Some(0));
+        assert_eq!(repeats.admit_at("a", WINDOW, at(21)), Some(0));
     }
 
     #[test]
@@ -105,7 +110,7 @@ mod tests {
         let repeats = Repeats::default();
         let start = Instant::now();
         for i in 0..3 * REMEMBERED as u64 {
-            repeats.admit_at(&i.to_string(), start + Duration::from_millis(10 * i));
+            repeats.admit_at(&i.to_string(), WINDOW, start + Duration::from_millis(10 * i));
         }
         assert!(repeats.lines.lock().unwrap().len() <= REMEMBERED);
     }

@@ -1,5 +1,6 @@
 //! What a running host shows of itself, as JSON.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::collect::StreamStatus;
 use crate::outside::Clock;
+use crate::sandbox::NetworkCounts;
 use crate::state::{Counts, Gap, StateError, Store, Summary};
 
 /// The answer of `GET /v1/sources`.
@@ -22,7 +24,13 @@ pub struct Sources {
 pub struct SourceView {
     pub id: String,
     pub tenant: String,
+    /// Where it is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkCounts>,
     pub streams: Vec<StreamView>,
+    /// What is wrong with its configuration. If it has streams, they run with the one that it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misconfigured: Option<String>,
 }
 
 /// One stream. Numbers count from the start of the host.
@@ -50,16 +58,32 @@ pub struct StreamView {
 }
 
 impl Sources {
-    /// `statuses` are those of all streams, by source.
-    pub fn of(statuses: &[StreamStatus], clock: Clock) -> Self {
+    /// `statuses` are those of all streams, by source; `wrong` is what is wrong with the configuration of sources; `network`
+    /// says what a source did there.
+    pub fn of(
+        statuses: &[StreamStatus],
+        mut wrong: BTreeMap<String, String>,
+        network: impl Fn(&str) -> Option<NetworkCounts>,
+        clock: Clock,
+    ) -> Self {
         let now = clock.nanos();
         let sources = statuses.chunk_by(|a, b| Arc::ptr_eq(&a.source, &b.source) || a.source == b.source);
-        let source = |streams: &[StreamStatus]| SourceView {
+        let mut source = |streams: &[StreamStatus]| SourceView {
+            misconfigured: wrong.remove(&*streams[0].source),
             id: streams[0].source.to_string(),
             tenant: streams[0].tenant.to_string(),
+            network: network(&streams[0].source),
             streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
         };
-        Self { sources: sources.map(source).collect() }
+        let mut sources: Vec<SourceView> = sources.map(&mut source).collect();
+        sources.extend(wrong.into_iter().map(|(id, why)| SourceView {
+            tenant: id.clone(),
+            id,
+            streams: Vec::new(),
+            network: None,
+            misconfigured: Some(why),
+        }));
+        Self { sources }
     }
 }
 

@@ -7,7 +7,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::bindings::LogSourcePre;
 use super::state::State;
-use super::{Context, Descriptor, Guest, GuestError, Sandbox};
+use super::{Context, Descriptor, Guest, GuestError, Limits, Sandbox};
 use crate::outside::{Clock, Random};
 
 /// Why a component is not run.
@@ -20,6 +20,10 @@ pub enum LoadError {
          `wasm-tools component new`"
     )]
     CoreModule,
+    #[error(
+        "this component needs more than an instance may have: {0}. Raise limits.memory_bytes or limits.table_elements"
+    )]
+    TooLarge(String),
     #[error("this is not a WebAssembly component that can be run: {0}")]
     Invalid(String),
     #[error(
@@ -54,6 +58,8 @@ const CONTRACT: &str = "0.1";
 pub struct Component {
     pub(super) sandbox: Sandbox,
     pub(super) pre: Arc<LogSourcePre<State>>,
+    /// What its instances may use.
+    pub(super) limits: Limits,
     descriptor: Arc<Descriptor>,
     imports: Arc<[String]>,
 }
@@ -64,7 +70,11 @@ impl Component {
             return Err(LoadError::CoreModule);
         }
         let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
-        let component = wasmtime::component::Component::new(&sandbox.engine, bytes).map_err(invalid)?;
+        let component = wasmtime::component::Component::new(&sandbox.engine, bytes).map_err(|error| {
+            // Wasmtime has no type for what does not fit into a slot.
+            let text = format!("{error:#}");
+            if text.contains("exceeds the limit") { LoadError::TooLarge(text) } else { LoadError::Invalid(text) }
+        })?;
         let surface = component.component_type();
         let imports: Vec<String> = surface.imports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect();
         let exports: Vec<String> = surface
@@ -80,15 +90,41 @@ impl Component {
         let mut loaded = Self {
             sandbox: sandbox.clone(),
             pre: Arc::new(pre),
+            limits: sandbox.room,
             descriptor: Arc::new(Descriptor::empty()),
             imports: imports.into(),
         };
+        // With all the room that there is: how much it may have of that, its sources say later.
         // It must say what it is without touching the outside, so it gets none. The clock stands still.
         let clock = Clock::Simulated { epoch: Duration::ZERO, start: tokio::time::Instant::now() };
         let nothing = Context::sealed("describe", clock, Random::seeded(0));
         let mut guest = loaded.instantiate(&nothing).await.map_err(LoadError::Describe)?;
         loaded.descriptor = Arc::new(guest.describe().await.map_err(LoadError::Describe)?);
+        loaded.limits = sandbox.limits;
         Ok(loaded)
+    }
+
+    /// The same component, whose instances are held to other limits. Memory and tables are at most what the sandbox has
+    /// room for.
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        let room = &self.sandbox.room;
+        let limits = Limits {
+            memory: limits.memory.min(room.memory),
+            table_elements: limits.table_elements.min(room.table_elements),
+            ..limits
+        };
+        Self { limits, ..self.clone() }
+    }
+
+    /// Whether instances with these limits fit into the slots that the engine was made with. What does not fit is cut.
+    pub fn has_room_for(&self, limits: &Limits) -> bool {
+        let room = &self.sandbox.room;
+        limits.memory <= room.memory && limits.table_elements <= room.table_elements
+    }
+
+    /// What it was compiled by: others that are to share its slots are too.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
     }
 
     /// What it said of itself.

@@ -11,13 +11,16 @@ use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 
-use super::limits::TABLE_ELEMENTS;
+use super::request_parts;
 use super::state::State;
 use super::{Component, Limits, LoadError};
+use crate::protect::lifted;
 
 /// How the engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
+    /// What each instance may use, unless its source has limits of its own; and the room of a slot: no source's memory or
+    /// tables may be larger.
     pub limits: Limits,
     /// Instances that may live at the same time; more wait for a slot. An instance lives only while its stream is
     /// being read.
@@ -40,6 +43,8 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Arc<Linker<State>>,
     pub(super) limits: Limits,
+    /// The same, with what a slot has room for.
+    pub(super) room: Limits,
     slots: Arc<Semaphore>,
 }
 
@@ -48,14 +53,18 @@ impl Sandbox {
     /// When the system refuses the address space.
     pub fn new(settings: Settings) -> Result<Self, LoadError> {
         let Settings { limits, slots, ticker } = settings;
-        let engine = Engine::new(&config(&limits, slots, Reservation::Whole))
-            .or_else(|_| Engine::new(&config(&limits, slots, Reservation::Limit)))
-            .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        // At least what components usually start with: one whose own limit is too small can say so then.
+        let room = Limits::default().room_for(&limits);
+        let engine = || {
+            Engine::new(&config(&room, slots, Reservation::Whole))
+                .or_else(|_| Engine::new(&config(&room, slots, Reservation::Limit)))
+        };
+        let engine = lifted(engine).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         let linker = linker(&engine).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
         if ticker {
             tick(&engine).map_err(|error| LoadError::Engine(error.to_string()))?;
         }
-        Ok(Self { engine, linker: Arc::new(linker), limits, slots: Arc::new(Semaphore::new(slots as usize)) })
+        Ok(Self { engine, linker: Arc::new(linker), limits, room, slots: Arc::new(Semaphore::new(slots as usize)) })
     }
 
     /// Checks and compiles a component, and asks it what it is.
@@ -90,6 +99,11 @@ const KEPT: usize = 256 << 10;
 /// The same of its tables: a component's function table is a few kilobytes.
 const KEPT_OF_TABLES: usize = 64 << 10;
 
+/// Whether the kernel (Linux 6.7) tells which pages of an instance were written.
+pub fn tells_written_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
+}
+
 fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -98,13 +112,12 @@ fn config(limits: &Limits, slots: u32, reservation: Reservation) -> Config {
         .total_tables(4 * slots)
         .total_stacks(slots)
         .max_memory_size(limits.memory)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(limits.table_elements)
         .max_core_instances_per_component(8)
         .max_memories_per_component(1)
         .max_tables_per_component(8);
-    // The kernel (Linux 6.7) tells which pages were written. Without that all that is kept has to be cleared, which costs
-    // more than it saves.
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
+    // Without that all that is kept has to be cleared, which costs more than it saves.
+    if tells_written_pages() {
         pool.pagemap_scan(Enabled::Auto).linear_memory_keep_resident(KEPT).table_keep_resident(KEPT_OF_TABLES);
     }
     let mut config = Config::new();
@@ -135,6 +148,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasi::random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     wasi::cli::stderr::add_to_linker::<State, WasiCli>(&mut linker, State::cli)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    request_parts::bound(&mut linker)?;
     Ok(linker)
 }
 

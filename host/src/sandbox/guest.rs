@@ -1,20 +1,19 @@
 //! One instance of a component, and its calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::error::Elapsed;
-use wasmtime::component::ResourceAny;
-use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::component::{ResourceAny, ResourceTableError};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::bindings::{LogSource, types};
 use super::convert;
-use super::limits::Gauge;
+use super::meter::{Ended, Meter, Time};
 use super::state::State;
 use super::transport::Nowhere;
 use super::{
     Budget, Chunk, Component, Descriptor, Egress, GuestError, Limit, Limits, Notes, Plan, Session, Start, Transport,
+    TransportError,
 };
 use crate::outside::{Clock, Random};
 
@@ -42,6 +41,7 @@ pub struct Guest {
     store: Store<State>,
     source: LogSource,
     reader: Option<ResourceAny>,
+    meter: Arc<Meter>,
     limits: Limits,
     kinds: usize,
     _slot: Option<OwnedSemaphorePermit>,
@@ -51,25 +51,28 @@ impl Guest {
     pub(super) async fn instantiate(component: &Component, context: &Context) -> Result<Self, GuestError> {
         let sandbox = &component.sandbox;
         let slot = sandbox.slot().await;
-        let limits = sandbox.limits;
-        let mut store = Store::new(&sandbox.engine, State::new(context, &limits));
+        let limits = component.limits;
+        let meter = Arc::new(Meter::new(limits));
+        let mut store = Store::new(&sandbox.engine, State::new(context, &limits, &meter));
         store.limiter(|state| &mut state.gauge);
-        store.set_hostcall_fuel(limits.handover);
+        // For each call and each list or text in it alike; the heads of events count as they lie in memory.
+        store.set_hostcall_fuel(limits.chunk_bytes);
+        store.set_max_component_handles(limits.handles);
         let ticks = u32::try_from(limits.cpu.as_millis() / Limits::TICK.as_millis()).unwrap_or(u32::MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |mut store| {
-            let gauge: &mut Gauge = &mut store.data_mut().gauge;
+            let gauge = &mut store.data_mut().gauge;
             gauge.ticks += 1;
             if gauge.ticks > ticks {
-                gauge.exceeded = Some(Limit::cpu(limits.cpu));
+                gauge.exceed(Limit::cpu(limits.cpu));
                 return Ok(UpdateDeadline::Interrupt);
             }
             Ok(UpdateDeadline::Yield(1))
         });
         let kinds = component.descriptor().kinds.len();
-        let made = tokio::time::timeout(Limits::QUICK_CALL, component.pre.instantiate_async(&mut store)).await;
-        let source = settle(&mut store, made, Limits::QUICK_CALL, &limits)?;
-        Ok(Self { store, source, reader: None, limits, kinds, _slot: slot })
+        let made = meter.within(Time::Quick, component.pre.instantiate_async(&mut store)).await;
+        let source = settle(&store, &meter, &limits, made)?;
+        Ok(Self { store, source, reader: None, meter, limits, kinds, _slot: slot })
     }
 
     /// What the source is.
@@ -79,8 +82,8 @@ impl Guest {
     pub async fn describe(&mut self) -> Result<Descriptor, GuestError> {
         self.begin();
         let call = self.source.tributary_source_source().call_describe(&mut self.store);
-        let answer = tokio::time::timeout(Limits::QUICK_CALL, call).await;
-        let descriptor = settle(&mut self.store, answer, Limits::QUICK_CALL, &self.limits)?;
+        let answer = self.meter.within(Time::Quick, call).await;
+        let descriptor = self.settle(answer)?;
         convert::descriptor(descriptor)
     }
 
@@ -91,9 +94,9 @@ impl Guest {
     pub async fn plan_for(&mut self, config: &str) -> Result<Plan, GuestError> {
         self.begin();
         let call = self.source.tributary_source_source().call_plan_for(&mut self.store, config);
-        let answer = tokio::time::timeout(Limits::QUICK_CALL, call).await;
-        let plan = settle(&mut self.store, answer, Limits::QUICK_CALL, &self.limits)?;
-        plan.map(convert::plan).map_err(|fault| convert::fault(fault).into())
+        let answer = self.meter.within(Time::Quick, call).await;
+        let plan = self.settle(answer)?;
+        convert::plan(plan.map_err(|fault| GuestError::from(convert::fault(fault)))?)
     }
 
     /// Proves the credentials to the vendor.
@@ -103,9 +106,9 @@ impl Guest {
     pub async fn authenticate(&mut self, config: &str) -> Result<Session, GuestError> {
         self.begin();
         let call = self.source.tributary_source_source().call_authenticate(&mut self.store, config);
-        let answer = tokio::time::timeout(self.limits.call, call).await;
-        let session = settle(&mut self.store, answer, self.limits.call, &self.limits)?;
-        session.map(convert::session).map_err(|fault| convert::fault(fault).into())
+        let answer = self.meter.within(Time::Network, call).await;
+        let session = self.settle(answer)?;
+        convert::session(session.map_err(|fault| GuestError::from(convert::fault(fault)))?)
     }
 
     /// Opens a stream for reading; an instance reads one at a time.
@@ -118,8 +121,8 @@ impl Guest {
         let start = convert::start(start);
         let reader = self.source.tributary_source_source().reader();
         let call = reader.call_open(&mut self.store, config, stream, &start);
-        let answer = tokio::time::timeout(Limits::QUICK_CALL, call).await;
-        let opened = settle(&mut self.store, answer, Limits::QUICK_CALL, &self.limits)?;
+        let answer = self.meter.within(Time::Quick, call).await;
+        let opened = self.settle(answer)?;
         self.reader = Some(opened.map_err(|fault| GuestError::from(convert::fault(fault)))?);
         Ok(())
     }
@@ -133,18 +136,17 @@ impl Guest {
             return Err(GuestError::Breach("the host pulled before it had opened a stream".into()));
         };
         self.begin();
-        let budget = types::Budget {
-            events: budget.events,
-            bytes: budget.bytes,
-            time_ms: budget.time_ms,
-            requests: budget.requests,
-            verbatim: budget.verbatim,
-        };
+        let budget = lawful(budget, &self.limits);
         let resource = self.source.tributary_source_source().reader();
         let call = resource.call_pull(&mut self.store, reader, secret, budget);
-        let answer = tokio::time::timeout(self.limits.call, call).await;
-        let chunk = settle(&mut self.store, answer, self.limits.call, &self.limits)?;
-        convert::chunk(chunk.map_err(|fault| GuestError::from(convert::fault(fault)))?, self.kinds)
+        let answer = self.meter.within(Time::Network, call).await;
+        let chunk = self.settle(answer)?;
+        convert::chunk(chunk.map_err(|fault| GuestError::from(convert::fault(fault)))?, self.kinds, &self.limits)
+    }
+
+    /// Why the last request got no answer; `None` once one did.
+    pub fn transport_error(&self) -> Option<TransportError> {
+        self.store.data().transport_error()
     }
 
     /// The most linear memory that the instance had, in bytes.
@@ -152,36 +154,73 @@ impl Guest {
         self.store.data().gauge.peak
     }
 
-    /// CPU time and what is handed over are counted for each call.
+    /// What is counted, is counted for each call.
     fn begin(&mut self) {
+        self.meter.begin();
         self.store.data_mut().gauge.ticks = 0;
         self.store.set_epoch_deadline(1);
     }
+
+    fn settle<T>(&self, ended: Ended<T>) -> Result<T, GuestError> {
+        settle(&self.store, &self.meter, &self.limits, ended)
+    }
 }
 
+/// What a source that keeps to its budget, exceeded by one record, can keep to within its limits. A quarter of the bytes:
+/// heads and texts count too, and the record that exceeds it may be large.
+fn lawful(budget: Budget, limits: &Limits) -> types::Budget {
+    let most = |figure: usize| u32::try_from(figure).unwrap_or(u32::MAX);
+    types::Budget {
+        events: budget.events.min(most(limits.chunk_events - 1)),
+        bytes: budget.bytes.min(most(limits.chunk_bytes / 4)),
+        time_ms: budget.time_ms,
+        requests: budget.requests.min(limits.requests),
+        verbatim: budget.verbatim,
+    }
+}
+
+/// Bytes of a backtrace, which goes to the log and into the status.
+const BACKTRACE: usize = 8 << 10;
+
 /// Tells what ended a call.
-fn settle<T>(
-    store: &mut Store<State>,
-    answer: Result<wasmtime::Result<T>, Elapsed>,
-    wall: Duration,
-    limits: &Limits,
-) -> Result<T, GuestError> {
-    let error = match answer {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error,
-        Err(_) => return Err(Limit::call(wall).into()),
+fn settle<T>(store: &Store<State>, meter: &Meter, limits: &Limits, ended: Ended<T>) -> Result<T, GuestError> {
+    let answer = match ended {
+        Ended::Answered(answer) => answer,
+        Ended::Stopped(limit) => return Err(limit.into()),
     };
-    if let Some(limit) = store.data_mut().gauge.exceeded.take() {
+    // A guest that answers all the same has gone over it.
+    if let Some(limit) = meter.exceeded() {
         return Err(limit.into());
     }
+    let error = match answer {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
     let cause = error.root_cause().to_string();
-    // Wasmtime has no type for this one.
-    if cause.contains("fuel allocated for hostcalls") {
-        return Err(Limit::handover(limits.handover).into());
+    if let Some(limit) = passed_in_the_runtime(&error, &cause, limits) {
+        return Err(limit.into());
     }
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    let mut backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+    // Its names are the component's own, as long as it likes.
+    backtrace.truncate(backtrace.floor_char_boundary(BACKTRACE));
     // A panic's message went to standard error just before its trap, which itself says only `unreachable`.
     let last = store.data().stderr.last_line();
     let message = if last.is_empty() { cause } else { format!("{cause}; its last line was: {last}") };
     Err(GuestError::Trap { message, backtrace: backtrace.trim_end().to_owned() })
+}
+
+/// A limit that wasmtime itself holds.
+fn passed_in_the_runtime(error: &wasmtime::Error, cause: &str, limits: &Limits) -> Option<Limit> {
+    // Wasmtime has no type for these three.
+    if cause.contains("fuel allocated for hostcalls") {
+        return Some(Limit::chunk_bytes(limits.chunk_bytes));
+    }
+    if cause.contains("total size of fields exceeds limit") {
+        return Some(Limit::header_bytes());
+    }
+    let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    if full || cause.contains("store handle limit exceeded") {
+        return Some(Limit::handles(limits.handles));
+    }
+    matches!(error.downcast_ref(), Some(Trap::StackOverflow)).then(Limit::stack)
 }

@@ -7,7 +7,12 @@ mod egress;
 mod engine;
 mod guest;
 mod limits;
+mod meter;
 mod notes;
+mod provenance;
+mod request_parts;
+#[allow(dead_code)] // Only the build script adds sections.
+mod sections;
 mod state;
 mod stderr;
 #[cfg(test)]
@@ -16,12 +21,17 @@ mod transport;
 mod types;
 
 pub use component::{Component, LoadError};
-pub use egress::{Egress, HostPattern, PatternError};
-pub use engine::{Sandbox, Settings};
+pub(crate) use egress::address::holds_metadata;
+pub use egress::{Egress, EgressMode, EgressSettings, HostPattern, Layer, PatternError, Refusal};
+pub use engine::{Sandbox, Settings, tells_written_pages};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
-pub use notes::Notes;
-pub use transport::{Body, Network, RequestOptions, Response, Sent, Sockets, Transport, TransportError};
+pub use notes::{NetworkCounts, Notebook, Notes};
+pub use provenance::{Provenance, sha256};
+pub use transport::{
+    Body, Names, Network, NetworkError, RequestOptions, Resolving, Response, Sent, Sockets, Transport, TransportError,
+    Way,
+};
 pub use types::{
     Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan,
     Quota, Session, Start,

@@ -1,20 +1,70 @@
 //! What the network showed of one source: for whoever has to explain a failure.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use chrono::DateTime;
+use serde::{Deserialize, Serialize};
 
-use super::TransportError;
+use super::{EgressMode, Refusal, TransportError};
+use crate::observe::Repeats;
 use crate::outside::Clock;
 
-/// The last that was noted. A source's instances share it.
+/// A source's refusals are said once in this time, whatever it asks for: a component may ask for as many hosts as it likes.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
+/// The last that was noted, and what was counted. A source's instances share it.
 #[derive(Debug, Default)]
-pub struct Notes(Mutex<Noted>);
+pub struct Notes {
+    noted: Mutex<Noted>,
+    requests: AtomicU64,
+    connections: AtomicU64,
+    sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
+    denied: AtomicU64,
+    reported: AtomicU64,
+    repeats: Repeats,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
     transport_error: Option<TransportError>,
     skew: Option<i64>,
+    refusal: Option<String>,
+}
+
+/// The notes of each source, by its id: another configuration of a source goes on counting. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Notebook(Arc<Mutex<BTreeMap<String, Weak<Notes>>>>);
+
+impl Notebook {
+    /// Those of a source; new ones, once nobody has them any more.
+    pub fn of(&self, source: &str) -> Arc<Notes> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = known.get(source).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(source.to_owned(), Arc::downgrade(&notes));
+        notes
+    }
+}
+
+/// What a source did on the network since the host began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkCounts {
+    /// Requests that passed the egress policy.
+    pub requests: u64,
+    /// Connections that were opened; a connection serves many requests.
+    pub connections: u64,
+    /// On the wire, with TLS.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    /// Requests that the egress policy denied.
+    pub denied: u64,
+    /// Requests that it would have denied, but for `egress_mode = "report"`.
+    pub reported: u64,
+    /// Why the last of either did not pass, with what to do about it.
+    pub last_refusal: Option<String>,
 }
 
 impl Notes {
@@ -42,8 +92,52 @@ impl Notes {
         self.lock().transport_error = Some(error.clone());
     }
 
+    /// What was counted.
+    pub fn counts(&self) -> NetworkCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        NetworkCounts {
+            requests: read(&self.requests),
+            connections: read(&self.connections),
+            sent_bytes: read(&self.sent_bytes),
+            received_bytes: read(&self.received_bytes),
+            denied: read(&self.denied),
+            reported: read(&self.reported),
+            last_refusal: self.lock().refusal.clone(),
+        }
+    }
+
+    /// Counts a request that did not pass, and logs it, if that was not done a minute ago.
+    pub(super) fn refused(&self, source: &str, refusal: &Refusal, mode: EgressMode) {
+        let hint = refusal.hint();
+        self.lock().refusal = Some(format!("{refusal}. {hint}"));
+        let (counter, line) = match mode {
+            EgressMode::Enforce => (&self.denied, "a request was denied"),
+            EgressMode::Report => (&self.reported, "a request passed only because egress_mode is \"report\""),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(suppressed) = self.repeats.admit_every(SAID_EVERY, line) {
+            tracing::warn!(source, suppressed, "{line}: {refusal}. {hint}");
+        }
+    }
+
+    pub(super) fn requested(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,6 +157,27 @@ mod tests {
         assert_eq!(notes.skew(), Some(90));
         notes.answered(&http::HeaderMap::new(), &Clock::simulated(Duration::ZERO));
         assert_eq!(notes.skew(), Some(90), "an answer without a date says nothing");
+    }
+
+    #[test]
+    fn a_source_that_is_configured_anew_goes_on_counting() {
+        let book = Notebook::default();
+        let (notes, other) = (book.of("a"), book.of("b"));
+        notes.requested();
+        assert_eq!((book.clone().of("a").counts().requests, other.counts().requests), (1, 0));
+        drop(notes);
+        assert_eq!(book.of("a").counts().requests, 0, "nobody had them any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_refusal_is_counted_and_the_last_is_told() {
+        let notes = Notes::default();
+        for mode in [EgressMode::Enforce, EgressMode::Report, EgressMode::Enforce] {
+            notes.refused("a", &Refusal::Malformed("it names no host"), mode);
+        }
+        let counts = notes.counts();
+        assert_eq!((counts.denied, counts.reported), (2, 1));
+        assert!(counts.last_refusal.unwrap().contains("it names no host. Report it"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a store holds beside the guest: its tables, clocks, hooks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,12 +9,13 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 use wasmtime_wasi_http::{WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::limits::Gauge;
+use super::meter::Meter;
 use super::stderr::GuestStderr;
-use super::{Context, Egress, Limits, Notes, RequestOptions, Transport};
+use super::{Context, Egress, EgressMode, Limits, Notes, RequestOptions, Transport, TransportError};
 use crate::outside::Clock;
 
-/// Handles of all WASI resources that an instance may hold at once: a handful for each request.
-const RESOURCES: usize = 1_000;
+/// What of a request's body waits for its connection.
+const BODY_BYTES: usize = 64 << 10;
 
 /// Bytes of random numbers in one call: request ids are 16.
 const RANDOM_BYTES: u64 = 4 << 10;
@@ -29,8 +30,8 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(context: &Context, limits: &Limits) -> Self {
-        let stderr = GuestStderr::new(Arc::clone(&context.source));
+    pub(super) fn new(context: &Context, limits: &Limits, meter: &Arc<Meter>) -> Self {
+        let stderr = GuestStderr::new(Arc::clone(&context.source), Arc::clone(meter));
         let wasi = WasiCtx::builder()
             .wall_clock(WallClock(context.clock))
             .monotonic_clock(MonotonicClock(Instant::now()))
@@ -38,22 +39,31 @@ impl State {
             .max_random_size(RANDOM_BYTES)
             .stderr(stderr.clone())
             .build();
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(Limits::HEADER);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES);
+        table.set_max_capacity(limits.handles);
         Self {
             table,
-            gauge: Gauge::new(limits),
+            gauge: Gauge::new(limits, Arc::clone(meter)),
             stderr,
             wasi,
-            http: WasiHttpCtx::new(),
+            http,
             hooks: Hooks {
                 source: Arc::clone(&context.source),
                 egress: Arc::clone(&context.egress),
                 transport: Arc::clone(&context.transport),
                 clock: context.clock,
                 notes: Arc::clone(&context.notes),
+                meter: Arc::clone(meter),
+                failure: Failure::default(),
             },
         }
+    }
+
+    /// Why the last request got no answer; `None` once one did.
+    pub(super) fn transport_error(&self) -> Option<TransportError> {
+        lock(&self.hooks.failure).clone()
     }
 }
 
@@ -101,6 +111,23 @@ struct Hooks {
     transport: Arc<dyn Transport>,
     clock: Clock,
     notes: Arc<Notes>,
+    meter: Arc<Meter>,
+    failure: Failure,
+}
+
+/// Why the last request of this instance got no answer; `None` once one did.
+type Failure = Arc<Mutex<Option<TransportError>>>;
+
+fn lock(failure: &Failure) -> MutexGuard<'_, Option<TransportError>> {
+    // Written whole, so a panic elsewhere cannot have left half of it.
+    failure.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hooks {
+    fn fail(&self, error: &TransportError) {
+        self.notes.failed(error);
+        *lock(&self.failure) = Some(error.clone());
+    }
 }
 
 type Processing = Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>;
@@ -108,37 +135,46 @@ type Answer =
     Box<dyn Future<Output = Result<(http::Response<WasiBody>, Processing), wasmtime_wasi_http::Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: http::Request<WasiBody>,
         options: Option<wasmtime_wasi_http::RequestOptions>,
         _processing: Processing,
     ) -> Answer {
-        if !self.egress.allows(request.uri()) {
-            // The query may be a signed one: only scheme and authority are said.
-            tracing::warn!(
-                source = %self.source,
-                scheme = request.uri().scheme_str().unwrap_or(""),
-                host = request.uri().authority().map_or("", |authority| authority.host()),
-                "the component wanted to reach a host that its plan does not name; the request was denied"
-            );
+        // What is denied counts too: it costs a line in the log. A tunnel would carry what nobody judges.
+        if !self.meter.request() || request.method() == http::Method::CONNECT {
             return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
         }
+        if let Err(refusal) = self.egress.judge(request.uri()) {
+            self.notes.refused(&self.source, &refusal, self.egress.mode());
+            if self.egress.mode() == EgressMode::Enforce {
+                self.fail(&TransportError::Egress(refusal));
+                return Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) });
+            }
+        }
+        self.notes.requested();
         // The client adds it, in the form that HTTP/1.1 wants.
         request.headers_mut().remove(http::header::HOST);
         let source = Arc::clone(&self.source);
-        let (clock, notes) = (self.clock, Arc::clone(&self.notes));
+        let (clock, notes, meter) = (self.clock, Arc::clone(&self.notes), Arc::clone(&self.meter));
+        let failure = Arc::clone(&self.failure);
         let host = request.uri().host().unwrap_or("").to_owned();
         let sent = self.transport.send(request, RequestOptions::from(options.unwrap_or_default()));
         Box::new(async move {
             match sent.await {
                 Ok(response) => {
                     notes.answered(response.headers(), &clock);
-                    Ok((response, Box::new(async { Ok(()) }) as Processing))
+                    *lock(&failure) = None;
+                    Ok((meter.answer(response), Box::new(async { Ok(()) }) as Processing))
                 }
                 Err(error) => {
                     tracing::debug!(source = %source, host, "request failed: {error}");
                     notes.failed(&error);
+                    *lock(&failure) = Some(error.clone());
                     Err(error.into())
                 }
             }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::meter::Meter;
 
 /// A longer line is cut here, so that a guest cannot fill the log with one.
 const LINE_LIMIT: usize = 4 << 10;
@@ -19,7 +21,10 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// The standard error of one instance.
 #[derive(Clone)]
-pub(super) struct GuestStderr(Arc<Mutex<Lines>>);
+pub(super) struct GuestStderr {
+    lines: Arc<Mutex<Lines>>,
+    meter: Arc<Meter>,
+}
 
 struct Lines {
     source: Arc<str>,
@@ -32,9 +37,10 @@ struct Lines {
 }
 
 impl GuestStderr {
-    pub fn new(source: Arc<str>) -> Self {
+    pub fn new(source: Arc<str>, meter: Arc<Meter>) -> Self {
         let (line, last) = (Vec::new(), String::new());
-        Self(Arc::new(Mutex::new(Lines { source, line, last, window: Instant::now(), logged: 0, suppressed: 0 })))
+        let lines = Lines { source, line, last, window: Instant::now(), logged: 0, suppressed: 0 };
+        Self { lines: Arc::new(Mutex::new(lines)), meter }
     }
 
     /// Ends a line that the guest left open, and gives the last one.
@@ -45,7 +51,7 @@ impl GuestStderr {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,6 +112,9 @@ impl StdoutStream for GuestStderr {
 
 impl OutputStream for GuestStderr {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if !self.meter.written(bytes.len()) {
+            return Err(StreamError::trap("too much was written to standard error"));
+        }
         self.lock().write(&bytes);
         Ok(())
     }
@@ -126,11 +135,24 @@ impl Pollable for GuestStderr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Limits;
     use super::*;
+
+    fn stderr() -> GuestStderr {
+        GuestStderr::new("s".into(), Arc::new(Meter::new(Limits { stderr_bytes: 100, ..Limits::default() })))
+    }
+
+    #[test]
+    fn a_call_may_write_so_much() {
+        let mut stderr = stderr();
+        assert!(stderr.write(vec![b'x'; 100].into()).is_ok());
+        assert!(matches!(stderr.write(vec![b'x'].into()), Err(StreamError::Trap(_))));
+        assert_eq!(stderr.last_line().len(), 100, "what was too much is not kept");
+    }
 
     #[test]
     fn lines_are_put_together_and_cut() {
-        let stderr = GuestStderr::new("s".into());
+        let stderr = stderr();
         stderr.lock().write(b"panicked at src/lib");
         stderr.lock().write(b".rs:1\nboom");
         assert_eq!(stderr.lock().last, "panicked at src/lib.rs:1");
@@ -141,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_not_logged() {
-        let stderr = GuestStderr::new("s".into());
+        let stderr = stderr();
         for _ in 0..100 {
             stderr.lock().write(b"again\n");
         }

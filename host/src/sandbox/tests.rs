@@ -40,11 +40,33 @@ async fn the_embedded_component_is_one_and_answers() {
 
 #[tokio::test]
 async fn a_guest_over_its_memory_is_stopped_and_told_so() {
-    let small = Limits { memory: 1 << 20, ..Limits::default() };
+    let component = load(Limits::default(), 2).await.unwrap();
+    let plan = async |limits| component.with_limits(limits).instantiate(&sealed()).await?.plan_for(CONFIG).await;
     // The component's own memory begins above a mebibyte, or grows over it at its first call.
-    let Err(error) = load(small, 2).await else { panic!("the limit was not enforced") };
-    let text = error.to_string();
-    assert!(text.contains("memory"), "{text}");
+    let small = Limits { memory: 1 << 20, ..Limits::default() };
+    let Err(GuestError::Limit(limit)) = plan(small).await else { panic!("the limit was not enforced") };
+    assert_eq!((limit.name, limit.setting), ("memory", "limits.memory_bytes"), "{limit}");
+    assert!(plan(Limits { memory: 8 << 20, ..small }).await.is_ok());
+    let component = load(small, 2).await.unwrap();
+    assert!(matches!(component.instantiate(&sealed()).await, Err(GuestError::Limit(_))), "as the sandbox is set up");
+}
+
+#[tokio::test]
+async fn a_guest_has_the_tables_that_it_may_have() {
+    let component = load(Limits::default(), 2).await.unwrap();
+    let start = async |table_elements| {
+        component.with_limits(Limits { table_elements, ..Limits::default() }).instantiate(&sealed()).await
+    };
+    // It has several, which are made one after another. What each wants is told: `10, 321 wanted`.
+    let (mut allowed, mut refused) = (10, 0);
+    while let Err(error) = start(allowed).await {
+        let GuestError::Limit(limit) = error else { panic!("{error}") };
+        assert_eq!((limit.name, limit.setting), ("table elements", "limits.table_elements"), "{limit}");
+        let wanted = limit.figure.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(wanted > allowed);
+        (allowed, refused) = (wanted, refused + 1);
+    }
+    assert!(refused > 0 && start(allowed - 1).await.is_err());
 }
 
 #[tokio::test]

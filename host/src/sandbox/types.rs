@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use zeroize::Zeroize;
 
 use super::Limit;
 use crate::deliver::Head;
@@ -58,12 +59,18 @@ pub struct Plan {
     pub hosts: Vec<String>,
 }
 
-/// What authentication gave. Kept in memory only; its `Debug` hides the secret.
+/// What authentication gave. Kept in memory only, which is wiped after its last use; its `Debug` hides the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     pub secret: Vec<u8>,
     /// Nanoseconds since the Unix epoch.
     pub expires_at: Option<u64>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
 }
 
 impl fmt::Debug for Session {

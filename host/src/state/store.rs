@@ -184,7 +184,7 @@ impl Store {
         let times: Vec<(StreamKey, u64)> = commits.iter().map(|commit| (commit.key.clone(), commit.at_ms)).collect();
         let commits = commits
             .into_iter()
-            .map(|commit| Ok((self.fresh_to_stream(&commit)?, commit)))
+            .map(|commit| Ok(Addition { of_stream: self.fresh_to_stream(&commit)?, commit }))
             .collect::<Result<Vec<_>, StateError>>()?;
         let changes = {
             let guard = self.database()?;
@@ -248,7 +248,7 @@ impl Store {
     fn write(
         &self,
         database: &Database,
-        commits: Vec<(Option<(StreamKey, Vec<u128>)>, Commit)>,
+        commits: Vec<Addition>,
         number: u64,
         changes: &mut Vec<Change>,
     ) -> Result<(), redb::Error> {
@@ -263,8 +263,8 @@ impl Store {
             let mut gaps = transaction.open_table(GAPS)?;
             let mut partly = transaction.open_table(PARTLY)?;
             let mut writer = Writer { runs: &mut runs, blocks: &mut blocks };
-            for (stream, commit) in commits {
-                if let Some((stream, ids)) = stream {
+            for Addition { commit, of_stream } in commits {
+                if let Some((stream, ids)) = of_stream {
                     let row = stream.row();
                     let row = row.as_str();
                     if ledgers.get(row)?.is_none() {
@@ -380,6 +380,13 @@ impl Store {
     fn filters(&self) -> MutexGuard<'_, Filters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What one commit adds.
+struct Addition {
+    commit: Commit,
+    /// Ids that another stream has seen by it.
+    of_stream: Option<(StreamKey, Vec<u128>)>,
 }
 
 /// A transaction of which nobody knows whether it is on disk.

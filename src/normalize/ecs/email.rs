@@ -3,12 +3,15 @@
 use super::{EventWriter, address};
 use crate::{
     kind::Kind,
-    normalize::{ocsf::parts::quoted_names, ocsf::values::direction},
-    record::{Field, Value, nested, scan::Shape, time, value::is_hex},
+    normalize::{
+        ocsf::values::direction,
+        shared::{HASHES, attachment_names, hash_by_length},
+    },
+    record::{Field, Value, time, value::is_hex},
 };
 
-const HASHES: [(Field, usize, &str); 3] =
-    [(Field::Md5, 32, "md5"), (Field::Sha1, 40, "sha1"), (Field::Sha256, 64, "sha256")];
+/// The names of [`HASHES`].
+const HASH_NAMES: [&str; HASHES.len()] = ["md5", "sha1", "sha256"];
 
 impl<'a> EventWriter<'_, 'a> {
     pub fn email(&mut self, kind: Kind) {
@@ -84,7 +87,10 @@ impl<'a> EventWriter<'_, 'a> {
 
     /// The names in a list of names, each a file of the message, and the record's own file.
     fn attachments(&mut self, kind: Kind) {
-        let names = if kind == Kind::HeldRelease { Vec::new() } else { self.attachment_names() };
+        let (names, clean) = attachment_names(kind, self.record.peek(Field::Attachments));
+        if clean {
+            self.moved(Field::Attachments);
+        }
         // The size of all is the size of this one only if there is no other; the list may be shorter than the count. Of
         // one whose name is not told, the size is all that is known.
         let count = self.record.peek(Field::NumberAttachments).integer();
@@ -119,7 +125,7 @@ impl<'a> EventWriter<'_, 'a> {
 
     fn hashes(&mut self) {
         let mark = self.json.open("hash");
-        for (field, digits, name) in HASHES {
+        for ((field, digits), name) in HASHES.into_iter().zip(HASH_NAMES) {
             let hash = self.take(field, |value| value.text().filter(|hash| is_hex(hash, digits)).map(|_| value));
             if let Some(hash) = hash {
                 self.json.scalar(name, hash);
@@ -127,45 +133,13 @@ impl<'a> EventWriter<'_, 'a> {
             }
         }
         // TTP logs have one hash, and do not say which.
-        if let Some(value) = self.record.peek(Field::FileHash).text().map(|_| self.record.peek(Field::FileHash))
-            && let Some((field, _, name)) = HASHES.into_iter().find(|(_, digits, _)| is_hex(value.bytes, *digits))
-            && !self.record.has(field)
-        {
+        let value = self.record.peek(Field::FileHash);
+        if let Some(known) = hash_by_length(value).filter(|known| !self.record.has(HASHES[*known].0)) {
             self.moved(Field::FileHash);
-            self.json.scalar(name, value);
+            self.json.scalar(HASH_NAMES[known], value);
             self.related.hash.push(value);
         }
         self.json.close(mark);
-    }
-
-    /// What is not cleanly a list of names also stays as it is.
-    fn attachment_names(&self) -> Vec<Value<'a>> {
-        let value = self.record.peek(Field::Attachments);
-        let mut names = Vec::new();
-        let mut clean = true;
-        match value.shape {
-            Shape::Nested => {
-                clean = !nested::is_object(value.bytes);
-                if clean {
-                    nested::each(value.bytes, |_, name| match name.text() {
-                        Some(_) => names.push(name),
-                        None => clean &= !name.populated(),
-                    });
-                }
-            }
-            // How many there are is not what they are called.
-            Shape::True | Shape::False | Shape::Number => clean = false,
-            shape => {
-                if let Some(text) = value.text() {
-                    clean = quoted_names(text, |name| names.push(Value { shape, bytes: name }));
-                }
-            }
-        }
-        // An empty list says nothing that could be lost.
-        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
-            self.moved(Field::Attachments);
-        }
-        names
     }
 }
 

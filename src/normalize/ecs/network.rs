@@ -1,7 +1,10 @@
 //! `source`, `destination`, `tls` and `url`.
 
 use super::{EventWriter, url::Parts};
-use crate::record::{Field, Value, scan::Shape, value::address};
+use crate::{
+    normalize::shared::written_ip,
+    record::{Field, Value, scan::Shape, value::address},
+};
 
 impl<'a> EventWriter<'_, 'a> {
     pub fn source(&mut self) {
@@ -37,13 +40,8 @@ impl<'a> EventWriter<'_, 'a> {
 
     /// `ip` and `port`. The address as it was written, where it is nothing else.
     pub fn write_ip(&mut self, written: Value<'_>, ip: std::net::IpAddr, port: Option<u16>) {
-        let canonical;
-        let ip = if port.is_none() && written.bytes.first() != Some(&b'[') {
-            Value { shape: Shape::Text, bytes: written.bytes.trim_ascii() }
-        } else {
-            canonical = ip.to_string();
-            Value { shape: Shape::Text, bytes: canonical.as_bytes() }
-        };
+        let written = written_ip(written, ip, port);
+        let ip = Value { shape: Shape::Text, bytes: &written };
         self.json.scalar("ip", ip);
         self.related.ip.push(ip);
         if let Some(port) = port {

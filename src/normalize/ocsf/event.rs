@@ -120,8 +120,8 @@ impl<'a> EventWriter<'_, 'a> {
     }
 
     /// The reasons that the record gives, each once.
-    pub fn status_detail(&mut self, fields: &[Field]) {
-        let mut written: [&[u8]; 8] = [&[]; 8];
+    pub fn status_detail<const COUNT: usize>(&mut self, fields: &[Field; COUNT]) {
+        let mut written: [&[u8]; COUNT] = [&[]; COUNT];
         let mut count = 0;
         for field in fields {
             let Some(value) = self.scalar(*field) else { continue };

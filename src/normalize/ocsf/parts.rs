@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     kind::Kind,
-    normalize::writer::Writer,
+    normalize::{
+        shared::{HASHES, attachment_names, hash_by_length, written_ip},
+        writer::Writer,
+    },
     record::{
         Field, Value,
         nested::{self, Branch},
@@ -32,8 +35,8 @@ pub struct EmailPaths {
     pub url: &'static str,
 }
 
-const HASHES: [(Field, usize, i64, &str); 3] =
-    [(Field::Md5, 32, 1, "MD5"), (Field::Sha1, 40, 2, "SHA-1"), (Field::Sha256, 64, 3, "SHA-256")];
+/// The algorithms of [`HASHES`], and their numbers.
+const ALGORITHMS: [(i64, &str); HASHES.len()] = [(1, "MD5"), (2, "SHA-1"), (3, "SHA-256")];
 
 /// What describes a file besides its name; without a name OCSF has no file.
 pub const FILE_FIELDS: [Field; 6] =
@@ -83,7 +86,10 @@ impl<'a> EventWriter<'_, 'a> {
 
     /// The files of the e-mail: the names in `attachments`, and the record's own file where it has its place here.
     fn files(&mut self, paths: &EmailPaths) {
-        let names = self.attachment_names();
+        let (names, clean) = attachment_names(self.record.kind(), self.record.peek(Field::Attachments));
+        if clean {
+            self.record.read(Field::Attachments);
+        }
         // The size of all is the size of this one only if there is no other; the list may be shorter than the count.
         let count = self.record.peek(Field::NumberAttachments).integer().unwrap_or(1);
         let size = if names.len() == 1 && count == 1 { self.integer(Field::TotalSizeAttachments) } else { None };
@@ -106,38 +112,6 @@ impl<'a> EventWriter<'_, 'a> {
         self.json.close_array(mark);
     }
 
-    /// What is not cleanly a list of names keeps the whole field in `unmapped`, too.
-    fn attachment_names(&self) -> Vec<Value<'a>> {
-        let value = self.record.peek(Field::Attachments);
-        let mut names = Vec::new();
-        // There it says whether the message has any.
-        if self.record.kind() == Kind::HeldRelease {
-            return names;
-        }
-        let mut clean = true;
-        match value.shape {
-            Shape::Nested => {
-                clean = !nested::is_object(value.bytes);
-                if clean {
-                    nested::each(value.bytes, |_, name| match name.text() {
-                        Some(_) => names.push(name),
-                        None => clean &= !name.populated(),
-                    });
-                }
-            }
-            shape => {
-                if let Some(text) = value.text() {
-                    clean = quoted_names(text, |name| names.push(Value { shape, bytes: name }));
-                }
-            }
-        }
-        // An empty list says nothing that could be lost.
-        if clean && (!names.is_empty() || value.shape == Shape::Nested) {
-            self.record.read(Field::Attachments);
-        }
-        names
-    }
-
     /// The members of a `file` object: the file that the record is about, if it has a name.
     pub fn file(&mut self, name_path: &str, hash_path: &str) {
         let Some(name) = self.scalar(Field::FileName) else { return };
@@ -147,7 +121,7 @@ impl<'a> EventWriter<'_, 'a> {
         self.text("mime_type", Field::FileMime);
         self.number("size", Field::SizeAttachment);
         let hashes = self.json.open_array("hashes");
-        for (field, digits, algorithm_id, algorithm) in HASHES {
+        for ((field, digits), (algorithm_id, algorithm)) in HASHES.into_iter().zip(ALGORITHMS) {
             let Some(hash) = self.take(field, |value| value.text().filter(|hash| is_hex(hash, digits)).map(|_| value))
             else {
                 continue;
@@ -167,15 +141,12 @@ impl<'a> EventWriter<'_, 'a> {
     /// The hash of a kind that does not name the algorithm, if it is not the usual SHA-256: its length tells.
     fn file_hash(&mut self, hash_path: &str) {
         let own = self.record.peek(Field::FileHash);
-        let known = HASHES.iter().find(|(.., digits, _, _)| own.text().is_some_and(|hash| is_hex(hash, *digits)));
-        let Some((field, _, algorithm_id, algorithm)) = known else { return };
-        if *field == Field::Sha256 {
-            return;
-        }
+        let Some(known) = hash_by_length(own).filter(|known| HASHES[*known].0 != Field::Sha256) else { return };
+        let (algorithm_id, algorithm) = ALGORITHMS[known];
         self.record.read(Field::FileHash);
         let element = self.json.open_element();
         self.json.literal("algorithm", algorithm);
-        self.json.integer("algorithm_id", *algorithm_id);
+        self.json.integer("algorithm_id", algorithm_id);
         self.json.scalar("value", own);
         self.json.close(element);
         self.observe(observable::HASH, hash_path, own);
@@ -197,17 +168,8 @@ impl<'a> EventWriter<'_, 'a> {
     pub fn endpoint(&mut self, ip: &[Field], ip_path: &str, domain: Option<Field>, hostname: Option<Field>) {
         for field in ip {
             let Some((ip, port)) = self.take(*field, |value| address(value.text()?)) else { continue };
-            let raw = self.peek(*field);
-            let written;
-            // As it was written, where it is nothing but the address.
-            let bytes = match raw.text() {
-                Some(text) if port.is_none() && text.first() != Some(&b'[') => text.trim_ascii(),
-                _ => {
-                    written = ip.to_string();
-                    written.as_bytes()
-                }
-            };
-            let ip = Value { shape: Shape::Text, bytes };
+            let written = written_ip(self.peek(*field), ip, port);
+            let ip = Value { shape: Shape::Text, bytes: &written };
             self.json.scalar("ip", ip);
             if let Some(port) = port {
                 self.json.integer("port", i64::from(port));
@@ -385,75 +347,9 @@ pub fn without_brackets(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// Takes `"a.pdf", "b.png"` apart; what is not quoted is one name. Says whether the names are all that there was.
-///
-/// A name may hold quotes: it ends at a quote that a comma or the end follows.
-pub fn quoted_names<'t>(text: &'t [u8], mut each: impl FnMut(&'t [u8])) -> bool {
-    let mut rest = text.trim_ascii();
-    if rest == b"\"\"" {
-        return true;
-    }
-    if rest.first() != Some(&b'"') {
-        if !rest.is_empty() {
-            each(text);
-        }
-        return true;
-    }
-    let mut clean = true;
-    loop {
-        let Some(inner) = rest.strip_prefix(b"\"") else {
-            if !rest.is_empty() {
-                each(rest);
-                clean = false;
-            }
-            return clean;
-        };
-        let end = (0..inner.len()).find(|at| inner[*at] == b'"' && ends_name(&inner[at + 1..]));
-        let Some(end) = end else {
-            each(inner);
-            return false;
-        };
-        if end > 0 {
-            each(&inner[..end]);
-        }
-        rest = inner[end + 1..].trim_ascii_start();
-        rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
-    }
-}
-
-fn ends_name(after: &[u8]) -> bool {
-    match after.trim_ascii_start() {
-        [] => true,
-        [b',', next @ ..] => matches!(next.trim_ascii_start().first(), None | Some(b'"')),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_attachments() {
-        let split = |text: &'static str| {
-            let mut names = Vec::new();
-            let clean = quoted_names(text.as_bytes(), |name| names.push(String::from_utf8_lossy(name).into_owned()));
-            (names.join("|"), clean)
-        };
-        for (text, names, clean) in [
-            (r#""a.pdf""#, "a.pdf", true),
-            (r#""a.jpg", "b.png""#, "a.jpg|b.png", true),
-            (r#""a, b.jpg","c.png", "#, "a, b.jpg|c.png", true),
-            (r#""say "hi".txt", "b.png""#, r#"say "hi".txt|b.png"#, true),
-            ("a, b.pdf", "a, b.pdf", true),
-            (r#""a.pdf"#, "a.pdf", false),
-            (r#""a.pdf", b.pdf"#, r#"a.pdf", b.pdf"#, false),
-            (r#""""#, "", true),
-            ("", "", true),
-        ] {
-            assert_eq!(split(text), (names.to_owned(), clean), "{text}");
-        }
-    }
 
     #[test]
     fn brackets_of_a_message_id() {

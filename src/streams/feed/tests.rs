@@ -83,12 +83,13 @@ fn pages_of_bundles_at_every_split() {
     let whole = drain(&mut open(Start::Configured), &mut effects, SESSION, Budget::default());
     let expected: Vec<String> = (0..30).map(|n| format!("mark-{n}")).collect();
     assert_eq!((whole.bodies.clone(), whole.faults.len(), whole.gaps.len()), (expected, 0, 0));
-    assert_eq!(effects.requests.len(), 3);
+    assert_eq!((effects.requests.len(), whole.records), (3, 3 * 30), "two of three are merged into the third");
     assert_eq!(whole.ids.iter().collect::<BTreeSet<_>>().len(), 30);
     for events in [1, 9, 10, 11] {
         let budget = Budget { events, ..Budget::default() };
         let afresh = drain_afresh(V2, STREAM, &mut Fake::new(pages), SESSION, budget);
         assert_eq!((&afresh.bodies, &afresh.ids), (&whole.bodies, &whole.ids), "{events}");
+        assert_eq!(afresh.records, whole.records, "{events}");
         assert_eq!((whole.pieces, afresh.pieces), (pieces(3, 3, 0), pieces(3, 3, 0)), "{events}");
         assert!(afresh.largest_position < 600);
     }

@@ -130,6 +130,42 @@ fn a_queue_that_shrinks_while_it_is_paged_is_read_again() {
     assert_eq!(distinct(&read).len(), 4);
 }
 
+/// It shrinks at every try: what may have moved to a page that was read is found by the next poll, and only by that.
+#[test]
+fn a_queue_that_shrinks_again_and_again_is_read_again_by_the_next_poll() {
+    let stream = catalog::named("held/messages")[0];
+    let page = |rows: &str, total: u32, next: &str| {
+        ok(format!(r#"{{"meta":{{"pagination":{{"totalCount":{total}{next}}}}},"data":[{rows}]}}"#))
+    };
+    // In the window five days ago; the others are empty.
+    let old = NOW - 5 * DAY;
+    let asked = std::cell::Cell::new(0);
+    let script = |request: &Request| {
+        let (begin, end) = window(request);
+        if !(begin..end).contains(&old) {
+            return ok(r#"{"data":[]}"#);
+        }
+        asked.set(asked.get() + 1);
+        match asked.get() {
+            1 => page(r#"{"id":"mark-1"},{"id":"mark-2"}"#, 6, r#","next":"T""#),
+            2 => page(r#"{"id":"mark-4"},{"id":"mark-5"}"#, 5, ""),
+            3 => page(r#"{"id":"mark-2"},{"id":"mark-3"}"#, 5, r#","next":"T""#),
+            4 => page(r#"{"id":"mark-5"}"#, 4, ""),
+            5 => page(r#"{"id":"mark-3"},{"id":"mark-4"}"#, 3, r#","next":"T""#),
+            6 => page(r#"{"id":"mark-5"}"#, 3, ""),
+            other => panic!("{other}"),
+        }
+    };
+    let first = self::read(V2, stream, &mut Fake::new(script), Start::Configured);
+    assert_eq!((distinct(&first).len(), asked.get()), (4, 4));
+    let second = self::read(V2, stream, &mut Fake::new(script), Start::After(first.position.clone()));
+    assert_eq!((distinct(&second).len(), asked.get()), (3, 6));
+    let third = self::read(V2, stream, &mut Fake::new(script), Start::After(second.position.clone()));
+    assert_eq!((third.records, asked.get()), (0, 6));
+    let all: BTreeSet<String> = [first, second].iter().flat_map(distinct).collect();
+    assert_eq!(all.len(), 5);
+}
+
 /// What a clock that was ahead seemed to have read has not yet happened.
 #[test]
 fn a_clock_that_is_set_back_hides_nothing() {

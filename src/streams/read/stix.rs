@@ -36,7 +36,15 @@ pub struct Joiner {
     ids: BTreeMap<String, u64>,
     /// Relationships that wait for a partner: number, source, target.
     open: Vec<(u64, String, String)>,
-    ready: VecDeque<Vec<u8>>,
+    ready: VecDeque<Record>,
+}
+
+/// One object, or several that are one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    pub text: Vec<u8>,
+    /// Objects that no record before it was made of. One malware may be part of several.
+    pub objects: u32,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +66,7 @@ impl Joiner {
     pub fn push(&mut self, text: &[u8]) {
         let head: Option<Head<'_>> = serde_json::from_slice(text).ok();
         let Some(head) = head.filter(|_| text.starts_with(b"{")) else {
-            self.ready.push_back(text.to_vec());
+            self.alone(text.to_vec());
             return;
         };
         let number = self.first + self.waiting.len() as u64;
@@ -74,7 +82,7 @@ impl Joiner {
                 self.keep(Role::Relationship, text);
                 self.join(self.open.len() - 1);
             }
-            _ => self.ready.push_back(text.to_vec()),
+            _ => self.alone(text.to_vec()),
         }
         while self.waiting.len() > WAITING || self.bytes > WAITING_BYTES {
             self.let_go();
@@ -89,8 +97,12 @@ impl Joiner {
     }
 
     /// The next record.
-    pub fn next_record(&mut self) -> Option<Vec<u8>> {
+    pub fn next_record(&mut self) -> Option<Record> {
         self.ready.pop_front()
+    }
+
+    fn alone(&mut self, text: Vec<u8>) {
+        self.ready.push_back(Record { text, objects: 1 });
     }
 
     fn keep(&mut self, role: Role, text: &[u8]) {
@@ -127,10 +139,11 @@ impl Joiner {
         record.extend_from_slice(b",\"relationship\":");
         record.extend_from_slice(texts[2]);
         record.push(b'}');
-        self.ready.push_back(record);
+        let mut objects = 0;
         for place in [indicator, malware, own] {
-            self.waiting[place].joined = true;
+            objects += u32::from(!std::mem::replace(&mut self.waiting[place].joined, true));
         }
+        self.ready.push_back(Record { text: record, objects });
         self.open.swap_remove(at);
         true
     }
@@ -148,7 +161,7 @@ impl Joiner {
             Role::Indicator | Role::Malware => self.ids.retain(|_, known| *known != number),
         }
         if !object.joined {
-            self.ready.push_back(object.text);
+            self.alone(object.text);
         }
     }
 }
@@ -182,7 +195,10 @@ mod tests {
         }
         joiner.finish();
         found.extend(std::iter::from_fn(|| joiner.next_record()));
-        found.into_iter().map(|record| String::from_utf8(record).unwrap()).collect()
+        let counted: u32 = found.iter().map(|record| record.objects).sum();
+        let envelopes = objects.iter().filter(|text| text.contains("\"bundle\"")).count();
+        assert_eq!(counted as usize, objects.len() - envelopes, "each object counts once");
+        found.into_iter().map(|record| String::from_utf8(record.text).unwrap()).collect()
     }
 
     #[test]

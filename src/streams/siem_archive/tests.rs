@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Reader;
+use super::super::progress::PUBLISHED_WITHIN;
 use super::super::read::zip::tests::{How, JAVA, archive, archive_with};
 use super::super::testing::*;
 use super::*;
@@ -475,24 +476,37 @@ fn stamps() {
     }
 }
 
-/// What was not read before a long pause lies in the gap too, unless the vendor had said that there is nothing more.
+/// An old archive, and no token with it.
+fn unfinished(_: &Request) -> Reply {
+    let record = record(1).replace("2026-03-08T11:01", "2026-03-01T13:00");
+    file(archive(&[("receipt_9.json", record.as_bytes(), JAVA)]), None)
+}
+
+/// What was not read before a stop lies in the gap, unless the vendor had said that there is nothing more.
 #[test]
-fn a_long_pause_is_a_gap_from_where_everything_was_read() {
-    let begin = Fake::new(vendor).now;
-    let file_of =
-        |records: std::ops::Range<usize>, token| file(archive(&[("receipt_9.json", &json(records), JAVA)]), token);
-    let unfinished = move |_: &Request| file_of(20..22, None);
-    let later = move |request: &Request| match token(request).as_deref() {
+fn a_stop_is_a_gap_from_where_everything_was_read() {
+    let begin = NOW - 7 * DAY;
+    let later = |request: &Request| match token(request).as_deref() {
         Some("D") => last(Some("D")),
-        _ => file_of(30..32, Some("D")),
+        _ => file(archive(&[("receipt_9.json", &json(30..32), JAVA)]), Some("D")),
     };
-    for (everything, first) in [(true, run(&mut Fake::new(vendor))), (false, run(&mut Fake::new(unfinished)))] {
+    for (script, stop, from) in [
+        (vendor as fn(&Request) -> Reply, 3 * DAY, None),
+        (vendor, 8 * DAY, Some(NOW - PUBLISHED_WITHIN)),
+        // A first answer without a token: the oldest archive comes next time, whatever lay between.
+        (unfinished, HOUR, None),
+        (unfinished, 3 * DAY, Some(begin)),
+        (unfinished, 8 * DAY, Some(begin)),
+    ] {
+        let position = run(&mut Fake::new(script)).position;
         let mut effects = Fake::new(later);
-        effects.now += 8 * DAY;
-        let mut reader = open(Start::After(first.position));
-        let read = reader.pull(&mut effects, SESSION_V1, &Budget::default()).unwrap();
-        assert_eq!(read.gaps.len(), 1);
-        let from = read.gaps[0].begin.unwrap();
-        assert_eq!(from >= begin, everything, "from {from}, and the last answer was at {begin}");
+        effects.now += stop;
+        let mut reader = open(Start::After(position));
+        let chunk = reader.pull(&mut effects, SESSION_V1, &Budget::default()).unwrap();
+        let gaps: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
+        assert_eq!(gaps, from.map(|from| (Some(from), Some(begin + stop))).into_iter().collect::<Vec<_>>(), "{stop}");
+        effects.now += HOUR;
+        let again = drain(&mut open(Start::After(chunk.position)), &mut effects, SESSION_V1, Budget::default());
+        assert_eq!(again.gaps.len(), 0, "{stop}");
     }
 }

@@ -76,6 +76,11 @@ impl SiemBatch {
         self.state.done.contains(&hash) || self.state.before.contains(&hash)
     }
 
+    /// Whether a page names a file that was listed before. Then nothing behind it has expired: the oldest goes first.
+    pub(super) fn knows(&self, page: &Page) -> bool {
+        page.files.iter().any(|file| self.is_done(Hash(file.hash)) || self.state.open.contains(&Hash(file.hash)))
+    }
+
     /// The page was listed. What it names from here on is told if it never comes.
     pub(super) fn listed(&mut self, pull: &mut Pull<'_>, page: Page) {
         let listing =
@@ -298,15 +303,23 @@ impl SiemBatch {
 
     /// All pages were listed: what none of them named is gone.
     pub(super) fn tell_strays(&mut self, pull: &mut Pull<'_>) {
-        let strays = std::mem::take(&mut self.state.strays);
-        if !strays.is_empty() {
-            pull.gap(
-                format!("{}: {}", self.stream.name(), files(strays.len())),
-                None,
-                None,
-                "Mimecast refused the page token, and does not list it any more",
-            );
-            pull.gone(strays.len());
+        let strays = std::mem::take(&mut self.state.strays).len();
+        self.tell_lost(
+            pull,
+            strays,
+            "Mimecast refused the page token, or the position was lost, and no page lists it any more",
+        );
+    }
+
+    /// The position was lost, and nothing that was listed before is read any more.
+    pub(super) fn tell_unread(&self, pull: &mut Pull<'_>, files: usize) {
+        self.tell_lost(pull, files, "the position was lost before it was read, and the stream goes on at the present");
+    }
+
+    fn tell_lost(&self, pull: &mut Pull<'_>, count: usize, reason: &str) {
+        if count > 0 {
+            pull.gap(format!("{}: {}", self.stream.name(), files(count)), None, None, reason);
+            pull.gone(count);
             pull.moved = true;
         }
     }

@@ -5,7 +5,7 @@ mod pieces;
 use super::super::Reader;
 use super::super::testing::*;
 use super::*;
-use crate::chunk::Budget;
+use crate::chunk::{Budget, FaultClass};
 use crate::config::HOUR;
 use crate::effects::Request;
 

@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::super::Reader;
+use super::super::progress::PUBLISHED_WITHIN;
 use super::super::testing::*;
 use super::*;
 use crate::chunk::Budget;
@@ -15,6 +16,8 @@ struct Vendor {
     /// Events of the page before that a page repeats.
     overlap: usize,
     stalled: bool,
+    /// An event that says that it happens tomorrow.
+    wrong: Option<usize>,
 }
 
 fn event(number: usize, time: Timestamp) -> String {
@@ -25,7 +28,7 @@ impl Vendor {
     /// Events of so many hours before now and so many after.
     fn steady(before: u64, after: u64) -> RefCell<Self> {
         let times = (1..=(before + after) * 6).map(|n| NOW - before * HOUR + n * 10 * MINUTE - MINUTE / 2).collect();
-        RefCell::new(Self { times, refuse: false, overlap: 0, stalled: false })
+        RefCell::new(Self { times, refuse: false, overlap: 0, stalled: false, wrong: None })
     }
 
     fn answer(&mut self, now: Timestamp, request: &Request) -> Reply {
@@ -51,7 +54,8 @@ impl Vendor {
         };
         let begin = if parameter(request, "nextPage").is_some() { first.saturating_sub(self.overlap) } else { first };
         let end = visible.min(first + size).max(begin);
-        let rows: Vec<String> = (begin..end).map(|n| event(n, self.times[n])).collect();
+        let rows: Vec<String> =
+            (begin..end).map(|n| event(n, if self.wrong == Some(n) { NOW + DAY } else { self.times[n] })).collect();
         ok(format!(r#"{{"value":[{}],"@nextPage":"{end}","isCaughtUp":{}}}"#, rows.join(","), end == visible))
     }
 }
@@ -190,7 +194,7 @@ fn a_cursor_that_stalls_is_left_after_an_hour() {
     // All that happened until the second look by date, as far as its page reaches.
     assert!(seen.len() >= 72 + 12, "{}", seen.len());
     // A quiet vendor is asked by date once an hour, no more.
-    let quiet = RefCell::new(Vendor { times: Vec::new(), refuse: false, overlap: 0, stalled: false });
+    let quiet = RefCell::new(Vendor { times: Vec::new(), refuse: false, overlap: 0, stalled: false, wrong: None });
     let mut position = drain(&mut open(Start::Configured), &mut fake(&quiet, NOW), SESSION, Budget::default()).position;
     let mut requests = (0, 0);
     for poll in 1..=120 {
@@ -285,4 +289,84 @@ fn positions_of_version_1_are_understood() {
     let golden = format!(r#"{{"v":1,"stream":"siem/events","token":"60","from":0,"index":2,"mark":{}}}"#, NOW - HOUR);
     let read = drain(&mut open(Start::After(golden.into_bytes())), &mut fake(&vendor, NOW), SESSION, Budget::default());
     assert_eq!(read.bodies.len(), 12, "two are done, but another id stands there: the page again");
+}
+
+/// Three pages of an old backlog, then a stop: the vendor moves the old cursor without a word, or there was none.
+#[test]
+fn a_backlog_that_expires_unread_is_one_gap() {
+    for cursor in [true, false] {
+        for (stop, gaps) in [(HOUR, 0), (5 * HOUR, 1)] {
+            let vendor = Vendor::steady(30, 30);
+            let mut reader = Reader::open(&config("23h"), "siem/events", Start::Configured).unwrap();
+            let budget = Budget { events: 10, ..Budget::default() };
+            let mut script = fake(&vendor, NOW).script;
+            let mut effects = Fake::new(|request: &Request| match script(request) {
+                Reply::Status(status, headers, body) if !cursor => {
+                    let text = String::from_utf8(body).unwrap().replace("@nextPage", "none");
+                    Reply::Status(status, headers, text.into_bytes())
+                }
+                reply => reply,
+            });
+            let first = reader.pull(&mut effects, SESSION, &budget).unwrap();
+            let mark = NOW - 23 * HOUR + 100 * MINUTE - MINUTE / 2;
+            let now = NOW + stop;
+            let mut vendor = vendor.borrow_mut();
+            // Polled all the while by another reader, or not at all: it does not matter.
+            let text = String::from_utf8(first.position).unwrap();
+            for polled in [NOW, now] {
+                let position = text.replace(&format!("\"polled\":{NOW}"), &format!("\"polled\":{polled}"));
+                let mut effects = Fake::new(|request: &Request| match parameter(request, "nextPage") {
+                    Some(_) => {
+                        let oldest = vendor.times.iter().position(|time| *time + DAY > now).unwrap();
+                        ok(format!(
+                            r#"{{"value":[{}],"@nextPage":"{}","isCaughtUp":false}}"#,
+                            event(oldest, vendor.times[oldest]),
+                            oldest + 1
+                        ))
+                    }
+                    None => vendor.answer(now, request),
+                });
+                effects.now = now;
+                let mut reader = open(Start::After(position.into_bytes()));
+                let chunk = reader.pull(&mut effects, SESSION, &one()).unwrap();
+                let kept = if cursor { DAY } else { DAY - SLACK };
+                let unread = (mark - PUBLISHED_WITHIN).max(NOW - 23 * HOUR);
+                let all = [(Some(unread), Some(now - kept))];
+                let told: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
+                assert_eq!(told, all[..gaps], "{cursor} {stop} {polled}");
+                let again = reader.pull(&mut effects, SESSION, &one()).unwrap();
+                assert_eq!(again.gaps.len(), 0);
+            }
+        }
+    }
+}
+
+/// One event with a wrong time, and then a cursor that is refused or stalls: the backlog is begun anew, and what of it is too old by
+/// then is told.
+#[test]
+fn an_event_of_the_future_hides_no_backlog() {
+    for stalls in [false, true] {
+        for (start, hours, gaps) in [("12h", 12, 0), ("23h", 23, 1)] {
+            let vendor = Vendor::steady(30, 12);
+            let first = vendor.borrow().times.iter().position(|time| *time >= NOW - hours * HOUR).unwrap();
+            vendor.borrow_mut().wrong = Some(first + 5);
+            let mut reader = Reader::open(&config(start), "siem/events", Start::Configured).unwrap();
+            let page = Budget { events: 10, ..Budget::default() };
+            let mut read = Read::default();
+            read.add(&reader.pull(&mut fake(&vendor, NOW), SESSION, &page).unwrap());
+            assert_eq!(read.bodies.len(), 10);
+            let now = NOW + 2 * HOUR;
+            (vendor.borrow_mut().stalled, vendor.borrow_mut().refuse) = (stalls, !stalls);
+            for _ in 0..2 {
+                let next =
+                    drain(&mut open(Start::After(read.position.clone())), &mut fake(&vendor, now), SESSION, page);
+                read.bodies.extend(next.bodies);
+                read.gaps.extend(next.gaps);
+                read.position = next.position;
+                (vendor.borrow_mut().stalled, vendor.borrow_mut().refuse) = (false, false);
+            }
+            let happened = vendor.borrow().times.iter().skip(first).filter(|time| **time <= now).count();
+            assert_eq!((distinct(&read).len(), read.gaps.len()), (happened, gaps), "{stalls} {start}");
+        }
+    }
 }

@@ -51,6 +51,14 @@ impl World {
         }
     }
 
+    /// Behind a page of which every file is gone, nothing is read for as long as anything is kept: a proxy that refuses them
+    /// must not declare them lost.
+    fn patience(&self) -> Duration {
+        let files = self.memory.simulator().files(TENANT, self.clock.millis());
+        let kept = Duration::from_millis(self.scenario.settings.siem_retention_ms);
+        if files.values().any(|(_, lost)| *lost > 0) { PATIENCE + kept } else { PATIENCE }
+    }
+
     /// Waits until everything has come through, stops the host, and judges.
     pub(super) async fn heal(&mut self, process: Process, calm: &LifePlan) -> Outcome {
         let end = Instant::now();
@@ -63,7 +71,7 @@ impl World {
                 break;
             }
             sleep(Duration::from_secs(120)).await;
-            if self.clock.millis() >= due_ms && oracle::missing(self, &due, process.state.store()).is_empty() {
+            if self.clock.millis() >= due_ms && oracle::missing(self, &due, process.state.store(), end_ms).is_empty() {
                 break;
             }
             if process.running.status().iter().any(|row| row.state == StreamState::Stopped) {
@@ -71,7 +79,7 @@ impl World {
                 self.finish(process, false).await;
                 process = self.start(calm, None).await.expect("nothing strikes any more");
             }
-            if end.elapsed() > PATIENCE {
+            if end.elapsed() > self.patience() {
                 let states: Vec<_> = process
                     .running
                     .status()

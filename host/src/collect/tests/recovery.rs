@@ -150,7 +150,7 @@ async fn a_stream_without_its_position_stands_still_until_the_policy_says_more()
     assert_eq!(case.vendor.with(|state| state.pulls), pulls);
     lost(&case);
     let policy = Policy { retry_for: 90 * MINUTE, on_position_lost: OnPositionLost::Oldest };
-    running.control().accounts["acme"].reconfigure(None, policy);
+    running.control().fleet.account("acme").unwrap().reconfigure(None, policy);
     sleep(MINUTE).await;
     let status = only(&running);
     assert_eq!((status.state, status.fault), (StreamState::Collecting, None));

@@ -5,31 +5,31 @@ use crate::sinks::Refusal;
 
 /// A sink that a test steers.
 #[derive(Default)]
-struct Steered {
+pub(super) struct Steered {
     /// By id, how often it has it.
-    has: Mutex<BTreeMap<u128, u64>>,
+    pub has: Mutex<BTreeMap<u128, u64>>,
     /// It takes nothing while this is set.
-    dead: Mutex<bool>,
+    pub dead: Mutex<bool>,
     /// It refuses these for good.
-    refuses: Mutex<BTreeSet<u128>>,
+    pub refuses: Mutex<BTreeSet<u128>>,
 }
 
 impl Steered {
-    fn total(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         self.has.lock().unwrap().values().sum()
     }
 
-    fn unique(&self) -> u64 {
+    pub fn unique(&self) -> u64 {
         self.has.lock().unwrap().len() as u64
     }
 
-    fn attached(self: &Arc<Self>, id: &str, acknowledgements: bool) -> Attached {
+    pub fn attached(self: &Arc<Self>, id: &str, acknowledgements: bool) -> Attached {
         let sink = Box::new(Handle(Arc::clone(self)));
         Attached { id: id.into(), inputs: vec!["*".into()], acknowledgements, sink }
     }
 }
 
-struct Handle(Arc<Steered>);
+pub(super) struct Handle(Arc<Steered>);
 
 impl Sink for Handle {
     fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
@@ -62,13 +62,13 @@ impl Sink for Handle {
     }
 }
 
-fn counts(case: &Case) -> Counts {
+pub(super) fn counts(case: &Case) -> Counts {
     let stored = case.world.stored.lock().unwrap();
     stored.get(&StreamKey::new("acme", "log")).map(|stream| stream.ledger.counts.clone()).unwrap_or_default()
 }
 
 /// The world's storage insists on what its own sink has; here others are tested.
-fn all_delivered(case: &Case) {
+pub(super) fn all_delivered(case: &Case) {
     case.world.delivered.lock().unwrap().extend(0..200_000);
 }
 

@@ -46,7 +46,7 @@ impl Worker {
         }
         let heads = chunk.events.len() * size_of::<Head>();
         let malformed: usize = chunk.malformed.iter().map(|malformed| malformed.head.len()).sum();
-        room.shrink_to(chunk.bodies.len() + heads + malformed + chunk.position.len());
+        room.fit(chunk.bodies.len() + heads + malformed + chunk.position.len());
         let (events, flight) = self.unseen(chunk.events).await;
         let accepted = events.len() as u64;
         let counts = Counts { repeated: counts.events - accepted, accepted, ..counts };
@@ -80,7 +80,7 @@ impl Worker {
             partly: None,
             at_ms,
         };
-        self.position = Some(chunk.position);
+        self.reach.set(Some(chunk.position));
         self.entry.update(|status| {
             status.in_flight += 1;
             status.progress(&counts, newest, caught_up);
@@ -113,10 +113,10 @@ impl Worker {
         let mut chunk = HashSet::with_capacity(events.len());
         events.retain(|event| chunk.insert(event.id));
         if self.forgets() || events.is_empty() {
-            return (events, self.ids.depart(Vec::new()));
+            return (events, self.reach.ids.depart(Vec::new()));
         }
         // What is on its way is asked first: an id that is stored meanwhile is found by the second question.
-        events.retain(|event| !self.ids.contains(event.id));
+        events.retain(|event| !self.reach.ids.contains(event.id));
         let mut key = self.key.clone();
         if let Some(replay) = self.replay.as_ref().filter(|replay| !replay.span.all) {
             // The stream's worker does not ask about a replay in turn: its position could pass what a crash then takes
@@ -128,7 +128,7 @@ impl Worker {
         let known = self.stored("the seen ids cannot be read", move |storage| storage.known(&key, &ids)).await;
         let mut known = known.into_iter();
         events.retain(|_| !known.next().unwrap_or(false));
-        let flight = self.ids.depart(events.iter().map(|event| event.id).collect());
+        let flight = self.reach.ids.depart(events.iter().map(|event| event.id).collect());
         (events, flight)
     }
 }

@@ -86,10 +86,10 @@ impl Gaps {
 }
 
 impl Replay {
-    pub fn start(&self, position: Option<&Vec<u8>>) -> Start {
+    pub fn start(&self, position: Option<Vec<u8>>) -> Start {
         match position {
             None => Start::Span(self.span.from, self.span.to),
-            Some(position) => Start::After(position.clone()),
+            Some(position) => Start::After(position),
         }
     }
 
@@ -107,7 +107,8 @@ impl Worker {
     /// Makes it a replay that goes on at `position` (the source's own) and delivers under the key `key`.
     #[must_use]
     pub fn replaying(mut self, replay: Replay, key: StreamKey, position: Option<Vec<u8>>, partly: Partly) -> Self {
-        (self.key, self.position, self.replay) = (key, position, Some(replay));
+        (self.key, self.replay) = (key, Some(replay));
+        self.reach.set(position);
         self.route.restore(partly);
         self
     }
@@ -118,7 +119,7 @@ impl Worker {
         let mut stop = self.around.stop.clone();
         loop {
             self.restarts.mark_unchanged();
-            let wait = match self.poll().await {
+            let wait = match Box::pin(self.poll()).await {
                 Outcome::CaughtUp => return Ended::Done,
                 Outcome::Stopping => return Ended::Interrupted,
                 Outcome::Stopped => return self.given_up(),

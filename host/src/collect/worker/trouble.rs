@@ -71,7 +71,8 @@ impl Worker {
     fn position_lost(&mut self, random: &Random) -> Outcome {
         if self.replay.is_some() {
             // The span once more: what it delivered already is known.
-            let again = self.position.take().is_none();
+            let again = self.reach.position().is_none();
+            self.reach.set(None);
             return Outcome::Again(if again { random.up_to(Backoff::LIMIT) } else { Duration::ZERO });
         }
         match self.account.policy().on_position_lost {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{IDLE_POSITION, PARTLY_AFTER, Parcel, Progress, Report};
+use super::{PARTLY_AFTER, Parcel, Progress, Report};
 use crate::deliver::{Batch, EventId, Flight, Room};
 use crate::state::{Commit, Counts, DeadLetter, Partly, SinkCounts, StreamKey};
 
@@ -142,16 +142,23 @@ impl Queue {
         }
     }
 
-    /// Whether what is idle has waited long enough.
-    pub fn is_idle_due(&self) -> bool {
-        self.idle.as_ref().is_some_and(|(begun, _)| begun.elapsed() >= IDLE_POSITION)
+    /// Since when something waits that is no hurry.
+    pub fn idle_since(&self) -> Option<Instant> {
+        self.idle.as_ref().map(|(begun, _)| *begun)
+    }
+
+    /// Whether anything waits for more than that.
+    pub fn is_busy(&self) -> bool {
+        !self.waiting.is_empty()
+            || self.late != Counts::default()
+            || !self.late_letters.is_empty()
+            || self.partly_changed
     }
 
     /// When the store should be written though nothing is acknowledged.
     pub fn due(&self) -> Option<Instant> {
-        let idle = self.idle.as_ref().map(|(begun, _)| *begun + IDLE_POSITION);
         let partly = self.waiting.iter().find(|waiting| waiting.unnoted().next().is_some());
-        idle.into_iter().chain(partly.map(|waiting| waiting.since + PARTLY_AFTER)).min()
+        partly.map(|waiting| waiting.since + PARTLY_AFTER)
     }
 
     /// Takes what is to be stored now: the acknowledged prefix, what sinks have behind it for long enough, and what is

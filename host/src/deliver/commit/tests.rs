@@ -96,7 +96,7 @@ impl Case {
         let journal = Arc::<Journal>::default();
         let (lines, committer) = committer(Arc::clone(&journal) as _, Random::seeded(1), Health::new(Clock::System));
         let task = tokio::spawn(committer.run());
-        let memory = Memory::new(1 << 20, host_memory(1 << 20), 1 << 20);
+        let memory = Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20);
         Self { journal, lines, task, memory, said: Arc::default() }
     }
 

@@ -45,7 +45,10 @@ impl Keeper {
                 .map(|event| HealthRow { source: Arc::clone(&event.source), json: event.json.clone() })
                 .collect();
             match blocking(&self.storage, move |storage| storage.keep_health(&rows)).await {
-                Ok(()) => backoff.reset(),
+                Ok(()) => {
+                    backoff.reset();
+                    self.health.forget_unwatched();
+                }
                 Err(error) if closed => {
                     tracing::warn!(events = events.len(), "the last health events cannot be kept: {error}");
                     return;

@@ -51,6 +51,7 @@ struct Book {
 }
 
 /// One source.
+#[derive(Default)]
 struct Watched {
     tenant: Arc<str>,
     /// Streams that the operator has named one by one.
@@ -58,6 +59,15 @@ struct Watched {
     troubles: BTreeMap<Place, Troubles>,
     /// What the store does not have yet.
     unsaved: VecDeque<Arc<Told>>,
+    /// It is no longer run.
+    leaves: bool,
+}
+
+impl Book {
+    fn resize(&mut self) {
+        let capacity = queue::capacity(self.sources.len());
+        self.queues.iter().for_each(|queue| queue.holds_at_most(capacity));
+    }
 }
 
 impl Health {
@@ -69,13 +79,39 @@ impl Health {
     pub fn watch(&self, source: &config::Source) {
         let mut book = self.book();
         let (tenant, named) = (source.tenant.as_str().into(), source.named_streams());
-        let unsaved = VecDeque::new();
-        book.sources
-            .entry(source.id.as_str().into())
-            .and_modify(|watched| watched.named.clone_from(&named))
-            .or_insert_with(|| Watched { tenant, named, troubles: BTreeMap::new(), unsaved });
-        let capacity = queue::capacity(book.sources.len());
-        book.queues.iter().for_each(|queue| queue.holds_at_most(capacity));
+        let watched = book.sources.entry(source.id.as_str().into()).or_default();
+        (watched.tenant, watched.named, watched.leaves) = (tenant, named, false);
+        book.resize();
+    }
+
+    /// The same of one whose configuration is wrong, so that nothing more is known of it.
+    pub fn watch_unknown(&self, source: &str) {
+        let mut book = self.book();
+        if book.sources.get(source).is_none_or(|watched| watched.leaves) {
+            let (tenant, leaves) = (source.into(), false);
+            let watched = book.sources.entry(source.into()).or_default();
+            (watched.tenant, watched.leaves) = (tenant, leaves);
+            book.resize();
+        }
+    }
+
+    /// Nothing more is told of this source. What was told is kept.
+    pub fn unwatch(&self, source: &str) {
+        if let Some(watched) = self.book().sources.get_mut(source) {
+            watched.leaves = true;
+            watched.troubles.clear();
+        }
+        self.forget_unwatched();
+    }
+
+    /// Forgets sources that nobody watches, once everything of them is kept.
+    fn forget_unwatched(&self) {
+        let mut book = self.book();
+        let before = book.sources.len();
+        book.sources.retain(|_, watched| !watched.leaves || !watched.unsaved.is_empty());
+        if book.sources.len() != before {
+            book.resize();
+        }
     }
 
     /// Where one sink gets the events from.

@@ -12,13 +12,15 @@ use crate::deliver::{Batch, Head, Origin};
 /// Events that may wait for a sink, and more for each source: what their streams say when the host begins.
 const WAITING: usize = 1_000;
 const OF_EACH_SOURCE: usize = 100;
+/// But no more than this for all: an event takes most of a kilobyte.
+const OF_ALL: usize = 20_000;
 
 /// The kind in a health event's head: none of a component's.
 pub const HEALTH_KIND: u32 = u32::MAX;
 
 /// How many may wait.
 pub(super) fn capacity(sources: usize) -> usize {
-    WAITING + OF_EACH_SOURCE * sources
+    (WAITING + OF_EACH_SOURCE * sources).min(OF_ALL)
 }
 
 /// See the module. Full, it drops the oldest, and counts them.

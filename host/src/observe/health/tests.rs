@@ -20,6 +20,8 @@ fn source(id: &str, settings: &str) -> config::Source {
         retry_for: Duration::from_secs(1),
         on_position_lost: Default::default(),
         max_in_flight_bytes: 1,
+        limits: Default::default(),
+        network: Default::default(),
     }
 }
 

@@ -18,6 +18,8 @@ const MOST_CODES: usize = 16;
 /// Where in a source trouble is. Each place begins and clears by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
+    /// In its configuration.
+    Configuration,
     /// At the vendor's door, for all streams of the source.
     Session,
     /// In reading one stream.
@@ -37,12 +39,13 @@ impl Place {
         match self {
             Place::Stream(stream) | Place::Stored(stream) => event.stream = Some(stream.to_string()),
             Place::Sink(sink) => event.sink = Some(sink.to_string()),
-            Place::Session | Place::State | Place::DeadLetters => {}
+            Place::Configuration | Place::Session | Place::State | Place::DeadLetters => {}
         }
     }
 
     pub(super) fn works(&self) -> &'static str {
         match self {
+            Place::Configuration => "the configuration is good",
             Place::Session => "the vendor accepts the credentials",
             Place::Stream(_) => "the stream is read",
             Place::Stored(_) => "the state can be read",

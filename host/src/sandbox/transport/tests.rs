@@ -1,7 +1,20 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use http_body_util::BodyExt;
+
 use super::*;
+
+/// To loopback.
+fn transport() -> Arc<dyn Transport> {
+    let way = Way {
+        source: "test".into(),
+        egress: Arc::new(Egress::new(["http://127.0.0.1"]).unwrap().allowing(["127.0.0.0/8".parse().unwrap()])),
+        settings: &NetworkSettings::default(),
+        notes: Arc::default(),
+    };
+    Sockets::new().transport(&way).unwrap()
+}
 
 /// What a server that answers just these bytes, and closes the connection in order, is heard to say.
 async fn heard(answer: &'static [u8]) -> Result<Vec<u8>, String> {
@@ -19,7 +32,7 @@ async fn heard(answer: &'static [u8]) -> Result<Vec<u8>, String> {
     });
     let empty = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::builder().uri(format!("http://127.0.0.1:{port}/file")).body(empty).unwrap();
-    let response = Sockets::new().transport("tenant").send(request, RequestOptions::default()).await.unwrap();
+    let response = transport().send(request, RequestOptions::default()).await.unwrap();
     let body = response.into_body().collect().await;
     server.join().unwrap();
     body.map(|body| body.to_bytes().to_vec()).map_err(|error| format!("{error:?}"))

@@ -1,5 +1,6 @@
 //! What an operator does to a store while no host runs: look, forget, rename.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,8 +118,11 @@ impl Store {
     /// Notes which sources are `configured`. Of those that are not, the state is kept for [`KEPT`] and then dropped, but
     /// for the ledger and the gaps.
     pub fn retire(&self, configured: impl Fn(&str) -> bool, now_ms: u64) -> Result<Vec<Retired>, StateError> {
-        let mut sources: Vec<String> = self.streams()?.into_iter().map(|key| key.source).collect();
-        sources.dedup();
+        // Once for all: of ten thousand sources, five thousand may go at once.
+        let mut sources: BTreeMap<String, Vec<StreamKey>> = BTreeMap::new();
+        for key in self.streams()? {
+            sources.entry(key.source.clone()).or_default().push(key);
+        }
         let known: Vec<(String, u64)> = self.read(|transaction| {
             let retired = transaction.open_table(RETIRED)?;
             retired
@@ -127,28 +131,29 @@ impl Store {
                 .collect()
         })?;
         let back = known.iter().any(|(source, _)| configured(source));
-        let gone: Vec<&String> = sources.iter().filter(|source| !configured(source)).collect();
+        let gone: BTreeMap<&String, &Vec<StreamKey>> =
+            sources.iter().filter(|(source, _)| !configured(source)).collect();
         if gone.is_empty() && !back {
             return Ok(Vec::new());
         }
         let limit = KEPT.as_millis() as u64;
         let mut found = Vec::new();
-        for source in gone {
-            let first = known.iter().find(|(name, _)| name == source).map_or(now_ms, |(_, since)| *since);
+        for (source, keys) in &gone {
+            let first = known.iter().find(|(name, _)| name == *source).map_or(now_ms, |(_, since)| *since);
             let (mut stored_ms, mut has_position) = (0, false);
-            for key in self.streams_of(source)? {
-                let state = self.stream(&key)?;
+            for key in *keys {
+                let state = self.stream(key)?;
                 stored_ms = stored_ms.max(state.ledger.updated_ms);
                 has_position |= state.position.is_some();
             }
             // A clock that stood far back when it was first noticed must not make the days pass at once.
             let since_ms = first.max(stored_ms);
             let dropped = now_ms.saturating_sub(since_ms) >= limit && has_position;
-            found.push(Retired { source: source.clone(), since_ms, dropped });
+            found.push(Retired { source: (*source).clone(), since_ms, dropped });
         }
         for retired in found.iter().filter(|retired| retired.dropped) {
-            for key in self.streams_of(&retired.source)? {
-                self.forget(&key, Forget::All)?;
+            for key in gone.get(&retired.source).into_iter().copied().flatten() {
+                self.forget(key, Forget::All)?;
             }
             self.forget_health(&retired.source)?;
         }

@@ -288,9 +288,7 @@ fn a_position_stays_small_whatever_is_open_and_absent() {
             aside: (0..2 * ASIDE_LIMIT as u64).map(mark).collect(),
             missing: serde_json::from_str::<Missing>(&format!(r#"{{"since":{NOW},"files":1000}}"#)).ok(),
             file: Some(mark(5)),
-            mark: Some(NOW),
-            polled: Some(NOW),
-            caught_up: Some(NOW),
+            progress: Progress::full(NOW),
             ..State::default()
         };
         let kept = open_files.min(HASH_LIMIT);

@@ -1,6 +1,7 @@
 use super::super::file::{BREAKS_FOR, TRIES};
 use super::*;
 use crate::config::HOUR;
+use crate::streams::progress::PUBLISHED_WITHIN;
 
 #[test]
 fn sessions_and_faults_reach_the_host_and_the_reader_stays_usable() {
@@ -382,4 +383,42 @@ fn a_budget_of_nothing_still_goes_on() {
     let budget = Budget { events: 0, bytes: 0, time_ms: 0, ..Budget::default() };
     let read = drain(&mut open(Start::Configured), &mut Fake::new(vendor), SESSION, budget);
     assert_eq!(read.bodies, expected());
+}
+
+/// Q14: a first answer without a token, and then a stop: the listing begins at the oldest that is kept, whatever lay between.
+#[test]
+fn what_expires_unread_is_one_gap_however_long_nobody_asked() {
+    let old = |request: &Request| match number(request) {
+        Some(_) => ok(of_time((NOW - 7 * DAY + HOUR) / 1_000_000)),
+        None => ok(listing(&[1], None, false)),
+    };
+    let position = drain(&mut open(Start::Configured), &mut Fake::new(old), SESSION, Budget::default()).position;
+    let caught_up = drain(&mut open(Start::Configured), &mut Fake::new(vendor), SESSION, Budget::default()).position;
+    for (position, stop, from) in [
+        (&position, HOUR, None),
+        (&position, 3 * DAY, Some(NOW - 7 * DAY)),
+        (&position, 9 * DAY, Some(NOW - 7 * DAY)),
+        (&caught_up, 3 * DAY, None),
+        (&caught_up, 9 * DAY, Some(NOW - PUBLISHED_WITHIN)),
+    ] {
+        let mut effects = Fake::new(|_: &Request| ok(listing(&[], Some("D=="), true)));
+        effects.now += stop;
+        let chunk = open(Start::After(position.clone())).pull(&mut effects, SESSION, &Budget::default()).unwrap();
+        let gaps: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
+        let end = NOW - 7 * DAY + stop;
+        assert_eq!(gaps, from.map(|from| (Some(from), Some(end))).into_iter().collect::<Vec<_>>(), "{stop}");
+        let again = drain(&mut open(Start::After(chunk.position)), &mut effects, SESSION, Budget::default());
+        assert_eq!(again.gaps.len(), 0);
+    }
+}
+
+/// What was published shortly before the position's newest event may be unread, too.
+#[test]
+fn the_gap_of_a_lost_position_begins_before_its_newest_event() {
+    let position = format!(r#"{{"v":1,"stream":"{STREAM}","token":"C==","mark":{}}}"#, NOW - 9 * DAY).into_bytes();
+    for (start, end) in [(Start::Oldest(Some(position.clone())), NOW - 7 * DAY), (Start::Now(Some(position)), NOW)] {
+        let chunk = open(start).pull(&mut Fake::new(vendor), SESSION, &Budget::default()).unwrap();
+        let gaps: Vec<_> = chunk.gaps.iter().map(|gap| (gap.begin, gap.end)).collect();
+        assert_eq!(gaps, [(Some(NOW - 9 * DAY - PUBLISHED_WITHIN), Some(end))]);
+    }
 }

@@ -1,0 +1,132 @@
+//! How a source reaches its vendor: which hosts it may reach, TLS, proxies. Each key stands in the source's own table or at the
+//! top, for all sources.
+//!
+//! ```toml
+//! [sources.acme]
+//! egress.allow_private = ["10.0.0.0/8"]
+//! tls.ca_file = "/etc/tributary/ca.pem"
+//! proxy.https = "http://user:password@proxy.example:3128"
+//! ```
+
+mod egress;
+mod proxy;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::files::Files;
+use super::interpolate::join;
+use super::problem::Problem;
+use super::section::Section;
+use crate::sandbox::EgressSettings;
+use egress::Egress;
+pub use proxy::{ProxyAddress, ProxySettings};
+pub use tls::{Authorities, Identity, Protocol, TlsSettings, TlsVersion};
+
+/// How one source reaches its vendor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetworkSettings {
+    pub egress: EgressSettings,
+    pub tls: TlsSettings,
+    pub proxy: ProxySettings,
+}
+
+/// What stands at the top, for all sources, and what reading their settings gives beside them.
+#[derive(Default)]
+pub struct Networks {
+    egress: Egress,
+    tls: Inherited<TlsSettings>,
+    proxy: Inherited<ProxySettings>,
+    reader: RefCell<Reader>,
+}
+
+/// A table at the top. A source's table of the same name adds to it, key by key.
+#[derive(Default)]
+struct Inherited<T> {
+    table: Map<String, Value>,
+    read: T,
+}
+
+/// What the settings of sources have in common, so that ten thousand of them hold it once.
+#[derive(Default)]
+struct Reader {
+    authorities: BTreeMap<PathBuf, Arc<Authorities>>,
+    files: Files,
+    warnings: Vec<Problem>,
+}
+
+impl Networks {
+    /// Takes the keys that stand at the top.
+    pub fn new(top: &mut Section<'_>, files: &mut Files) -> Self {
+        let reader = RefCell::new(Reader { files: std::mem::take(files), ..Reader::default() });
+        let egress = Egress::take(top, &reader);
+        let tls = Inherited::take("tls", top, |section| tls::read(section, &reader));
+        let proxy = Inherited::take("proxy", top, proxy::read);
+        Self { egress, tls, proxy, reader }
+    }
+
+    /// Takes the keys that stand in a source's table.
+    pub fn source(&self, source: &mut Section<'_>) -> NetworkSettings {
+        NetworkSettings {
+            egress: Egress::take(source, &self.reader).over(&self.egress),
+            tls: self.tls.source("tls", source, |section| tls::read(section, &self.reader)),
+            proxy: self.proxy.source("proxy", source, proxy::read),
+        }
+    }
+
+    /// Gives what is suspicious, and all files that were looked at.
+    pub fn close(self, warnings: &mut Vec<Problem>, files: &mut Files) {
+        let mut reader = self.reader.into_inner();
+        warnings.append(&mut reader.warnings);
+        *files = reader.files;
+    }
+}
+
+impl<T: Clone + Default> Inherited<T> {
+    fn take(key: &'static str, top: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> Self {
+        let table = top.peek(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        let before = top.problems();
+        let read = top.table(key).map(read);
+        match read {
+            // What is wrong is said once, not again for each source.
+            Some(read) if top.problems() == before => Self { table, read },
+            _ => Self::default(),
+        }
+    }
+
+    fn source(&self, key: &'static str, source: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> T {
+        if source.peek(key).is_none() {
+            return self.read.clone();
+        }
+        source.inherit(key, &self.table);
+        source.table(key).map(read).unwrap_or_default()
+    }
+}
+
+/// Where a proxy's password is written out in a configuration that is not filled in yet.
+pub(super) fn password_written_out(tree: &Value) -> Option<String> {
+    let sources = tree.get("sources").and_then(Value::as_object).into_iter().flatten();
+    let own = sources.map(|(id, source)| (join("sources", id), source));
+    std::iter::once((String::new(), tree)).chain(own).find_map(|(path, place)| {
+        let proxies = place.get("proxy")?.as_object()?.iter();
+        let mut proxies = proxies.filter_map(|(key, address)| Some((key, address.as_str()?)));
+        let (key, _) = proxies.find(|(_, address)| {
+            let credentials = address.rsplit_once('@').map_or("", |(credentials, _)| credentials);
+            !credentials.is_empty() && !credentials.contains("${") && !credentials.contains("SECRET[")
+        })?;
+        Some(join(&join(&path, "proxy"), key))
+    })
+}
+
+impl Reader {
+    fn warn(&mut self, section: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
+        self.warnings.push(Problem::new(section.step(), join(section.path(), key), message).hint(hint));
+    }
+}

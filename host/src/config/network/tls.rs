@@ -1,0 +1,195 @@
+//! `tls`, named as Vector names it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Reader;
+use crate::config::section::Section;
+
+/// How a source speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificate authorities beside the system's.
+    pub authorities: Option<Arc<Authorities>>,
+    /// What it shows to servers that ask who it is.
+    pub identity: Option<Arc<Identity>>,
+    pub verify_certificate: bool,
+    pub verify_hostname: bool,
+    /// What it offers, the preferred first.
+    pub protocols: Vec<Protocol>,
+    pub min_version: TlsVersion,
+}
+
+impl Default for TlsSettings {
+    /// TLS 1.2 or newer, HTTP/2 where the server speaks it.
+    fn default() -> Self {
+        Self {
+            authorities: None,
+            identity: None,
+            verify_certificate: true,
+            verify_hostname: true,
+            protocols: vec![Protocol::Http2, Protocol::Http1],
+            min_version: TlsVersion::V12,
+        }
+    }
+}
+
+/// The protocols that TLS negotiates (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    #[default]
+    V12,
+    V13,
+}
+
+/// Certificates of authorities, in DER.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authorities(pub Vec<CertificateDer<'static>>);
+
+/// A certificate with those that vouch for it, and its private key.
+#[derive(PartialEq, Eq)]
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    /// A secret.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authorities({})", self.0.len())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(hidden)")
+    }
+}
+
+/// What reads and judges the files. One that is wrong is said.
+pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSettings {
+    let default = TlsSettings::default();
+    let (ca, certificate, key) = (section.text("ca_file"), section.text("crt_file"), section.text("key_file"));
+    let authorities = ca.and_then(|path| authorities(Path::new(&path), &mut section, reader));
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(Path::new(&certificate), "crt_file", &mut section, reader);
+            let key = private_key(Path::new(&key), &mut section, reader);
+            chain.zip(key).map(|(chain, key)| Arc::new(Identity { chain, key }))
+        }
+        (Some(_), None) => {
+            section.fault("key_file", "is required with `crt_file`", Some("Name the file with its private key".into()));
+            None
+        }
+        (None, Some(_)) => {
+            section.fault("crt_file", "is required with `key_file`", Some("Name the file with its certificate".into()));
+            None
+        }
+        (None, None) => None,
+    };
+    if section.take("key_pass").is_some() {
+        let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
+        section.fault("key_pass", "is not supported: the key must not be encrypted", Some(hint.into()));
+    }
+    let verify_certificate = section.flag("verify_certificate", true);
+    let verify_hostname = section.flag("verify_hostname", true);
+    let hint = "Name the authority that signed it with `tls.ca_file` instead";
+    if !verify_certificate {
+        let message = "anyone between here and the vendor can read the credentials and change the records";
+        reader.borrow_mut().warn(&section, "verify_certificate", message, hint);
+    } else if !verify_hostname {
+        let message = "whoever has a certificate for any name can pass for the vendor";
+        reader.borrow_mut().warn(&section, "verify_hostname", message, hint);
+    }
+    let protocols = protocols(&mut section).unwrap_or(default.protocols);
+    let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
+    let min_version = section.choice("min_tls_version", &versions);
+    section.close(&[]);
+    TlsSettings { authorities, identity, verify_certificate, verify_hostname, protocols, min_version }
+}
+
+fn protocols(section: &mut Section<'_>) -> Option<Vec<Protocol>> {
+    let names = section.texts("alpn_protocols")?;
+    let known = |name: &String| match name.as_str() {
+        "h2" => Some(Protocol::Http2),
+        "http/1.1" => Some(Protocol::Http1),
+        _ => None,
+    };
+    match names.iter().map(known).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty()) {
+        Some(protocols) => Some(protocols),
+        None => {
+            section.fault("alpn_protocols", "must be a list of `h2` and `http/1.1`", None);
+            None
+        }
+    }
+}
+
+/// Read once, however many sources name the file.
+fn authorities(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<Arc<Authorities>> {
+    if let Some(known) = reader.borrow().authorities.get(path) {
+        return Some(Arc::clone(known));
+    }
+    let read = Arc::new(Authorities(certificates(path, "ca_file", section, reader)?));
+    reader.borrow_mut().authorities.insert(PathBuf::from(path), Arc::clone(&read));
+    Some(read)
+}
+
+fn certificates(
+    path: &Path,
+    key: &str,
+    section: &mut Section<'_>,
+    reader: &RefCell<Reader>,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let bytes = bytes(path, key, section, reader)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Some(certificates),
+        _ => {
+            let hint = "It must be PEM text, with -----BEGIN CERTIFICATE-----";
+            section.fault(key, format!("there is no certificate in {}", path.display()), Some(hint.into()));
+            None
+        }
+    }
+}
+
+fn private_key(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<PrivateKeyDer<'static>> {
+    let bytes = bytes(path, "key_file", section, reader)?;
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & 0o007 != 0 {
+        let message = format!("a private key lies in a file that everybody may read (mode {mode:04o})");
+        reader.borrow_mut().warn(section, "key_file", message, &format!("Run: chmod 600 {}", path.display()));
+    }
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(key) => Some(key),
+        Err(_) => {
+            let hint = "It must be PEM text that is not encrypted, with -----BEGIN PRIVATE KEY-----";
+            section.fault("key_file", format!("there is no private key in {}", path.display()), Some(hint.into()));
+            None
+        }
+    }
+}
+
+fn bytes(path: &Path, key: &str, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<Vec<u8>> {
+    reader.borrow_mut().files.note(path);
+    match fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let hint = "Name a file that this user may read";
+            section.fault(key, format!("cannot read {}: {error}", path.display()), Some(hint.into()));
+            None
+        }
+    }
+}

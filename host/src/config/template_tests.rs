@@ -1,0 +1,165 @@
+//! Sources that templates make.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+const MAIN: &str = r#"
+data_dir = "/var/lib/t"
+[templates.customers]
+folder = "customers.d"
+type = "mimecast"
+client_id = "${PREFIX}-{id}"
+client_secret = "SECRET[vault.{id}]"
+intervals = { audit = 600 }
+[sinks.files]
+type = "file"
+inputs = ["*"]
+path = "/out"
+"#;
+
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(site.path("customers.d")).unwrap();
+        fs::create_dir(site.path("secrets")).unwrap();
+        for id in ["acme", "globex", "initech"] {
+            site.write(&format!("secrets/{id}"), &format!("secret-of-{id}"));
+        }
+        site
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn text(&self, more: &str) -> String {
+        format!("{MAIN}{more}\n[secret.vault]\ntype = \"directory\"\npath = \"{}\"\n", self.path("secrets").display())
+    }
+
+    fn read(&self, more: &str) -> Result<Loaded, ConfigError> {
+        let environment = |name: &str| (name == "PREFIX").then(|| "prod".to_owned());
+        let main = self.path("t.toml");
+        parse(&self.text(more), Format::Toml, &main.display().to_string(), &environment)
+    }
+
+    fn problem(&self, more: &str) -> String {
+        self.read(more).unwrap_err().to_string()
+    }
+}
+
+fn settings(config: &Config, id: &str) -> Value {
+    serde_json::from_str(config.sources[id].settings.as_json()).unwrap()
+}
+
+/// What is refused, without the folder.
+fn refused(config: &Config, site: &Site) -> Vec<String> {
+    let folder = format!("{}/", site.path("customers.d").display());
+    config
+        .refused
+        .iter()
+        .flat_map(|file| &file.problems)
+        .map(|problem| problem.to_string().replace(&folder, ""))
+        .collect()
+}
+
+#[test]
+fn each_file_is_a_source() {
+    let site = Site::new();
+    site.write("customers.d/acme.toml", "");
+    site.write("customers.d/globex.yaml", "tenant: Globex Corp\nintervals:\n  dlp: 900\nquota_share: 0.5\n");
+    site.write("customers.d/initech.json", r#"{"client_secret": "written-out", "collect": ["siem"]}"#);
+    // What editors and deployments leave.
+    for name in [".acme.toml.swp", "README", "acme.toml~", ".hidden.toml"] {
+        site.write(&format!("customers.d/{name}"), "garbage = [");
+    }
+    let Loaded { config, warnings, files } = site.read("").unwrap();
+    assert_eq!(config.refused, []);
+    assert_eq!(config.sources.keys().collect::<Vec<_>>(), ["acme", "globex", "initech"]);
+    assert_eq!(config.files["globex"], site.path("customers.d/globex.yaml"));
+    let acme = settings(&config, "acme");
+    assert_eq!((&acme["client_id"], &acme["client_secret"]), (&"prod-acme".into(), &"secret-of-acme".into()));
+    assert_eq!((&acme["tenant"], acme.get("folder")), (&"acme".into(), None));
+    let globex = &config.sources["globex"];
+    assert_eq!((globex.tenant.as_str(), globex.quota_share), ("Globex Corp", 0.5));
+    assert_eq!(settings(&config, "globex")["intervals"], serde_json::json!({"audit": 600, "dlp": 900}));
+    assert_eq!(settings(&config, "initech")["client_secret"], "written-out");
+    let told: Vec<_> = warnings.iter().filter(|warning| warning.message.contains("written out")).collect();
+    assert!(told.len() == 1 && told[0].path.ends_with("initech.json: client_secret"), "{warnings:?}");
+    // A file that comes, and one that changes, are noticed.
+    assert!(!files.have_changed());
+    site.write("customers.d/initech.json", "{}");
+    assert!(files.have_changed());
+    let files = site.read("").unwrap().files;
+    site.write("customers.d/umbrella.toml", "");
+    assert!(files.have_changed());
+}
+
+#[test]
+fn a_bad_file_is_bad_alone() {
+    let site = Site::new();
+    site.write("customers.d/acme.toml", "region = \"eu\"\n");
+    site.write("customers.d/acme.yaml", "region: eu\n");
+    site.write("customers.d/broken.toml", "region = \"eu\"\nclient_secret = \"hunter2\ncollect = 1\n");
+    site.write("customers.d/files.toml", "");
+    site.write("customers.d/globex.toml", "quota_share = 7\n");
+    site.write("customers.d/health.toml", "client_secret = \"x\"\n");
+    site.write("customers.d/list.json", "[1]");
+    site.write("customers.d/no-secret.toml", "");
+    site.write("customers.d/of a man.toml", "client_secret = \"x\"\n");
+    site.write("customers.d/own.toml", "client_secret = \"x\"\n");
+    site.write("customers.d/unset.toml", "client_id = \"${NOBODY_SETS_IT}\"\nclient_secret = \"x\"\n");
+    site.write("secrets/files", "s");
+    let own = "[sources.own]\ntype = \"mimecast\"\n";
+    let loaded = site.read(own).unwrap();
+    assert_eq!(loaded.config.sources.keys().collect::<Vec<_>>(), ["acme", "own"], "the good ones are there");
+    let mut refused = refused(&loaded.config, &site);
+    refused.sort();
+    let begins = [
+        "acme.yaml: ",
+        "broken.toml:2:",
+        "files.toml: sinks.files has the same id",
+        "globex.toml: quota_share: must be a number",
+        "health.toml: the id is reserved",
+        "list.json: is not a table",
+        "no-secret.toml: client_secret: cannot read the secret file",
+        "of a man.toml: the file's name is the source's id",
+        "own.toml: sources.own has the same id",
+        "unset.toml: client_id: the environment variable NOBODY_SETS_IT is not set",
+    ];
+    assert_eq!(refused.len(), begins.len(), "{refused:#?}");
+    for (problem, begin) in refused.iter().zip(begins) {
+        assert!(problem.starts_with(begin) && !problem.contains("hunter2"), "{problem}");
+    }
+    assert!(loaded.config.keeps("globex") && !loaded.config.keeps("nobody"));
+}
+
+#[test]
+fn a_template_that_is_wrong_is_a_wrong_configuration() {
+    let site = Site::new();
+    for (more, said) in [
+        ("[templates.more]\nfolder = \"nowhere\"\n", "nowhere: cannot read the folder"),
+        ("[templates.more]\ntype = \"mimecast\"\n", "templates.more.folder: is required"),
+        ("[templates.more]\nfolder = \"customers.d\"\n", "templates.more.folder: is the folder of another"),
+        ("[templates.more]\nfolder = \"${NOBODY_SETS_IT}\"\n", "NOBODY_SETS_IT is not set"),
+    ] {
+        assert!(site.problem(more).contains(said), "{more}: {}", site.problem(more));
+    }
+    // No customer yet is none of these, nor a sink for one who is to come.
+    let later = "[sinks.later]\ntype = \"stdout\"\ninputs = [\"globex\"]\n";
+    let loaded = site.read(later).unwrap();
+    assert!(loaded.config.sources.is_empty() && loaded.config.refused.is_empty());
+    assert!(loaded.warnings.iter().any(|warning| warning.to_string().contains("`globex` fits no source yet")));
+    // Without a template it is a slip.
+    let plain = "[sources.a]\ntype = \"mimecast\"\n[sinks.later]\ntype = \"stdout\"\ninputs = [\"globex\"]\n";
+    let error = parse(plain, Format::Toml, "t.toml", &|_| None).unwrap_err();
+    assert!(error.to_string().contains("`globex` fits no source."), "{error}");
+    assert!(Path::new("t.toml").parent().is_some());
+}

@@ -1,0 +1,130 @@
+//! What may be asked and told while the host runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::SourceError;
+use super::fleet::Fleet;
+use crate::collect::{Board, Source as _, StreamStatus};
+use crate::config::{Config, RefusedFile};
+use crate::observe::{Cause, Happening, Health, Place};
+use crate::replay::{ReplayError, Replaying, Replays, Request};
+use crate::sandbox::NetworkCounts;
+
+/// What may be asked and told while the host runs, from any task. It holds nothing that the end of the host waits for.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) fleet: Fleet,
+    pub(super) board: Board,
+    pub(super) replays: Replays,
+    pub(super) refused: Arc<Notify>,
+    pub(super) health: Health,
+    pub(super) misconfigured: Misconfigured,
+}
+
+/// What is wrong with the configuration of sources, by id. Their files are to be mended; the others run.
+pub(super) type Misconfigured = Arc<Mutex<BTreeMap<String, String>>>;
+
+impl Control {
+    /// Every stream, by source and name.
+    pub fn status(&self) -> Vec<StreamStatus> {
+        self.board.all()
+    }
+
+    /// What `source` did on the network, if it is run.
+    pub fn network(&self, source: &str) -> Option<NetworkCounts> {
+        self.fleet.account(source)?.source.network()
+    }
+
+    /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew
+    /// behind the last chunk pulled, so a healthy stream loses nothing. A pull that is under way ends first. False if there
+    /// is no such source, or no sink takes it.
+    pub fn restart(&self, source: &str) -> bool {
+        let account = self.fleet.account(source);
+        if let Some(account) = &account {
+            tracing::info!(%source, "its streams begin anew");
+            account.restart();
+        }
+        account.is_some()
+    }
+
+    /// Begins to read a span of a stream again, beside the stream's own position.
+    ///
+    /// # Errors
+    /// Why it does not begin, with what to do.
+    pub async fn replay(&self, request: &Request) -> Result<Replaying, ReplayError> {
+        self.replays.start(request).await
+    }
+
+    /// Waits until a vendor refuses the credentials of any source: it is time to look for newer ones.
+    pub async fn credentials_refused(&self) {
+        self.refused.notified().await;
+    }
+
+    /// What is wrong with the configuration of sources, by id. One that is named here and runs does so with the
+    /// configuration that it had before.
+    pub fn misconfigured(&self) -> BTreeMap<String, String> {
+        self.wrong().clone()
+    }
+
+    /// Notes all that is wrong with sources now, tells health what is news, and gives those that are news.
+    pub(crate) fn note_misconfigured(&self, all: Vec<Wrong>) -> Vec<Wrong> {
+        let mut known = self.wrong();
+        let now: BTreeMap<String, String> = all.iter().map(|wrong| (wrong.id.clone(), wrong.why.clone())).collect();
+        for id in known.keys().filter(|id| !now.contains_key(*id)) {
+            self.health.clear(id, &Place::Configuration);
+            if self.fleet.account(id).is_none() {
+                self.health.unwatch(id);
+            }
+        }
+        let news: Vec<Wrong> = all.into_iter().filter(|wrong| known.get(&wrong.id) != Some(&wrong.why)).collect();
+        for Wrong { id, why } in &news {
+            let (so, hint) = match self.fleet.account(id) {
+                Some(_) => ("it goes on with the configuration that it had", "Mend it; it is taken over then"),
+                None => ("it is not collected", "Mend it; it is collected then"),
+            };
+            self.health.watch_unknown(id);
+            let mut cause = Cause::host("configuration", format!("{so}: {why}"), Some(hint.into()));
+            cause.happening = Happening::ThirdPartyConfigError;
+            self.health.trouble(id, &Place::Configuration, &cause, None);
+        }
+        *known = now;
+        news
+    }
+
+    fn wrong(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.misconfigured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source whose configuration is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub id: String,
+    pub why: String,
+}
+
+impl Wrong {
+    pub fn file(file: &RefusedFile) -> Self {
+        let why: Vec<String> = file.problems.iter().map(ToString::to_string).collect();
+        Self { id: file.id.clone(), why: why.join("; ") }
+    }
+
+    /// Its component refuses it.
+    pub fn source(error: &SourceError, config: &Config) -> Self {
+        let file = config.files.get(&error.id).map(|file| format!("{}: ", file.display())).unwrap_or_default();
+        Self { id: error.id.clone(), why: format!("{file}{}", error.reason) }
+    }
+
+    /// Says so in the log.
+    pub fn log(&self, runs: bool) {
+        let Self { id: source, why } = self;
+        if runs {
+            tracing::error!(%source, "its configuration is refused, and it goes on with the one that it had: {why}");
+        } else {
+            tracing::error!(%source, "its configuration is refused, and it is not collected: {why}");
+        }
+    }
+}

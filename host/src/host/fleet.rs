@@ -1,0 +1,332 @@
+//! The sources that a host runs. They come, change and go while it runs, and none is disturbed by another's change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Ready;
+use crate::collect::{
+    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Surroundings, Worker,
+};
+use crate::config::{self, QuotaLimit};
+use crate::deliver::{Ids, Memory, Pipeline};
+use crate::fair::Fair;
+use crate::observe::{Cause, Health};
+use crate::replay::{Replayable, Replays};
+use crate::sandbox::{self, LogStream};
+use crate::state::StreamKey;
+
+/// See the module. Its clones are one.
+#[derive(Clone)]
+pub(crate) struct Fleet(Arc<Mutex<State>>);
+
+struct State {
+    /// `None` once the host stops.
+    ground: Option<Ground>,
+    sources: BTreeMap<Arc<str>, AtWork>,
+    /// Streams whose worker is gone, while what it has read may be on its way.
+    left: BTreeMap<StreamKey, Post>,
+}
+
+/// What all workers share.
+pub(super) struct Ground {
+    pub around: Surroundings,
+    pub pipeline: Pipeline,
+    pub memory: Fair,
+    pub memory_bytes: usize,
+    pub board: Board,
+    pub health: Health,
+    pub refused: Arc<Notify>,
+    pub replays: Replays,
+    /// Whether streams are read; else they can only be replayed.
+    pub collects: bool,
+}
+
+/// One source.
+struct AtWork {
+    config: config::Source,
+    account: Arc<Account>,
+    streams: Vec<LogStream>,
+    workers: BTreeMap<String, Working>,
+}
+
+/// One stream.
+struct Working {
+    task: Task,
+    post: Post,
+}
+
+/// What outlives a stream's worker.
+#[derive(Clone)]
+struct Post {
+    entry: Entry,
+    reach: Reach,
+}
+
+/// Ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Task {
+    /// Waits for its end.
+    async fn end(mut self) {
+        // Aborted or not, it is gone.
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Fleet {
+    pub(super) fn new(ground: Ground) -> Self {
+        let (sources, left) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(State { ground: Some(ground), sources, left })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn account(&self, source: &str) -> Option<Arc<Account>> {
+        self.lock().sources.get(source).map(|source| Arc::clone(&source.account))
+    }
+
+    /// Whether a sink takes `source`, so that it is run.
+    pub fn is_wanted(&self, source: &str) -> bool {
+        self.lock().ground.as_ref().is_some_and(|ground| !ground.pipeline.sinks(source).is_empty())
+    }
+
+    /// Puts sources to work. Their first polls are spread over the time that so many streams deserve.
+    pub fn put(&self, sources: Vec<Ready>) {
+        let mut state = self.lock();
+        let State { ground, sources: at_work, left } = &mut *state;
+        let Some(ground) = ground else { return };
+        let ids: BTreeSet<&str> = sources.iter().map(|ready| ready.config.id.as_str()).collect();
+        left.retain(|key, post| post.entry.in_flight() > 0 || ids.contains(key.source.as_str()));
+        let begin = Begin::of(sources.iter().map(|source| source.streams.len()).sum());
+        for ready in sources {
+            let source = ground.begin(ready, left, begin);
+            at_work.insert(Arc::clone(&source.account.id), source);
+        }
+    }
+
+    /// Lets a source go: nothing more is read of it, and what was read is delivered and stored. False, if there is none.
+    pub async fn remove(&self, id: &str) -> bool {
+        let Some(source) = self.take_out(id) else { return false };
+        self.leave(&source.account.id, source.workers).await;
+        if let Some(ground) = &self.lock().ground {
+            ground.replays.remove(id);
+            ground.health.unwatch(id);
+        }
+        true
+    }
+
+    /// Lets a source go on as `ready` says, each stream from where it is. Streams come and go, and those that stay are
+    /// merely told, unless what all of them share is another.
+    pub async fn change(&self, ready: Ready) {
+        let Some(mut old) = self.take_out(&ready.config.id) else { return self.put(vec![ready]) };
+        let Ready { config, streams, .. } = &ready;
+        if !old.is_shared_alike(config) {
+            self.leave(&old.account.id, std::mem::take(&mut old.workers)).await;
+            return self.put(vec![ready]);
+        }
+        let stays = |name: &String| old.streams.iter().any(|stream| stream.name == *name && streams.contains(stream));
+        let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            old.workers.into_iter().partition(|(name, _)| stays(name));
+        self.leave(&old.account.id, leave).await;
+        let policy = Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost };
+        let of = |config: &config::Source| (config.settings.clone(), config.limits, config.network.clone());
+        let same = of(&old.config) == of(config);
+        let settings = (!same).then(|| Arc::clone(&ready.source));
+        old.account.reconfigure(settings, policy);
+        let mut state = self.lock();
+        let State { ground, sources, left } = &mut *state;
+        let Some(ground) = ground else { return };
+        ground.health.watch(config);
+        let (account, begin) = (old.account, Begin::of(streams.len().saturating_sub(stay.len())));
+        let workers = ground.workers(&account, config, streams, stay, left, begin);
+        let source = ground.replayable(AtWork { config: ready.config, account, streams: ready.streams, workers });
+        sources.insert(Arc::clone(&source.account.id), source);
+    }
+
+    fn take_out(&self, id: &str) -> Option<AtWork> {
+        self.lock().sources.remove(id)
+    }
+
+    /// Ends workers. A pull that is under way is given up: the next one, if there is one, begins where it began.
+    async fn leave(&self, source: &Arc<str>, workers: BTreeMap<String, Working>) {
+        workers.values().for_each(|worker| worker.task.0.abort());
+        for (name, Working { task, post }) in workers {
+            task.end().await;
+            post.entry.enter(StreamState::Stopping);
+            let mut state = self.lock();
+            if let Some(ground) = &state.ground {
+                ground.board.remove(source, &name.as_str().into());
+            }
+            state.left.insert(StreamKey::new(&**source, name), post);
+        }
+    }
+
+    /// Waits for the workers, which were told to stop. None begins any more.
+    pub async fn end(&self) {
+        for (_, source) in self.cut() {
+            for (_, worker) in source.workers {
+                worker.task.end().await;
+            }
+        }
+    }
+
+    /// Ends all at once.
+    pub async fn kill(&self) {
+        let sources = self.cut();
+        let tasks: Vec<Task> =
+            sources.into_values().flat_map(|source| source.workers.into_values().map(|worker| worker.task)).collect();
+        tasks.iter().for_each(|task| task.0.abort());
+        for task in tasks {
+            task.end().await;
+        }
+    }
+
+    /// Takes out all that work, and what keeps the sinks from seeing their end.
+    fn cut(&self) -> BTreeMap<Arc<str>, AtWork> {
+        let mut state = self.lock();
+        state.ground = None;
+        std::mem::take(&mut state.sources)
+    }
+}
+
+/// Ends the workers of a host that is dropped.
+pub(super) struct Owned(pub Fleet);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        drop(self.0.cut());
+    }
+}
+
+impl AtWork {
+    /// Whether what the streams share, and were begun with, is as `new` wants it.
+    fn is_shared_alike(&self, new: &config::Source) -> bool {
+        let old = &self.config;
+        // The tenant is part of each event's identity, and of where files go.
+        (&old.kind, &old.tenant, &old.quotas) == (&new.kind, &new.tenant, &new.quotas)
+            && (old.quota_share, old.max_in_flight_bytes) == (new.quota_share, new.max_in_flight_bytes)
+    }
+}
+
+/// When streams begin that begin together.
+#[derive(Clone, Copy)]
+struct Begin {
+    now: Instant,
+    streams: usize,
+}
+
+impl Begin {
+    fn of(streams: usize) -> Self {
+        Self { now: Instant::now(), streams }
+    }
+}
+
+impl Ground {
+    fn begin(&self, ready: Ready, left: &mut BTreeMap<StreamKey, Post>, begin: Begin) -> AtWork {
+        let Ready { config, streams, quotas, source } = ready;
+        self.health.watch(&config);
+        let account = Arc::new(self.account(&config, &quotas, source));
+        let workers = self.workers(&account, &config, &streams, BTreeMap::new(), left, begin);
+        self.replayable(AtWork { config, account, streams, workers })
+    }
+
+    fn account(&self, config: &config::Source, quotas: &[sandbox::Quota], source: Arc<dyn Source>) -> Account {
+        let quotas = quotas.iter().map(|quota| {
+            let known = QuotaLimit { requests: quota.requests, window: Duration::from_millis(quota.window_ms.into()) };
+            let limit = config.quotas.get(&quota.name).copied().unwrap_or(known);
+            (quota.name.clone(), Arc::new(Quota::new(limit.requests, limit.window, config.quota_share)))
+        });
+        Account::new(
+            (&config.id, &config.tenant),
+            source,
+            quotas.collect::<BTreeMap<_, _>>(),
+            Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
+            Arc::clone(&self.refused),
+            (self.around.clock, self.around.random.fork()),
+            &self.health,
+        )
+    }
+
+    /// A worker for each of `streams` beside those that `stay`.
+    fn workers(
+        &self,
+        account: &Arc<Account>,
+        config: &config::Source,
+        streams: &[LogStream],
+        stay: BTreeMap<String, Working>,
+        left: &mut BTreeMap<StreamKey, Post>,
+        begin: Begin,
+    ) -> BTreeMap<String, Working> {
+        let mut workers = stay;
+        for stream in streams.iter().filter(|_| self.collects) {
+            if workers.contains_key(&stream.name) {
+                continue;
+            }
+            let key = StreamKey::new(&*account.id, &*stream.name);
+            let post = left.remove(&key).inspect(|post| self.board.put_back(&post.entry, &account.tenant));
+            let post = post.unwrap_or_else(|| Post {
+                entry: self.board.entry(&account.id, &account.tenant, &stream.name.as_str().into()),
+                reach: Reach::default(),
+            });
+            let interval = Duration::from_millis(stream.interval_ms.into());
+            let worker = Worker::new(
+                Arc::clone(account),
+                Surroundings { random: self.around.random.fork(), ..self.around.clone() },
+                stream.clone(),
+                Schedule::new(&account.id, &stream.name, interval, begin.streams, begin.now),
+                Memory::new(&account.tenant, config.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
+                self.pipeline.route(key),
+                post.entry.clone(),
+                post.reach.clone(),
+            );
+            let task = Task(tokio::spawn(guarded(worker.run(), post.entry.clone())));
+            workers.insert(stream.name.clone(), Working { task, post });
+        }
+        workers
+    }
+
+    /// Lets its streams be replayed.
+    fn replayable(&self, source: AtWork) -> AtWork {
+        let ids = source.workers.iter().map(|(name, worker)| (name.clone(), worker.post.reach.ids.clone()));
+        self.replays.put(Replayable {
+            account: Arc::clone(&source.account),
+            streams: source.streams.clone(),
+            max_in_flight_bytes: source.config.max_in_flight_bytes,
+            ids: ids.collect::<BTreeMap<String, Ids>>(),
+        });
+        source
+    }
+}
+
+/// Runs a worker; should it panic, its stream says so, and the others go on.
+async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
+    let mut worker = std::pin::pin!(worker);
+    let ended = std::future::poll_fn(|context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| worker.as_mut().poll(context))) {
+            Ok(poll) => poll.map(|()| true),
+            Err(_) => Poll::Ready(false),
+        }
+    });
+    if !ended.await {
+        let why = "the host's worker of this stream broke down";
+        entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
+        let cause = Cause::host("worker", why.into(), Some("Restart the host, and report it".into()));
+        entry.tell(&cause);
+        entry.enter_for(StreamState::Stopped, Some(&cause));
+    }
+}

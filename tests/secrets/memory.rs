@@ -1,0 +1,105 @@
+//! What the configuration fills in is gone from memory when nobody holds it any more.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use tributary_host::config;
+
+/// In this test's own memory the secrets never stand as they are.
+const MASK: u8 = 0xa5;
+
+fn mask(text: impl Iterator<Item = u8>) -> Vec<u8> {
+    text.map(|byte| byte ^ MASK).collect()
+}
+
+/// A secret of 96 letters, masked.
+fn masked(seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    mask(
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b'a' + ((state >> 16) % 26) as u8
+        })
+        .take(96),
+    )
+}
+
+/// Writes `before`, the secret, `after`, without a copy of the secret.
+fn write(path: &Path, mode: u32, before: &str, secret: &[u8], after: &str) {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).unwrap();
+    file.write_all(before.as_bytes()).unwrap();
+    for byte in secret {
+        file.write_all(&[byte ^ MASK]).unwrap();
+    }
+    file.write_all(after.as_bytes()).unwrap();
+}
+
+/// How often the end of each secret stands in this process's writable memory. An allocator writes over the beginning of
+/// what it gets back.
+fn found<const N: usize>(secrets: [&[u8]; N]) -> [usize; N] {
+    let tails = secrets.map(|secret| &secret[secret.len() - 48..]);
+    let mut first = [false; 256];
+    tails.iter().for_each(|tail| first[usize::from(tail[0] ^ MASK)] = true);
+    let (maps, memory) = (fs::read_to_string("/proc/self/maps").unwrap(), File::open("/proc/self/mem").unwrap());
+    let (mut counts, mut bytes) = ([0; N], vec![0; 1 << 20]);
+    // What the buffer itself holds is a copy.
+    let own = bytes.as_ptr().addr() as u64..bytes.as_ptr().addr() as u64 + bytes.len() as u64;
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (begin, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [mut at, end] = [begin, end].map(|number| u64::from_str_radix(number, 16).unwrap());
+        while at < end {
+            let length = (end - at).min(bytes.len() as u64) as usize;
+            // A mapping may have gone since it was listed.
+            let read = memory.read_at(&mut bytes[..length], at).unwrap_or(0);
+            for begin in (0..read.saturating_sub(47)).filter(|begin| first[usize::from(bytes[*begin])]) {
+                let window = &bytes[begin..begin + 48];
+                let is = |tail: &[u8]| window.iter().zip(tail).all(|(byte, masked)| byte ^ MASK == *masked);
+                if let Some(secret) = tails.iter().position(|tail| is(tail))
+                    && !own.contains(&(at + begin as u64))
+                {
+                    counts[secret] += 1;
+                }
+            }
+            bytes.fill(0);
+            at += if length < bytes.len() { length } else { length - 47 } as u64;
+        }
+    }
+    counts
+}
+
+#[test]
+fn what_was_filled_in_is_wiped_after_its_last_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [directory, file, exec, unused] = [1, 2, 3, 4].map(masked);
+    write(&at("one"), 0o600, "", &directory, "\n");
+    write(&at("all.json"), 0o600, "{\"two\":\"", &file, "\"}");
+    write(&at("answer"), 0o600, "{\"three\":{\"value\":\"", &exec, "\",\"error\":null},");
+    let mut answer = fs::OpenOptions::new().append(true).open(at("answer")).unwrap();
+    answer.write_all(b"\"more\":{\"value\":\"").unwrap();
+    unused.iter().for_each(|byte| answer.write_all(&[byte ^ MASK]).unwrap());
+    answer.write_all(b"\"}}").unwrap();
+    let path = folder.path().display();
+    fs::write(
+        at("t.toml"),
+        format!(
+            "data_dir = '{path}/state'\n[sources.a]\ntype = 'mimecast'\none = 'SECRET[d.one]'\n\
+             list = ['-SECRET[f.two]-', 'x']\nthree = 'SECRET[e.three]'\n[sinks.s]\ntype = 'stdout'\ninputs = ['*']\n\
+             [secret]\nd = {{ type = 'directory', path = '{path}' }}\nf = {{ type = 'file', path = '{path}/all.json' }}\n\
+             e = {{ type = 'exec', command = ['/bin/cat', '{path}/answer'] }}\n"
+        ),
+    )
+    .unwrap();
+    let loaded = config::load(&at("t.toml")).unwrap();
+    assert!(!loaded.config.sources["a"].named_streams().contains("x"));
+    let secrets: [&[u8]; 4] = [&directory, &file, &exec, &unused];
+    assert_eq!(found(secrets), [1, 1, 1, 0], "in the settings alone, while they are used");
+    for secret in &secrets[..3] {
+        let filled = loaded.config.sources["a"].settings.as_json().bytes();
+        assert!(mask(filled).windows(secret.len()).any(|window| window == *secret));
+    }
+    drop(loaded);
+    assert_eq!(found(secrets), [0; 4]);
+}

@@ -1,0 +1,211 @@
+//! A place full of marked secrets: one source that works, and two that are refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use mimecast_simulator as sim;
+use tributary_tests::guest::LOOPBACK;
+use tributary_tests::process::{Output, command, output};
+
+use crate::BINARY;
+use crate::needles::Needles;
+
+pub struct Site {
+    pub server: sim::Server,
+    pub tenant: sim::Tenant,
+    pub needles: Needles,
+    folder: tempfile::TempDir,
+    /// Given to each process.
+    environment: Vec<(&'static str, String)>,
+}
+
+/// A secret that is nobody's. It is base64, as keys of API 1.0 must be.
+fn marked(what: &str) -> String {
+    let mut text = format!("M4rked+{}/0123456789abcdef0123456789ABCDEF", what.replace('-', "+"));
+    text.truncate(text.len() / 4 * 4);
+    text
+}
+
+impl Site {
+    pub fn new(tenant: sim::Tenant) -> Self {
+        let clock = sim::Clock::real();
+        let settings = sim::Settings {
+            start_ms: clock.now(),
+            backlog_ms: 6 * 3_600_000,
+            // Many archives: what has been given out once does not break any more.
+            members_per_archive: 2,
+            tenants: vec![tenant.clone()],
+            quota_factor: 900,
+            ..sim::Settings::default()
+        };
+        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["inputs", "inputs/vault", "outputs"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let mut site = Self { server, tenant, needles: Needles::default(), folder, environment: Vec::new() };
+        site.plant();
+        site
+    }
+
+    /// What the operator wrote. Everything else below the site is written by the host.
+    pub fn inputs(&self) -> PathBuf {
+        self.folder.path().join("inputs")
+    }
+
+    pub fn outputs(&self) -> PathBuf {
+        self.folder.path().join("outputs")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.outputs().join("state")
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.inputs().join("tributary.toml")
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> String {
+        let path = self.inputs().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Writes the configuration, with secrets from every place that there is.
+    fn plant(&mut self) {
+        let name = self.tenant.name.clone();
+        // Nobody wants to wait for the vendor's own.
+        let quotas = match self.tenant.generation() {
+            sim::Generation::V2 => "quotas.siem-batch = { requests = 50, window_secs = 1 }",
+            sim::Generation::V1 => "",
+        };
+        let keys = |source: &str, keys: &[(&str, &str)]| {
+            let lines: String = keys.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+            let url = &self.server.api_url;
+            format!(
+                "[sources.{source}]\ntype = \"mimecast\"\nbase_url = \"{url}\"\ninsecure_http = true\n{lines}\
+                 {quotas}\negress.allow_private = [\"{LOOPBACK}\"]\n\
+                 proxy = {{ https = \"http://somebody:{}@proxy.example:3128\" }}\n",
+                marked("of-the-proxy").replace('/', "%2F")
+            )
+        };
+        // The right credentials, from three places.
+        let (first, second, third, right, wrong) = match self.tenant.credentials.clone() {
+            sim::Credentials::V2 { client_id, client_secret } => (
+                client_id,
+                client_secret,
+                None,
+                keys(&name, &[("client_id", "SECRET[vault.first]"), ("client_secret", "SECRET[program.second]")]),
+                ["client_id", "client_secret"],
+            ),
+            sim::Credentials::V1 { app_id, app_key, access_key, secret_key, .. } => {
+                let plain = [("api", "1.0"), ("app_id", app_id.as_str()), ("app_key", "SECRET[file.third]")];
+                let secret = [("access_key", "SECRET[vault.first]"), ("secret_key", "SECRET[program.second]")];
+                (
+                    access_key,
+                    secret_key,
+                    Some(app_key),
+                    keys(&name, &[&plain[..], &secret].concat()),
+                    ["access_key", "secret_key"],
+                )
+            }
+        };
+        let third = third.unwrap_or_else(|| marked("of-a-file"));
+        let more = match self.tenant.credentials {
+            sim::Credentials::V2 { .. } => String::new(),
+            sim::Credentials::V1 { .. } => {
+                format!("api = \"1.0\"\napp_id = \"{}\"\napp_key = \"{}\"\n", "an-application", marked("application"))
+            }
+        };
+        let text = marked("in-the-text");
+        let refused = |source: &str, id: &str, secret: &str| {
+            format!("{}{more}", keys(source, &[(wrong[0], id), (wrong[1], secret)]))
+        };
+        let sources = [
+            right,
+            refused("refused", &text, "${MARKED_SECRET}"),
+            refused("refused-too", "SECRET[env.MARKED_ID]", "SECRET[file.wrong]"),
+        ];
+        self.write("vault/first", &format!("{first}\n"), 0o600);
+        let vault = self.inputs().join("vault").display().to_string();
+        let json = serde_json::json!({"third": third, "wrong": marked("of-the-file"), "unused": marked("unused")});
+        let file = self.write("secrets.json", &json.to_string(), 0o600);
+        let answer = serde_json::json!({
+            "second": {"value": second, "error": null}, "more": {"value": marked("unasked"), "error": null},
+        });
+        let program = format!("#!/bin/sh\ncat >/dev/null\necho '{}' >&2\necho '{answer}'\n", marked("said-aside"));
+        let program = self.write("program", &program, 0o700);
+        let outputs = self.outputs().display().to_string();
+        let all = format!(
+            "data_dir = \"{outputs}/state\"\n{}[sinks.files]\ntype = \"file\"\ninputs = [\"*\", \"health\"]\n\
+             path = \"{outputs}/events\"\n[sinks.console]\ntype = \"stdout\"\ninputs = [\"*\", \"health\"]\n\
+             [secret]\nvault = {{ type = \"directory\", path = \"{vault}\" }}\n\
+             file = {{ type = \"file\", path = \"{file}\" }}\n\
+             program = {{ type = \"exec\", command = [\"{program}\"] }}\n",
+            sources.concat(),
+        );
+        self.write("tributary.toml", &all, 0o600);
+        self.environment = vec![("MARKED_SECRET", marked("of-the-environment")), ("MARKED_ID", marked("id"))];
+        for (what, secret) in [("the first", &first), ("the second", &second), ("the third", &third), ("text", &text)] {
+            self.needles.add(what, secret);
+        }
+        for what in [
+            "of-the-environment",
+            "id",
+            "of-the-file",
+            "unused",
+            "unasked",
+            "said-aside",
+            "application",
+            "of-the-proxy",
+        ] {
+            self.needles.add(what, &marked(what));
+        }
+    }
+
+    /// The command with the site's configuration, logging all that it can.
+    pub fn command(&self, line: &str) -> std::process::Command {
+        let file = self.file();
+        let all = ["--config", file.to_str().unwrap(), "--log-level", "trace"];
+        let mut command = command(BINARY, &all.into_iter().chain(line.split(' ')).collect::<Vec<_>>());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a verb to its end and looks through what it says.
+    pub fn call(&self, line: &str) -> Output {
+        let said = output(&mut self.command(line));
+        self.needles.none_in(&format!("what `{line}` writes"), said.stdout.as_bytes());
+        self.needles.none_in(&format!("what `{line}` logs"), said.stderr.as_bytes());
+        said
+    }
+
+    /// All that was handed out over the wire so far is looked for too.
+    pub fn learn(&mut self) -> usize {
+        let handed = self.server.simulator().handed(&self.tenant.name);
+        for secret in &handed {
+            self.needles.add("a token or a signature", secret);
+        }
+        handed.len()
+    }
+
+    /// The configuration file's text, which holds secrets: the scan finds what is there.
+    pub fn planted(&self) -> Vec<u8> {
+        let read = |name: &str| fs::read(self.inputs().join(name)).unwrap();
+        let environment = self.environment.iter().map(|(_, value)| value.clone().into_bytes());
+        let files = ["tributary.toml", "vault/first", "secrets.json", "program"].map(read);
+        files.into_iter().chain(environment).collect::<Vec<_>>().concat()
+    }
+}
+
+/// Everything that a running host answers to a request for `path` on its socket.
+pub fn ask(state: &Path, request: &str) -> Vec<u8> {
+    use std::io::{Read, Write};
+    let mut socket = std::os::unix::net::UnixStream::connect(state.join("socket")).unwrap();
+    write!(socket, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    answer
+}
