@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tributary_host::outside::{Clock, Random};
 use tributary_host::sandbox::{
-    Body, Budget, Context, GuestError, Next, RequestOptions, Sent, Start, Transport, TransportError,
+    Body, Budget, Context, Guest, GuestError, Limits, Next, RequestOptions, Sent, Start, Transport, TransportError,
 };
 use tributary_tests::guest::{API, egress};
 use tributary_tests::world::component;
@@ -35,6 +35,27 @@ impl Transport for Canned {
 /// How many events, malformed records and bytes of memory it took to read the stream until it was caught up, or the code of the
 /// fault that ended it.
 async fn read(stream: &str, extra: &str, answer: String) -> Result<(usize, usize, usize), String> {
+    let mut guest = open(stream, extra, answer).await;
+    let (mut events, mut malformed) = (0, 0);
+    loop {
+        match guest.pull(SESSION, Budget::default()).await {
+            Ok(chunk) => {
+                events += chunk.events.len();
+                malformed += chunk.malformed.len();
+                if chunk.next == Next::CaughtUp {
+                    return Ok((events, malformed, guest.peak_memory()));
+                }
+            }
+            Err(GuestError::Fault(fault)) => return Err(fault.code),
+            Err(error) => panic!("{stream}: {error}"),
+        }
+    }
+}
+
+const SESSION: &[u8] = br#"{"token":"made-up"}"#;
+
+/// An instance with the stream open, whose requests are all answered by this.
+async fn open(stream: &str, extra: &str, answer: String) -> Guest {
     let context = Context {
         source: "test".into(),
         egress: Arc::new(egress()),
@@ -48,19 +69,19 @@ async fn read(stream: &str, extra: &str, answer: String) -> Result<(usize, usize
     );
     let mut guest = component().await.instantiate(&context).await.unwrap();
     guest.open(&configuration, stream, Start::Configured).await.unwrap();
-    let (mut events, mut malformed) = (0, 0);
-    loop {
-        match guest.pull(br#"{"token":"made-up"}"#, Budget::default()).await {
-            Ok(chunk) => {
-                events += chunk.events.len();
-                malformed += chunk.malformed.len();
-                if chunk.next == Next::CaughtUp {
-                    return Ok((events, malformed, guest.peak_memory()));
-                }
-            }
-            Err(GuestError::Fault(fault)) => return Err(fault.code),
-            Err(error) => panic!("{stream}: {error}"),
-        }
+    guest
+}
+
+/// An instance lives as long as its stream has more, so nothing may stay of a request: handles are limited.
+#[tokio::test(start_paused = true)]
+async fn an_instance_makes_any_number_of_requests() {
+    let answer = r#"{"meta":{"status":200},"data":[],"fail":[]}"#;
+    let mut guest = open("dlp", "", answer.into()).await;
+    let mut requests = 0;
+    while requests < 3 * Limits::default().handles {
+        let chunk = guest.pull(SESSION, Budget::default()).await.unwrap();
+        assert!(chunk.requests > 0);
+        requests += chunk.requests as usize;
     }
 }
 

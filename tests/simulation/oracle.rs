@@ -160,11 +160,12 @@ fn is_too_late(record: &sim::Issued) -> bool {
 }
 
 /// Whether a held message left the queue before anybody could see it there. Faults keep the host from looking until their
-/// end; from then on it looks at every interval.
+/// end, and refused credentials for an hour after it; from then on it looks at every interval.
 fn left_unseen(record: &sim::Issued, end_ms: u64) -> bool {
-    // The longest interval of a run, and the longest wait after trouble.
+    // The longest interval of a run, and the longest wait after passing trouble.
     const LOOKS_MS: u64 = 25 * 60_000;
-    record.gone_from_ms.is_some_and(|gone| gone <= record.visible_from_ms.max(end_ms) + LOOKS_MS)
+    const REFUSED_MS: u64 = 65 * 60_000;
+    record.gone_from_ms.is_some_and(|gone| gone <= (record.visible_from_ms + LOOKS_MS).max(end_ms + REFUSED_MS))
 }
 
 /// The same, and how many are only accounted for by a gap.

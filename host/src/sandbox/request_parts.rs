@@ -1,12 +1,18 @@
 //! Bounds what a guest can leave with the host as parts of a request.
 //!
 //! `wasi:http` keeps them outside of the guest's memory until the request is sent. Headers and paths have bounds there, method
-//! and authority have none: with a name of thirty megabytes behind each handle a guest would fill the host.
+//! and authority have none: with a name of thirty megabytes behind each handle a guest would fill the host. And
+//! wasmtime-wasi-http 48 forgets to drop the options that a request is sent with: an instance that makes many requests would
+//! run out of handles.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method, OutgoingRequest};
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    ErrorCode, FutureIncomingResponse, HostOutgoingRequest as _, HostRequestOptions, Method, OutgoingRequest,
+    RequestOptions,
+};
 
 use super::state::State;
 
@@ -17,8 +23,9 @@ const AUTHORITY: usize = 1 << 10;
 const METHOD: usize = 64;
 
 type Set = (Result<(), ()>,);
+type Sent = (Result<Resource<FutureIncomingResponse>, ErrorCode>,);
 
-/// Takes the place of two functions of `wasi:http/types`, which it calls.
+/// Takes the place of three functions of `wasi:http`, which it calls.
 pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     // The linker finds it for each release of WASI 0.2; this is the one that it has.
@@ -43,6 +50,24 @@ pub(super) fn bound(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 return Ok((Err(()),));
             }
             Ok((store.data_mut().http().set_authority(request, authority)?,))
+        },
+    )?;
+    let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
+    handler.func_wrap(
+        "handle",
+        |mut store: StoreContextMut<'_, State>,
+         (request, options): (Resource<OutgoingRequest>, Option<Resource<RequestOptions>>)|
+         -> wasmtime::Result<Sent> {
+            let mut http = store.data_mut().http();
+            let given = options.as_ref().map(|options| Resource::new_own(options.rep()));
+            let sent = http.handle(request, options);
+            if let Some(options) = given {
+                HostRequestOptions::drop(&mut http, options)?;
+            }
+            Ok((match sent {
+                Ok(answer) => Ok(answer),
+                Err(error) => Err(error.downcast()?),
+            },))
         },
     )?;
     linker.allow_shadowing(false);
