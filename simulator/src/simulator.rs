@@ -31,6 +31,7 @@ pub struct Simulator {
     /// Makes tokens differ that point at the same place.
     pub(crate) nonce: u64,
     log: VecDeque<LogEntry>,
+    log_limit: usize,
     counts: BTreeMap<(Endpoint, u16), u64>,
 }
 
@@ -91,6 +92,7 @@ impl Simulator {
             cache: Cache::default(),
             nonce: 0,
             log: VecDeque::new(),
+            log_limit: LOG_LIMIT,
             counts: BTreeMap::new(),
         })
     }
@@ -121,7 +123,7 @@ impl Simulator {
         if let Some(endpoint) = endpoint {
             *self.counts.entry((endpoint, response.status)).or_default() += 1;
         }
-        if self.log.len() >= LOG_LIMIT {
+        if self.log.len() >= self.log_limit {
             self.log.pop_front();
         }
         self.log.push_back(LogEntry {
@@ -134,6 +136,12 @@ impl Simulator {
             fault,
         });
         response
+    }
+
+    /// Keeps no more than so many requests in the log, of which at least one.
+    pub fn limit_log(&mut self, entries: usize) {
+        self.log_limit = entries.max(1);
+        self.log.truncate(self.log_limit);
     }
 
     /// The last requests, oldest first.

@@ -25,6 +25,10 @@ use tributary_tests::guest::{self, LOOPBACK};
 use tributary_tests::memory::Memory;
 use tributary_tests::world::component;
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MIB: u64 = 1 << 20;
 
 /// Tenants, events that each has in a day, and what the issue asks for: resident bytes, and the share of one core.
@@ -126,6 +130,8 @@ fn case(tenants: usize, events: u64, minutes: u64) {
         };
         let clock = Clock::simulated(Duration::from_millis(settings.start_ms));
         let memory = Memory::new(sim::Simulator::new(settings).expect("the settings are good"), clock);
+        // It is the host that is weighed.
+        memory.simulator().limit_log(100);
         let metered = Arc::new(Metered { memory, nanos: AtomicU64::new(0) });
         let folder = tempfile::tempdir().expect("a folder can be made");
         write(folder.path(), tenants, &shared).expect("the folder can be written");
