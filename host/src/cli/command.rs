@@ -8,8 +8,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
 use super::{Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status};
+use crate::config::Config;
 use crate::observe::init_logging;
 use crate::protect::protect;
+use crate::sandbox::LoadError;
 use crate::{Host, Options};
 
 /// Two threads carry thousands of streams, which wait for the network nearly all the time.
@@ -77,20 +79,18 @@ fn perform(cli: &Cli) -> u8 {
 }
 
 fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> io::Result<u8> {
-    let host = match runtime.block_on(Host::load(Options::new(crate::COMPONENT))) {
-        Ok(host) => host,
-        Err(error) => {
-            eprintln!("tributary: {error}");
-            return Ok(exit::SOFTWARE);
-        }
-    };
-    // Components are known once the configuration has been read.
-    let mut whole = None;
-    let mut plan_for = |config: &_, source: &_| {
-        let host = whole.get_or_insert_with(|| runtime.block_on(host.clone().with_components(config)));
-        match runtime.block_on(host.plan(source)) {
-            Ok(planned) => Ok(format!("{} streams", planned.plan.streams.len())),
-            Err(error) => Err(Refusal { message: error.reason.to_string(), hint: None }),
+    // Made once the configuration has been read, as it runs: with its components, and room for what its sources may use.
+    let mut made = None;
+    let mut plan_for = |config: &Config, source: &_| {
+        let make = || {
+            let options = Options::new(crate::COMPONENT).with_room_for(config);
+            runtime.block_on(async { Ok(Host::load(options).await?.with_components(config).await) })
+        };
+        let host: &Result<Host, LoadError> = made.get_or_insert_with(make);
+        match host.as_ref().map(|host| runtime.block_on(host.plan(source))) {
+            Ok(Ok(planned)) => Ok(format!("{} streams", planned.plan.streams.len())),
+            Ok(Err(error)) => Err(Refusal { message: error.reason.to_string(), hint: None }),
+            Err(error) => Err(Refusal { message: error.to_string(), hint: None }),
         }
     };
     validate(path, arguments, &mut plan_for, &mut io::stdout())
