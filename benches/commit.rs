@@ -24,7 +24,7 @@ use tributary_host::config::{self, OnPositionLost};
 use tributary_host::deliver::{Attached, Batch, Disk, Storage};
 use tributary_host::outside::{Clock, Outside, Random};
 use tributary_host::sandbox::{Component, Context, LogStream, Network, NetworkError, Session, Start, Transport, Way};
-use tributary_host::sinks::{DeliverFuture, Sink, SinkFuture};
+use tributary_host::sinks::{DeliverFuture, Sink};
 use tributary_host::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState};
 use tributary_host::{Ready, Running};
 
@@ -166,6 +166,7 @@ impl Bench {
                     id: "null".into(),
                     inputs: vec!["*".into()],
                     acknowledgements: true,
+                    max_refused_share: 0.05,
                     sink: Box::new(Null),
                 };
                 let outside = Outside { clock: self.clock, random: Random::seeded(1), network: Arc::new(NoNetwork) };
@@ -238,17 +239,9 @@ impl Network for NoNetwork {
 struct Null;
 
 impl Sink for Null {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         std::hint::black_box(batches);
         Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
     }
 }
 

@@ -89,7 +89,7 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
         assert_eq!(planned.plan.streams.len(), streams);
         let storage =
             Arc::new(Watched { disk: Disk::open(&world.state(), 1 << 30).unwrap(), writes: Mutex::default() });
-        let mut sink = sinks::build(&config.sinks["files"]).unwrap();
+        let sink = sinks::build(&config.sinks["files"]).unwrap();
         // Something came just before it became quiet, and its file is open.
         assert_eq!(sink.deliver(&[one_event()]).await.unwrap(), []);
         let ready = Ready {
@@ -98,7 +98,13 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
             quotas: host.component().descriptor().quotas.clone(),
             source: planned.source,
         };
-        let sink = Attached { id: "files".into(), inputs: vec!["*".into()], acknowledgements: true, sink };
+        let sink = Attached {
+            id: "files".into(),
+            inputs: vec!["*".into()],
+            acknowledgements: true,
+            max_refused_share: 0.05,
+            sink,
+        };
         let network = Arc::new(world.memory.clone());
         let outside = Outside { clock: world.clock, random: Random::seeded(1), network };
         let running = Running::new(vec![ready], vec![sink], Arc::clone(&storage) as _, 256 << 20, outside, MINUTE);

@@ -1,7 +1,7 @@
 //! Bugs that are planted around the host, so that the simulation shows that it finds such.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::deliver::{Batch, Storage};
@@ -43,7 +43,7 @@ impl Bug {
 
     pub fn around_sink(bug: Option<Bug>, sink: Box<dyn Sink>) -> Box<dyn Sink> {
         match bug {
-            Some(Bug::PositionBeforeAcknowledgement) => Box::new(Early { inner: sink, late: VecDeque::new() }),
+            Some(Bug::PositionBeforeAcknowledgement) => Box::new(Early { inner: sink, late: Mutex::default() }),
             Some(Bug::AcknowledgedInPart) => Box::new(Hopeful(sink)),
             _ => sink,
         }
@@ -80,15 +80,25 @@ impl Bug {
 /// Says yes at once, and delivers with the next delivery.
 struct Early {
     inner: Box<dyn Sink>,
-    late: VecDeque<Vec<Arc<Batch>>>,
+    late: Mutex<VecDeque<Vec<Arc<Batch>>>>,
+}
+
+impl Early {
+    fn oldest(&self) -> Option<Vec<Arc<Batch>>> {
+        self.late.lock().unwrap().pop_front()
+    }
 }
 
 impl Sink for Early {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async move {
-            self.late.push_back(batches.to_vec());
-            if self.late.len() > 1
-                && let Some(batches) = self.late.pop_front()
+            let waits = {
+                let mut late = self.late.lock().unwrap();
+                late.push_back(batches.to_vec());
+                late.len()
+            };
+            if waits > 1
+                && let Some(batches) = self.oldest()
             {
                 while self.inner.deliver(&batches).await.is_err() {}
             }
@@ -96,16 +106,16 @@ impl Sink for Early {
         })
     }
 
-    fn idle(&mut self) -> SinkFuture<'_> {
+    fn idle(&self) -> SinkFuture<'_> {
         Box::pin(async move {
-            while let Some(batches) = self.late.pop_front() {
+            while let Some(batches) = self.oldest() {
                 while self.inner.deliver(&batches).await.is_err() {}
             }
             Ok(())
         })
     }
 
-    fn close(&mut self) -> SinkFuture<'_> {
+    fn close(&self) -> SinkFuture<'_> {
         Box::pin(async move {
             self.idle().await?;
             self.inner.close().await
@@ -117,15 +127,15 @@ impl Sink for Early {
 struct Hopeful(Box<dyn Sink>);
 
 impl Sink for Hopeful {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async move { Ok(self.0.deliver(batches).await.unwrap_or_default()) })
     }
 
-    fn idle(&mut self) -> SinkFuture<'_> {
+    fn idle(&self) -> SinkFuture<'_> {
         self.0.idle()
     }
 
-    fn close(&mut self) -> SinkFuture<'_> {
+    fn close(&self) -> SinkFuture<'_> {
         self.0.close()
     }
 }

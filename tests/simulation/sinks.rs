@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tributary_host::deliver::{Attached, Batch};
-use tributary_host::sinks::{DeliverFuture, Refusal, Sink, SinkError, SinkFuture};
+use tributary_host::sinks::{Answer, DeliverFuture, Sink, SinkError, SinkFuture};
 
 use crate::dice::Dice;
 use crate::far::{Far, Manner};
@@ -27,10 +27,10 @@ pub struct Carrier {
 impl Carrier {
     pub fn attach(self, wrap: impl FnOnce(Box<dyn Sink>) -> Box<dyn Sink>) -> Attached {
         let (id, acknowledgements) = (self.manner.id.to_owned(), self.manner.acknowledgements);
-        Attached { id, inputs: vec!["*".into()], acknowledgements, sink: wrap(Box::new(self)) }
+        Attached { id, inputs: vec!["*".into()], acknowledgements, max_refused_share: 1.0, sink: wrap(Box::new(self)) }
     }
 
-    async fn carry(&mut self, batches: &[Arc<Batch>]) -> Result<Vec<Refusal>, SinkError> {
+    async fn carry(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
         let total: usize = batches.iter().map(|batch| batch.events.len()).sum();
         let quiet = self.quiet.load(Ordering::Relaxed);
         let chance = |dice: &Dice, per_mille| !quiet && dice.chance(per_mille);
@@ -59,7 +59,7 @@ impl Carrier {
             }
             let (batch, head) = (&batches[number], &batches[number].events[event]);
             if self.manner.refuses(head.id) {
-                refusals.push(Refusal { batch: number, event, reason: "the far side does not like it".into() });
+                refusals.push(Answer::refused(number, event, "the far side does not like it"));
                 continue;
             }
             let body = &batch.bodies[head.begin as usize..head.end as usize];
@@ -90,11 +90,11 @@ impl Carrier {
 }
 
 fn failed(message: &str) -> SinkError {
-    SinkError { message: message.to_owned(), hint: None }
+    SinkError::new(message)
 }
 
 impl Sink for Carrier {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(self.carry(batches))
     }
 
@@ -103,11 +103,7 @@ impl Sink for Carrier {
         false
     }
 
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
+    fn close(&self) -> SinkFuture<'_> {
         Box::pin(async {
             self.life.pass("stop.close").await;
             Ok(())

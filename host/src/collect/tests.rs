@@ -17,7 +17,7 @@ use crate::config::{self, OnPositionLost};
 use crate::deliver::{Attached, Batch, Storage};
 use crate::outside::{Clock, Outside, Random};
 use crate::sandbox::{FaultClass, LogStream, Network, NetworkError, Quota, Start, Transport, Way};
-use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture};
+use crate::sinks::{DeliverFuture, Sink, SinkError};
 use crate::state::{Commit, Counts, DeadLetter, HealthRow, StateError, StreamKey, StreamState as Stored};
 use crate::{Ready, Running};
 
@@ -98,24 +98,16 @@ impl Storage for World {
 struct Memorizing(Arc<World>);
 
 impl Sink for Memorizing {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async {
             sleep(Duration::from_millis(50)).await;
             if fails(&self.0.sink_fails) {
-                return Err(SinkError { message: "the disk is full".into(), hint: None });
+                return Err(SinkError::new("the disk is full"));
             }
             let ids = batches.iter().flat_map(|batch| batch.events.iter().map(|event| event.id));
             self.0.delivered.lock().unwrap().extend(ids);
             Ok(Vec::new())
         })
-    }
-
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
     }
 }
 
@@ -154,6 +146,7 @@ impl Case {
             id: "memory".into(),
             inputs: vec!["*".into()],
             acknowledgements: true,
+            max_refused_share: 0.05,
             sink: Box::new(Memorizing(Arc::clone(&self.world))),
         };
         self.start_with(vec![sink])

@@ -321,7 +321,15 @@ impl Worker {
                 Some(quota) => quota.take_now(),
                 None => Grant::unlimited(),
             };
-            let room = self.memory.reserve(Budget::default().bytes).await?;
+            let mut reserving = std::pin::pin!(self.memory.reserve(Budget::default().bytes));
+            let room = tokio::select! {
+                biased;
+                room = &mut reserving => room?,
+                () = std::future::ready(()) => {
+                    self.route.flush();
+                    reserving.await?
+                }
+            };
             Some(Allowance { room, grant })
         };
         tokio::select! {

@@ -328,6 +328,9 @@ fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
     }
 }
 
+/// One in twenty: real events that a sink cannot take are rarer.
+const MAX_REFUSED_SHARE: f64 = 0.05;
+
 /// `sources` are their ids, and whether others may come later.
 fn sink(
     id: &str,
@@ -365,6 +368,7 @@ fn sink(
         }
     }
     let acknowledgements = section.flag("acknowledgements", true);
+    let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
     let kind = match kind?.as_str() {
         "stdout" => SinkKind::Stdout,
         _ => {
@@ -382,7 +386,7 @@ fn sink(
         }
     };
     section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, acknowledgements, kind })
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, kind })
 }
 
 /// Two file sinks in one folder would finish each other's files.

@@ -216,13 +216,16 @@ impl Serialize for Settings {
 }
 
 /// One sink, and what it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sink {
     pub id: String,
     /// Ids of sources; `*` stands for any characters.
     pub inputs: Vec<String>,
     /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
     pub acknowledgements: bool,
+    /// If it refuses a greater share of its events for good, they are held instead of given up: that looks like a mistake
+    /// of configuration. 1 holds nothing.
+    pub max_refused_share: f64,
     pub kind: SinkKind,
 }
 

@@ -67,6 +67,11 @@ impl Batch {
         self.bodies.len() + size_of_val(&*self.events)
     }
 
+    /// Some of its events, without a copy of the bodies.
+    pub fn with(&self, events: Vec<Head>) -> Batch {
+        Batch { origin: self.origin.clone(), bodies: self.bodies.clone(), events }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

@@ -3,12 +3,13 @@
 mod batch;
 mod commit;
 mod flight;
+mod outlet;
 mod pipeline;
-mod sink_health;
 mod storage;
 
 pub use batch::{Batch, EventId, Head, Origin};
 pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, Progress, committer};
 pub use flight::{Flight, Ids, Memory, Room, host_memory};
-pub use pipeline::{Attached, Pipeline, Route, SinkTask};
+pub use outlet::{SinkTask, deliver_once};
+pub use pipeline::{Attached, Pipeline, Route};
 pub use storage::{Disk, Storage, blocking};

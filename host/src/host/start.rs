@@ -74,6 +74,7 @@ impl Host {
                 id: sink.id.clone(),
                 inputs: sink.inputs.clone(),
                 acknowledgements: sink.acknowledgements,
+                max_refused_share: sink.max_refused_share,
                 sink: built,
             });
         }

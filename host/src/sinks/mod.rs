@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, SinkKind};
-use crate::deliver::Batch;
+use crate::deliver::{Batch, Head, Origin};
 
 mod file;
 mod stdout;
@@ -19,12 +20,32 @@ pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SinkError> {
     }
 }
 
-/// A destination. One task owns it and hands it batches in order.
-pub trait Sink: Send {
-    /// Takes all of `batches`: returns only when every event is stored as durably as this sink can, or is among those
-    /// that it refuses for good, which must be the same whenever the same event comes. An error means that any of them
-    /// may be missing; the same batches come again.
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a>;
+/// A destination.
+///
+/// One task owns it, cuts what comes into deliveries by the sink's [terms](Sink::terms), and gives each again until every
+/// event of it is stored or refused for good. A sink itself neither waits before it tries again nor remembers what failed.
+pub trait Sink: Send + Sync {
+    /// How deliveries are to be cut. Asked once.
+    fn terms(&self) -> Terms {
+        Terms::default()
+    }
+
+    /// Events of different groups are never in one delivery. Only asked of one whose terms say that it groups.
+    fn group(&self, _origin: &Origin, _event: &Head) -> Option<Box<str>> {
+        None
+    }
+
+    /// Delivers `batches`. An event that the answer does not name is stored as durably as this sink can. An error means
+    /// that any of them may be missing: all come again, perhaps in other company.
+    ///
+    /// It may be called again before it has answered, as often as the terms allow. Dropped, it may have stored anything.
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a>;
+
+    /// Asks the far side whether it would take events, without giving it any. Called when the host starts, whose sources
+    /// do not wait for it, and by `tributary check`.
+    fn check(&self) -> SinkFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Whether it has anything to do while nothing arrives. One that has not is left asleep.
     fn idles(&self) -> bool {
@@ -32,43 +53,129 @@ pub trait Sink: Send {
     }
 
     /// Called while nothing arrives, about once a second, of one that [idles](Sink::idles): time to rotate by age.
-    fn idle(&mut self) -> SinkFuture<'_>;
+    fn idle(&self) -> SinkFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Finishes what is open; nothing is delivered afterwards.
-    fn close(&mut self) -> SinkFuture<'_>;
+    fn close(&self) -> SinkFuture<'_> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
-/// What a delivery gives: the events that are refused for good. They go to the dead letters.
-pub type DeliverFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Refusal>, SinkError>> + Send + 'a>>;
+/// How a sink wants its deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Bytes in one delivery, of events with what the sink adds to each. A longer event goes alone.
+    pub max_bytes: usize,
+    /// Events in one delivery, at least one.
+    pub max_events: usize,
+    /// Bytes that the sink adds to each event.
+    pub overhead: usize,
+    /// How long an event waits for company. Zero: only as long as no delivery may begin.
+    pub max_age: Duration,
+    pub concurrency: Concurrency,
+    /// Whether [`Sink::group`] is to be asked of each event.
+    pub groups: bool,
+}
 
-/// An event that a sink will never take.
+impl Default for Terms {
+    /// 8 MiB at once and in order, as soon as they come: more would only make a failed delivery repeat more.
+    fn default() -> Self {
+        Self {
+            max_bytes: 8 << 20,
+            max_events: usize::MAX,
+            overhead: 0,
+            max_age: Duration::ZERO,
+            concurrency: Concurrency::Fixed(1),
+            groups: false,
+        }
+    }
+}
+
+/// How many deliveries may be under way at the same time. With more than one, events may overtake each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    Fixed(usize),
+    /// At most so many, fewer while the far side answers slowly or with trouble.
+    Adaptive(usize),
+}
+
+/// What a delivery gives: of the events that were not simply stored, what became of them.
+pub type DeliverFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Answer>, SinkError>> + Send + 'a>>;
+
+/// Of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Answer {
     /// Index into the batches of the delivery.
     pub batch: usize,
     /// Index into [`Batch::events`].
     pub event: usize,
-    /// One sentence for people.
-    pub reason: String,
+    pub verdict: Verdict,
+}
+
+impl Answer {
+    pub fn known(batch: usize, event: usize) -> Self {
+        Self { batch, event, verdict: Verdict::Known }
+    }
+
+    /// `reason` is one sentence for people.
+    pub fn refused(batch: usize, event: usize, reason: impl Into<String>) -> Self {
+        Self { batch, event, verdict: Verdict::Refused(reason.into()) }
+    }
+
+    pub fn again(batch: usize, event: usize, error: SinkError) -> Self {
+        Self { batch, event, verdict: Verdict::Again(error) }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The far side has had it before, and has it once.
+    Known,
+    /// Not now: it comes again, without those that were stored.
+    Again(SinkError),
+    /// It will never be taken, whenever the same event comes. It goes to the dead letters, with this sentence for people.
+    Refused(String),
 }
 
 pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;
 
-/// Why a sink did not take a batch, and what the operator should do.
+/// Why a sink did not take a delivery, and what the operator should do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", hint.as_ref().map(|hint| format!(". {hint}")).unwrap_or_default())]
 pub struct SinkError {
     pub message: String,
     pub hint: Option<String>,
+    pub retry: Retry,
+}
+
+/// When the same events should come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retry {
+    /// After a while, which grows with each failure.
+    #[default]
+    Later,
+    /// Not before the far side wants them.
+    After(Duration),
+    /// At once, in smaller deliveries: this one is longer than the far side takes.
+    Smaller,
 }
 
 impl SinkError {
-    fn new(message: impl Into<String>) -> Self {
-        SinkError { message: message.into(), hint: None }
+    pub fn new(message: impl Into<String>) -> Self {
+        SinkError { message: message.into(), hint: None, retry: Retry::Later }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 }
@@ -111,7 +218,13 @@ pub(crate) mod tests {
             max_bytes: 1,
             max_age: std::time::Duration::from_secs(1),
         };
-        let sink = |kind| config::Sink { id: "x".into(), inputs: vec!["*".into()], acknowledgements: true, kind };
+        let sink = |kind| config::Sink {
+            id: "x".into(),
+            inputs: vec!["*".into()],
+            acknowledgements: true,
+            max_refused_share: 0.05,
+            kind,
+        };
         build(&sink(SinkKind::Stdout)).unwrap();
         let out = folder.path().join("out");
         let held = build(&sink(SinkKind::File(options(&out)))).unwrap();

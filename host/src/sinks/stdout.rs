@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking};
+use super::{DeliverFuture, Sink, SinkError, blocking};
 use crate::deliver::Batch;
 
 /// Writes whole batches, flushed each time.
@@ -24,7 +24,7 @@ impl<W: Write + Send + 'static> Stdout<W> {
 }
 
 impl<W: Write + Send + 'static> Sink for Stdout<W> {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         let batches = batches.to_vec();
         let writer = self.writer.clone();
         let written = blocking(move || {
@@ -35,12 +35,8 @@ impl<W: Write + Send + 'static> Sink for Stdout<W> {
         Box::pin(async { written.await.map(|()| Vec::new()) })
     }
 
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
+    fn idles(&self) -> bool {
+        false
     }
 }
 
@@ -92,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn writes_what_is_to_be_delivered_and_says_when_nobody_reads() {
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let mut sink = Stdout::to(Pipe(12, taken.clone()));
+        let sink = Stdout::to(Pipe(12, taken.clone()));
         sink.deliver(&[batch("t", "s", &["{1}", "{2}"]), batch("t", "s", &["{3}"])]).await.unwrap();
         sink.idle().await.unwrap();
         assert_eq!(*taken.lock().unwrap(), b"{1}\n{2}\n{3}\n");

@@ -14,8 +14,8 @@ use crate::cli::exit;
 use crate::cli::place::told;
 use crate::cli::run::refused;
 use crate::config;
-use crate::deliver::{Batch, Head, Origin};
-use crate::sinks::{self, Sink, SinkError};
+use crate::deliver::{Batch, Head, Origin, deliver_once};
+use crate::sinks::{self, Sink, SinkError, Verdict};
 use crate::state::{DeadLetter, DeadLetters, Store, StreamKey};
 
 /// Bytes that a sink is given at once.
@@ -69,7 +69,7 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     for (sink, dead) in by_sink {
         let built = sinks::build(&config.sinks[&sink]);
         let result = match built {
-            Ok(mut built) => runtime.block_on(send(&mut *built, &dead, &store, &letters, &mut tally)),
+            Ok(built) => runtime.block_on(send(&*built, &dead, &store, &letters, &mut tally)),
             Err(error) => Err(Trouble::Sink(error)),
         };
         match result {
@@ -100,7 +100,7 @@ impl From<crate::state::StateError> for Trouble {
 /// Sends the letters in their order, and takes away what the sink took. A crash after the sink has them sends them again
 /// at the next replay, under the same ids.
 async fn send(
-    sink: &mut dyn Sink,
+    sink: &dyn Sink,
     dead: &[DeadLetter],
     store: &Store,
     letters: &DeadLetters,
@@ -117,17 +117,32 @@ async fn send(
         let (now, later) = rest.split_at(some.count().max(1));
         rest = later;
         let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();
-        let refusals = match sink.deliver(&batches).await {
-            Ok(refusals) => refusals,
+        let answers = match deliver_once(sink, &batches).await {
+            Ok(answers) => answers,
             Err(error) => {
                 result = Err(Trouble::Sink(error));
                 break;
             }
         };
         // Each batch is one event.
-        let refused: BTreeSet<usize> = refusals.into_iter().map(|refusal| refusal.batch).collect();
-        let taken: Vec<&DeadLetter> =
-            now.iter().enumerate().filter(|(number, _)| !refused.contains(number)).map(|(_, letter)| letter).collect();
+        let mut refused = BTreeSet::new();
+        let mut stays = BTreeSet::new();
+        for (batch, verdict) in answers {
+            match verdict {
+                Verdict::Known => continue,
+                Verdict::Refused(_) => refused.insert(batch),
+                Verdict::Again(error) => {
+                    result = Err(Trouble::Sink(error));
+                    stays.insert(batch)
+                }
+            };
+        }
+        let taken: Vec<&DeadLetter> = now
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| !refused.contains(number) && !stays.contains(number))
+            .map(|(_, letter)| letter)
+            .collect();
         let mut streams: BTreeMap<StreamKey, (String, u64)> = BTreeMap::new();
         for letter in &taken {
             let sink = letter.refused.as_ref().map(|event| event.sink.clone()).unwrap_or_default();
@@ -140,6 +155,9 @@ async fn send(
         letters.take(None, |letter| gone.contains(letter.id.as_str()))?;
         tally.delivered += taken.len() as u64;
         tally.refused += refused.len() as u64;
+        if result.is_err() {
+            break;
+        }
     }
     // What is delivered is synced; this only gives files their names.
     let closed = sink.close().await;

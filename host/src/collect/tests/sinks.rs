@@ -1,7 +1,7 @@
 //! Several sinks of one stream: healthy ones, slow ones, and such that refuse.
 
 use super::*;
-use crate::sinks::Refusal;
+use crate::sinks::Answer;
 
 /// A sink that a test steers.
 #[derive(Default)]
@@ -25,25 +25,25 @@ impl Steered {
 
     pub fn attached(self: &Arc<Self>, id: &str, acknowledgements: bool) -> Attached {
         let sink = Box::new(Handle(Arc::clone(self)));
-        Attached { id: id.into(), inputs: vec!["*".into()], acknowledgements, sink }
+        Attached { id: id.into(), inputs: vec!["*".into()], acknowledgements, max_refused_share: 0.05, sink }
     }
 }
 
 pub(super) struct Handle(Arc<Steered>);
 
 impl Sink for Handle {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async {
             sleep(Duration::from_millis(20)).await;
             if *self.0.dead.lock().unwrap() {
-                return Err(SinkError { message: "nobody answers".into(), hint: None });
+                return Err(SinkError::new("nobody answers"));
             }
             let refuses = self.0.refuses.lock().unwrap();
             let mut refusals = Vec::new();
             for (number, batch) in batches.iter().enumerate() {
                 for (event, head) in batch.events.iter().enumerate() {
                     if refuses.contains(&head.id) {
-                        refusals.push(Refusal { batch: number, event, reason: "too long".into() });
+                        refusals.push(Answer::refused(number, event, "too long"));
                     } else {
                         *self.0.has.lock().unwrap().entry(head.id).or_default() += 1;
                     }
@@ -51,14 +51,6 @@ impl Sink for Handle {
             }
             Ok(refusals)
         })
-    }
-
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
     }
 }
 

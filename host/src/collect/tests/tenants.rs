@@ -118,19 +118,11 @@ impl Storage for Forgetful {
 struct Slow(bool);
 
 impl Sink for Slow {
-    fn deliver<'a>(&'a mut self, _: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, _: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async {
             sleep(Duration::from_secs(1)).await;
-            if self.0 { Err(SinkError { message: "nobody answers".into(), hint: None }) } else { Ok(Vec::new()) }
+            if self.0 { Err(SinkError::new("nobody answers")) } else { Ok(Vec::new()) }
         })
-    }
-
-    fn idle(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&mut self) -> SinkFuture<'_> {
-        Box::pin(async { Ok(()) })
     }
 }
 
@@ -204,6 +196,7 @@ async fn beside(
         id: id.into(),
         inputs: vec![inputs.into()],
         acknowledgements: true,
+        max_refused_share: 0.05,
         sink: Box::new(Slow(dead)),
     };
     let sinks = vec![attached("hogs", "hog-*", sink), attached("others", "idle-*", false)];
@@ -231,8 +224,13 @@ async fn a_dead_sink_of_a_thousand_tenants_keeps_no_more_than_the_hosts_memory()
     const CHUNK: usize = 64 << 10;
     let caps = crate::host::Caps { in_flight_bytes: 16 << 20, ..Default::default() };
     let sources = (0..1_000).map(|number| ready(&format!("tenant-{number}"), 4, Manner::Backlog(CHUNK)).1).collect();
-    let dead =
-        Attached { id: "dead".into(), inputs: vec!["*".into()], acknowledgements: true, sink: Box::new(Slow(true)) };
+    let dead = Attached {
+        id: "dead".into(),
+        inputs: vec!["*".into()],
+        acknowledgements: true,
+        max_refused_share: 0.05,
+        sink: Box::new(Slow(true)),
+    };
     let running = Running::assemble(sources, vec![dead], Arc::new(Forgetful), caps, outside(), MINUTE, true);
     for minute in 1..=10 {
         sleep(MINUTE).await;
@@ -262,8 +260,13 @@ async fn vendors_that_hang_do_not_take_all_turns() {
 #[tokio::test(start_paused = true)]
 async fn sources_come_and_go_and_the_others_do_not_notice() {
     let (one, first) = ready("one", 2, Manner::Idle);
-    let attached =
-        Attached { id: "null".into(), inputs: vec!["*".into()], acknowledgements: true, sink: Box::new(Slow(false)) };
+    let attached = Attached {
+        id: "null".into(),
+        inputs: vec!["*".into()],
+        acknowledgements: true,
+        max_refused_share: 0.05,
+        sink: Box::new(Slow(false)),
+    };
     let running = Running::new(vec![first], vec![attached], Arc::new(Forgetful), 256 << 20, outside(), MINUTE);
     let fleet = running.control().fleet;
     sleep(MINUTE).await;

@@ -53,7 +53,7 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn deliver<'a>(&'a mut self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         let batches = batches.to_vec();
         let now = Instant::now();
         let written = self.with_folder(move |folder| folder.deliver(&batches, now));
@@ -61,7 +61,7 @@ impl Sink for FileSink {
         Box::pin(async { written.await.map(|()| Vec::new()) })
     }
 
-    fn idle(&mut self) -> SinkFuture<'_> {
+    fn idle(&self) -> SinkFuture<'_> {
         // Most of the time nothing is open, and a thread for that would be waste.
         if self.folder.try_lock().is_ok_and(|folder| folder.parts.is_empty()) {
             return Box::pin(std::future::ready(Ok(())));
@@ -73,7 +73,7 @@ impl Sink for FileSink {
         }))
     }
 
-    fn close(&mut self) -> SinkFuture<'_> {
+    fn close(&self) -> SinkFuture<'_> {
         Box::pin(self.with_folder(Folder::close))
     }
 }

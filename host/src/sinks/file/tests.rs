@@ -51,7 +51,7 @@ async fn delivers_and_finishes() {
     for compression in ALL {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        let mut sink = FileSink::open(options(&out, compression)).unwrap();
+        let sink = FileSink::open(options(&out, compression)).unwrap();
         sink.deliver(&[
             batch("acme", "siem/receipt", &["{1}", "{2}"]),
             batch("Other Ltd", "audit", &["{9}"]),
@@ -85,7 +85,7 @@ async fn rotates_by_size_and_by_age() {
     let mut options = options(folder.path(), Compression::None);
     options.max_bytes = 8;
     options.max_age = Duration::from_secs(60);
-    let mut sink = FileSink::open(options).unwrap();
+    let sink = FileSink::open(options).unwrap();
     for line in ["{1}", "{2}", "{3}"] {
         sink.deliver(&[batch("t", "s", &[line])]).await.unwrap();
     }
@@ -110,7 +110,7 @@ async fn rotates_by_size_and_by_age() {
 async fn what_a_crash_left_is_finished() {
     for compression in ALL {
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = FileSink::open(options(folder.path(), compression)).unwrap();
+        let sink = FileSink::open(options(folder.path(), compression)).unwrap();
         sink.deliver(&[batch("t", "s", &["{\"first\":1}", "{\"second\":2}"])]).await.unwrap();
         let part = files(folder.path()).remove(0);
         let acknowledged = fs::read(&part).unwrap();
@@ -144,7 +144,7 @@ async fn what_a_crash_left_is_finished() {
 async fn a_full_disk_leaves_no_piece() {
     for compression in ALL {
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = FileSink::open(options(folder.path(), compression)).unwrap();
+        let sink = FileSink::open(options(folder.path(), compression)).unwrap();
         sink.deliver(&[batch("a", "s", &["{1}"]), batch("b", "s", &["{2}"])]).await.unwrap();
         let before: Vec<Vec<u8>> = files(folder.path()).iter().map(|file| fs::read(file).unwrap()).collect();
         let more = [batch("a", "s", &["{3}"]), batch("b", "s", &["{4}"]), batch("c", "s", &["{5}"])];
@@ -168,7 +168,7 @@ async fn a_full_disk_leaves_no_piece() {
 #[tokio::test]
 async fn few_files_are_open_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = FileSink::open(options(folder.path(), Compression::None)).unwrap();
+    let sink = FileSink::open(options(folder.path(), Compression::None)).unwrap();
     sink.folder.lock().unwrap().open_files = 3;
     let streams: Vec<String> = (0..10).map(|i| format!("s{i}")).collect();
     for round in ["{1}", "{2}"] {
@@ -186,7 +186,7 @@ async fn few_files_are_open_at_a_time() {
 #[tokio::test]
 async fn a_removed_file_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sink = FileSink::open(options(folder.path(), Compression::None)).unwrap();
+    let sink = FileSink::open(options(folder.path(), Compression::None)).unwrap();
     sink.deliver(&[batch("t", "s", &["{1}"])]).await.unwrap();
     fs::remove_dir_all(folder.path().join("t")).unwrap();
     sink.deliver(&[batch("t", "s", &["{2}"])]).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_finished_file_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path(), Compression::None);
     options.max_bytes = 1;
-    let mut sink = FileSink::open(options).unwrap();
+    let sink = FileSink::open(options).unwrap();
     for i in 0..20 {
         sink.deliver(&[batch("t", "s", &[&format!("{{{i}}}")])]).await.unwrap();
     }

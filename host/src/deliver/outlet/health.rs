@@ -7,9 +7,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::config::{takes, takes_health};
-use crate::observe::{Cause, Health, Place, Queue, batches};
+use crate::observe::{Cause, Health, Place, Queue, Told, batches};
 use crate::outside::Random;
-use crate::sinks::{Sink, SinkError};
+use crate::sinks::{Sink, SinkError, Verdict};
+
+use super::once::deliver_once;
 
 /// How often the same trouble is logged.
 const COMPLAINT: Duration = Duration::from_secs(60);
@@ -28,13 +30,15 @@ pub struct SinkHealth {
     trouble: Option<(Instant, SinkError)>,
     /// Not before this, after it did not take them.
     again: Option<Instant>,
+    /// Whether some are on their way.
+    flying: bool,
 }
 
 impl SinkHealth {
     pub fn new(sink: Arc<str>, inputs: &[String], holds: bool, health: Health) -> Self {
         let queue = takes_health(inputs).then(|| health.queue());
         let (inputs, backoff) = (inputs.into(), Backoff::default());
-        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None }
+        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None, flying: false }
     }
 
     /// Tells that the sink does not take events, for each source that it takes.
@@ -77,7 +81,7 @@ impl SinkHealth {
 
     /// Waits until there are events that the sink may be given.
     pub async fn ready(&self) {
-        let Some(queue) = &self.queue else { return std::future::pending().await };
+        let Some(queue) = self.queue.as_ref().filter(|_| !self.flying) else { return std::future::pending().await };
         if let Some(again) = self.again {
             sleep_until(again).await;
         }
@@ -86,13 +90,21 @@ impl SinkHealth {
         }
     }
 
-    /// Gives the sink what waits, if it may be given anything now. What it does not take stays, and holds up nothing else.
-    pub async fn deliver(&mut self, sink: &mut dyn Sink, random: &Random) {
-        if self.again.is_some_and(|again| again > Instant::now()) {
-            return;
+    /// What waits, if the sink may be given anything now. Nothing more until it is [settled](Self::settle).
+    pub fn take(&mut self) -> Option<Events> {
+        if self.flying || self.again.is_some_and(|again| again > Instant::now()) {
+            return None;
         }
         self.again = None;
-        if let Err(error) = self.try_deliver(sink).await {
+        let events = self.queue.as_ref().filter(|queue| !queue.is_empty())?.take();
+        self.flying = true;
+        Some(Events(events))
+    }
+
+    /// How the delivery ended. What the sink did not take stays, and holds up nothing else.
+    pub fn settle(&mut self, events: Events, result: Result<(), SinkError>, random: &Random) {
+        self.flying = false;
+        if let Err(error) = self.settled(events, result) {
             let wait = self.backoff.next(random);
             self.again = Some(Instant::now() + wait);
             tracing::warn!(sink = %self.sink, retry_in = ?wait, "the sink does not take health events: {error}");
@@ -100,32 +112,49 @@ impl SinkHealth {
     }
 
     /// The last try.
-    pub async fn finish(&mut self, sink: &mut dyn Sink) {
-        if let Err(error) = self.try_deliver(sink).await {
+    pub async fn finish(&mut self, sink: &dyn Sink) {
+        self.again = None;
+        let Some(events) = self.take() else { return };
+        let result = events.deliver(&self.sink, sink).await;
+        if let Err(error) = self.settled(events, result) {
             tracing::warn!(sink = %self.sink, "the host ends, and the last health events are lost to the sink: {error}");
         }
     }
 
-    async fn try_deliver(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
-        let Some(queue) = self.queue.as_ref().filter(|queue| !queue.is_empty()) else { return Ok(()) };
-        let events = queue.take();
-        match sink.deliver(&batches(&events)).await {
-            Ok(refusals) => {
-                self.backoff.reset();
-                if let Some(first) = refusals.first() {
-                    let (events, reason) = (refusals.len(), &first.reason);
-                    tracing::warn!(sink = %self.sink, events, "the sink refuses health events for good: {reason}");
+    fn settled(&mut self, events: Events, result: Result<(), SinkError>) -> Result<(), SinkError> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        if let Err(error) = result {
+            queue.give_back(events.0);
+            return Err(error);
+        }
+        self.backoff.reset();
+        let dropped = queue.take_dropped();
+        if dropped > 0 {
+            tracing::warn!(sink = %self.sink, dropped, "the sink takes health events again; the oldest were dropped. `tributary state show --health` has the last of each source");
+        }
+        Ok(())
+    }
+}
+
+/// Health events on their way.
+pub struct Events(Vec<Arc<Told>>);
+
+impl Events {
+    pub async fn deliver(&self, id: &str, sink: &dyn Sink) -> Result<(), SinkError> {
+        let answers = deliver_once(sink, &batches(&self.0)).await?;
+        let mut refused = 0;
+        for (_, verdict) in answers {
+            match verdict {
+                Verdict::Known => {}
+                Verdict::Again(error) => return Err(error),
+                Verdict::Refused(reason) => {
+                    if refused == 0 {
+                        tracing::warn!(sink = %id, "the sink refuses health events for good: {reason}");
+                    }
+                    refused += 1;
                 }
-                let dropped = queue.take_dropped();
-                if dropped > 0 {
-                    tracing::warn!(sink = %self.sink, dropped, "the sink takes health events again; the oldest were dropped. `tributary state show --health` has the last of each source");
-                }
-                Ok(())
-            }
-            Err(error) => {
-                queue.give_back(events);
-                Err(error)
             }
         }
+        Ok(())
     }
 }
