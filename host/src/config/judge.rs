@@ -262,6 +262,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
+    shared.networks.judge_wall(path, &network.timeouts, limits.wall);
     settings.insert("tenant".into(), tenant.clone().into());
     let mut tree = Value::Object(settings);
     let settings = Settings::of(&tree);
