@@ -3,8 +3,7 @@
 use wasip2::clocks::{monotonic_clock, wall_clock};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest,
-    RequestOptions, Scheme,
+    ErrorCode, Fields, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, Scheme,
 };
 use wasip2::io::streams::{InputStream, StreamError};
 
@@ -18,9 +17,6 @@ const PIECE: u64 = 64 << 10;
 const WRITE: usize = 4096;
 
 const SECOND: u64 = 1_000_000_000;
-const CONNECT_TIMEOUT: u64 = 10 * SECOND;
-const FIRST_BYTE_TIMEOUT: u64 = 60 * SECOND;
-const BETWEEN_BYTES_TIMEOUT: u64 = 60 * SECOND;
 
 /// The component's effects.
 pub struct Wasi;
@@ -75,14 +71,8 @@ fn send(request: &Request) -> Result<Response, TransportError> {
     outgoing.set_authority(Some(&url.authority())).map_err(|()| refused("host"))?;
     outgoing.set_path_with_query(Some(&path)).map_err(|()| refused("path"))?;
 
-    let options = RequestOptions::new();
-    // A host that does not take a time-out has its own.
-    let _ = options.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let _ = options.set_first_byte_timeout(Some(FIRST_BYTE_TIMEOUT));
-    let _ = options.set_between_bytes_timeout(Some(BETWEEN_BYTES_TIMEOUT));
-
     let body = outgoing.body().map_err(|()| refused("body"))?;
-    let pending = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| transport(&code))?;
+    let pending = outgoing_handler::handle(outgoing, None).map_err(|code| transport(&code))?;
     // A write that fails is told by the answer, or by its absence.
     let written = write(&body, &request.body);
     let finished = match written {

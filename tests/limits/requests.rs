@@ -204,6 +204,40 @@ async fn a_length_is_what_it_says() {
     assert_eq!(wire.send(json!(asks("request", 0))).await.0["sent"], "200");
 }
 
+/// An instance lives as long as its stream has more, so nothing may stay of a request. The runtime's own handler keeps the
+/// time-outs of each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_outs_that_a_component_asks_for_leave_no_handle_behind() {
+    let times = 3 * Limits::default().handles as u64;
+    let mut configuration = asks("answers", times);
+    configuration["wait_ms"] = json!(1_000);
+    let told = body(&pull(Limits::default(), configuration).await.unwrap());
+    assert_eq!(told, json!({ "bytes": 10 * times, "errors": [] }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_outs_that_a_component_asks_for_hold() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It never answers.
+    let silent = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            kept.push(stream);
+        }
+    });
+    let (settings, notes) = (NetworkSettings::default(), Arc::default());
+    let way = Way { source: "test".into(), egress: Arc::new(egress(Some(&url))), settings: &settings, notes };
+    let context = context(Some(&url), Sockets::new().transport(&way).unwrap());
+    let mut configuration = asks("answers", 1);
+    (configuration["url"], configuration["wait_ms"]) = (json!(url), json!(300));
+    let begun = std::time::Instant::now();
+    let told = body(&pull_with(&context, Limits::default(), &configuration).await.unwrap());
+    assert!(told["errors"][0].as_str().unwrap().contains("HttpResponseTimeout"), "{told}");
+    assert!(begun.elapsed() < settings.timeouts.first_byte / 2, "{:?}", begun.elapsed());
+    silent.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_are_only_so_long() {
     let with = async |length: usize| {

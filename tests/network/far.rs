@@ -1,5 +1,6 @@
 //! The far side: a certificate authority, servers on loopback, and names that lead where a test wants.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -101,6 +102,8 @@ impl Authority {
 pub struct Server {
     pub port: u16,
     connections: Arc<AtomicUsize>,
+    /// The numbers of those that are open.
+    open: Arc<Mutex<BTreeSet<usize>>>,
     requests: Arc<AtomicUsize>,
 }
 
@@ -114,15 +117,21 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&connections);
+        let open = Arc::<Mutex<BTreeSet<usize>>>::default();
+        let (counted, held) = (Arc::clone(&connections), Arc::clone(&open));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(each(stream));
+                let number = counted.fetch_add(1, Ordering::SeqCst);
+                held.lock().unwrap().insert(number);
+                let (done, held) = (each(stream), Arc::clone(&held));
+                tokio::spawn(async move {
+                    done.await;
+                    held.lock().unwrap().remove(&number);
+                });
             }
         });
-        Self { port, connections, requests: Arc::default() }
+        Self { port, connections, open, requests: Arc::default() }
     }
 
     /// Serves HTTP by TLS. `/redirect` leads to a metadata service; everything else answers with its version.
@@ -152,6 +161,22 @@ impl Server {
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The numbers of the connections that are open, from 0 on.
+    pub fn open(&self) -> BTreeSet<usize> {
+        self.open.lock().unwrap().clone()
+    }
+
+    /// Whether those of `numbers` are closed soon: long before an idle one is.
+    pub async fn closes(&self, numbers: &BTreeSet<usize>) -> bool {
+        for _ in 0..100 {
+            if self.open().is_disjoint(numbers) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        false
     }
 
     pub fn requests(&self) -> usize {

@@ -116,6 +116,31 @@ async fn it_collects_over_tls_what_the_operator_allows() {
     assert!(status.state == StreamState::Stopped && counts.denied > 0, "{status:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_time_outs_hold_for_the_built_in_component() {
+    let vendor = Vendor::new();
+    let beyond = SocketAddr::from((Ipv4Addr::LOCALHOST, vendor.port()));
+    let names = FakeNames::leading(&[]);
+    // It answers, but not at once.
+    let server = Server::raw(move |mut stream| async move {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        let Ok(mut beyond) = tokio::net::TcpStream::connect(beyond).await else { return };
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut beyond).await;
+    })
+    .await;
+    let url = format!("http://127.0.0.1:{}", server.port);
+    let allowed = "egress.allow_private = \"127.0.0.1\"\n";
+
+    let short = vendor.configuration(&url, &format!("{allowed}timeouts.first_byte_secs = 1\n"));
+    let (status, _) = collected(&short, &vendor, &names).await;
+    let fault = status.fault.clone().unwrap();
+    assert!(fault.contains("1s") && fault.contains("`timeouts.first_byte_secs`"), "{fault}");
+
+    let long = vendor.configuration(&url, &format!("{allowed}timeouts.first_byte_secs = 20\n"));
+    let (status, _) = collected(&long, &vendor, &names).await;
+    assert!(status.fault.is_none() && status.stored.accepted > 0, "{status:?}");
+}
+
 #[test]
 fn the_command_shows_what_was_denied() {
     let vendor = Vendor::new();

@@ -4,6 +4,7 @@
 mod egress;
 mod far;
 mod host;
+mod pools;
 mod proxy;
 mod times;
 mod tls;

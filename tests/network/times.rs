@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tributary_host::config::network::NetworkSettings;
+use tributary_host::config::network::{NetworkSettings, TimeoutSettings};
 use tributary_host::sandbox::{RequestOptions, TransportError};
 
 use crate::far::{Client, FakeNames, Server};
@@ -118,6 +118,40 @@ async fn the_time_to_connect_does_not_count_against_the_answer() {
         ..Client::new(&NetworkSettings::default(), &slow)
     };
     assert_eq!(hasty.get(&url).await.unwrap_err(), TransportError::ConnectTimeout(ms(300)));
+}
+
+#[tokio::test]
+async fn what_a_component_wishes_holds_within_what_the_operator_sets() {
+    let silent = Server::raw(|mut stream| async move {
+        asked(&mut stream).await;
+        tokio::time::sleep(ms(60_000)).await;
+    })
+    .await;
+    let half = Server::raw(|mut stream| async move {
+        asked(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhalf of it").await.unwrap();
+        tokio::time::sleep(ms(60_000)).await;
+    })
+    .await;
+    let slow = FakeNames::slow(ms(60_000));
+    let names = FakeNames::leading(&[&["127.0.0.1"]]);
+    let timeouts = TimeoutSettings { connect: ms(600), first_byte: ms(700), idle: ms(800) };
+    let settings = NetworkSettings { timeouts, ..NetworkSettings::default() };
+    let silence = RequestOptions::default();
+    let long = RequestOptions { connect: ms(20_000), first_byte: ms(20_000), between_bytes: ms(20_000) };
+    let short = RequestOptions { connect: ms(150), first_byte: ms(150), between_bytes: ms(150) };
+    for (options, factor) in [(silence, None), (long, None), (short, Some(ms(150)))] {
+        let reaching = |names| Client { options, ..Client::new(&settings, names) };
+        let error = reaching(&slow).get(&format!("http://a.test:{}/", silent.port)).await.unwrap_err();
+        assert_eq!(error, TransportError::ConnectTimeout(factor.unwrap_or(timeouts.connect)));
+        let client = reaching(&names);
+        let error = client.get(&format!("http://a.test:{}/", silent.port)).await.unwrap_err();
+        assert_eq!(error, TransportError::ResponseTimeout(factor.unwrap_or(timeouts.first_byte)));
+        let begun = Instant::now();
+        client.get(&format!("http://a.test:{}/", half.port)).await.unwrap_err();
+        let expected = factor.unwrap_or(timeouts.idle);
+        assert!((expected..expected + ms(3_000)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod needles;
 mod protection;
 mod scan;
 mod site;
+mod verbs;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use mimecast_simulator as sim;
+use tributary_host::config::network::TimeoutSettings;
 use tributary_host::outside::Clock;
 use tributary_host::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, TransportError, Way};
 
@@ -36,7 +37,8 @@ impl Network for Memory {
 
 impl Transport for Memory {
     fn send(&self, request: http::Request<Body>, options: RequestOptions) -> Sent {
-        let memory = self.clone();
+        // What an operator has who sets nothing.
+        let (memory, options) = (self.clone(), options.within(&TimeoutSettings::default()));
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map_err(|_| TransportError::Closed)?.to_bytes();

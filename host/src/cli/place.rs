@@ -20,17 +20,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// The data folder. Otherwise the exit code; why has been said.
+    /// The data folder. Nothing else of the configuration is needed, so no secret is asked for. Otherwise the exit code; why has been said.
     pub fn folder(&self, config: &Path) -> Result<PathBuf, u8> {
         match &self.data_dir {
             Some(folder) => Ok(folder.clone()),
-            None => match config::load(config) {
-                Ok(loaded) => Ok(loaded.config.data_dir),
-                Err(error) => Err(refused(
-                    exit::CONFIGURATION,
-                    &format!("{error}\nOr name the folder of the state with --data-dir"),
-                )),
-            },
+            None => config::data_dir(config).map_err(|error| {
+                refused(exit::CONFIGURATION, &format!("{error}\nOr name the folder of the state with --data-dir"))
+            }),
         }
     }
 

@@ -63,8 +63,8 @@ pub struct Replay {
 
 /// Replays, in the running host or without one, and returns the exit code. Errors are those of `out`.
 pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
-    let config = match config::load(path) {
-        Ok(loaded) => loaded.config,
+    let folder = match config::data_dir(path) {
+        Ok(folder) => folder,
         Err(error) => return Ok(refused(exit::CONFIGURATION, &error)),
     };
     let now = Clock::System.millis();
@@ -76,9 +76,13 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     let Replay { source, stream, sink, .. } = arguments;
     let request = Request { source: source.clone(), stream: stream.clone(), sink: sink.clone(), span };
     let mut said = Said { arguments, out, last: Instant::now() };
-    match RunningHost::find(&config.data_dir, runtime) {
+    match RunningHost::find(&folder, runtime) {
+        // It has its configuration, with the secrets.
         Ok(Some(host)) => in_host(&host, &request, &mut said),
-        Ok(None) => runtime.block_on(alone(&config, &request, &mut said)),
+        Ok(None) => match config::load(path) {
+            Ok(loaded) => runtime.block_on(alone(&loaded.config, &request, &mut said)),
+            Err(error) => Ok(refused(exit::CONFIGURATION, &error)),
+        },
         Err(code) => Ok(code),
     }
 }

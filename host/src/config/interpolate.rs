@@ -52,6 +52,11 @@ pub fn wipe(value: &mut Value) {
     }
 }
 
+/// Whether `value` is a text in which something begins as a reference to a secret.
+pub fn asks_for_secrets(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains(SECRET))
+}
+
 /// The path of `key` under `path`.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }

@@ -65,7 +65,7 @@ pub fn judge(
         return None;
     }
     let mut top = Section::new("", Step::Global, tree, problems)?;
-    let data_dir = top.text("data_dir").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned());
+    let data_dir = data_dir(&mut top);
     let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
     // At least what a few chunks of malformed records take.
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
@@ -127,7 +127,7 @@ pub fn judge(
             sinks.insert(id, sink);
         }
     }
-    shared_folders(&sinks, Path::new(&data_dir), problems);
+    shared_folders(&sinks, &data_dir, problems);
     if problems.is_empty() {
         for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
             let hint = format!("Set type = \"{name}\" in a source, or remove it");
@@ -148,7 +148,7 @@ pub fn judge(
         }
     }
     Some(Config {
-        data_dir: PathBuf::from(data_dir),
+        data_dir,
         max_in_flight_bytes,
         max_dead_letter_bytes,
         max_concurrent_pulls,
@@ -159,6 +159,11 @@ pub fn judge(
         refused,
         sinks,
     })
+}
+
+/// Takes the data folder.
+pub fn data_dir(top: &mut Section<'_>) -> PathBuf {
+    top.text("data_dir").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned()).into()
 }
 
 /// Why the file of a source cannot have this id.
@@ -262,6 +267,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
+    shared.networks.judge_wall(path, &network.timeouts, limits.wall);
     settings.insert("tenant".into(), tenant.clone().into());
     let mut tree = Value::Object(settings);
     let settings = Settings::of(&tree);

@@ -93,6 +93,44 @@ impl Document {
     }
 }
 
+/// The data folder that the file at `path` names. Nothing else of it is judged or filled in: no program that says secrets
+/// is run, unless the folder's own text asks for one.
+///
+/// # Errors
+/// When the text cannot be read, or that of the folder cannot be filled in.
+pub fn data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
+    let Document { path, format, text } = Document::read(path)?;
+    named_data_dir(&text, format, &path.display().to_string(), &|name: &str| std::env::var(name).ok())
+}
+
+fn named_data_dir(
+    text: &str,
+    format: Format,
+    name: &str,
+    environment: &Environment<'_>,
+) -> Result<PathBuf, ConfigError> {
+    let failed = |problems| ConfigError { problems, warnings: Vec::new() };
+    let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
+    let mut problems = Vec::new();
+    let mut folder = tree.as_object_mut().and_then(|top| top.remove("data_dir"));
+    if let Some(folder) = &mut folder {
+        let mut secrets = match interpolate::asks_for_secrets(folder) {
+            true => backends(&mut tree, environment, &mut problems),
+            false => secrets::Secrets::new(environment),
+        };
+        secrets.prepare([&*folder]);
+        interpolate::interpolate(folder, "data_dir", environment, &mut secrets, &mut problems);
+    }
+    // Secrets may be written out in the rest.
+    interpolate::wipe(&mut tree);
+    let top = Map::from_iter(folder.map(|folder| ("data_dir".to_owned(), folder)));
+    let mut found = Vec::new();
+    let folder = section::Section::new("", Step::Global, Value::Object(top), &mut found)
+        .map(|mut top| judge::data_dir(&mut top));
+    problems.append(&mut found);
+    folder.filter(|_| problems.is_empty()).ok_or_else(|| failed(problems))
+}
+
 /// Reads the file at `path`, with the process's environment. Returns all problems at once.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     Document::read(path)?.fill()
@@ -103,15 +141,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     let mut tree = tree::parse(text, format, name)
         .map_err(|problem| ConfigError { problems: vec![problem], warnings: Vec::new() })?;
     let mut problems = Vec::new();
-    let mut secrets = secrets::Secrets::new(environment);
-    if let Value::Object(top) = &mut tree
-        && let Some(mut section) = top.remove("secret")
-    {
-        // Secrets cannot stand in the description of where secrets are.
-        let mut only_environment = secrets::Secrets::new(environment);
-        interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, &mut problems);
-        secrets.configure(section, &mut problems);
-    }
+    let mut secrets = backends(&mut tree, environment, &mut problems);
     let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
@@ -134,6 +164,22 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
             Err(ConfigError { problems, warnings })
         }
     }
+}
+
+/// The backends that the section `secret` names, which is taken out of `tree`.
+fn backends<'a>(
+    tree: &mut Value,
+    environment: &'a Environment<'a>,
+    problems: &mut Vec<Problem>,
+) -> secrets::Secrets<'a> {
+    let mut secrets = secrets::Secrets::new(environment);
+    if let Some(mut section) = tree.as_object_mut().and_then(|top| top.remove("secret")) {
+        // Secrets cannot stand in the description of where secrets are.
+        let mut only_environment = secrets::Secrets::new(environment);
+        interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, problems);
+        secrets.configure(section, problems);
+    }
+    secrets
 }
 
 /// Warns where a file that others may read holds something that looks like a secret written out.

@@ -213,3 +213,32 @@ fn health_is_the_hosts_own_source() {
     let typo = problems(&GOOD.replace("inputs = \"acm*\"", "inputs = [\"heath\"]"));
     assert!(typo[0].contains("`heath` fits no source. Did you mean `health`?"), "{typo:?}");
 }
+
+#[test]
+fn the_data_folder_is_known_without_the_rest() {
+    let environment = |name: &str| (name == "STATE").then(|| "/from/env".to_owned());
+    let folder = |text: &str| {
+        let folder = named_data_dir(text, Format::Toml, "t.toml", &environment);
+        folder.map(|path| path.display().to_string()).map_err(|error| error.to_string())
+    };
+    let wrong = "[sources.a]\ntype = 'nothing'\nsecret = 'SECRET[vault.key] ${NOT_SET}'\n";
+    assert_eq!(folder(&format!("data_dir = '/d'\n{wrong}")).as_deref(), Ok("/d"));
+    assert_eq!(folder(&format!("data_dir = '${{STATE}}/x'\n{wrong}")).as_deref(), Ok("/from/env/x"));
+    assert_eq!(folder("data_dir = 'SECRET[env.STATE]'").as_deref(), Ok("/from/env"));
+    assert_eq!(folder(wrong).as_deref(), Ok("/var/lib/tributary"));
+    let files = tempfile::tempdir().unwrap();
+    let key = files.path().join("key");
+    std::fs::write(&key, "/from/file\n").unwrap();
+    let secret = format!("[secret.d]\ntype = 'directory'\npath = '{}'\n", files.path().display());
+    assert_eq!(folder(&format!("data_dir = 'SECRET[d.key]'\n{secret}")).as_deref(), Ok("/from/file"));
+    for (text, words) in [
+        ("data_dir = 5", "data_dir: must be a text"),
+        ("data_dir = ''", "data_dir: must not be empty"),
+        ("data_dir = '${NOT_SET}'", "NOT_SET"),
+        ("data_dir = 'SECRET[d.key]'", "no secret backend `d`"),
+        ("data_dir = '", "t.toml:1:"),
+    ] {
+        let error = folder(text).unwrap_err();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}

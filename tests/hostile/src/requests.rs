@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
-    Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+    Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 use wasip2::io::streams::StreamError;
 
@@ -24,6 +24,15 @@ fn get(config: &Value) -> OutgoingRequest {
     let path = &url[origin.len()..];
     request.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).unwrap();
     request
+}
+
+/// The time-outs that the configuration asks for, in nanoseconds as WASI has them.
+fn options(config: &Value) -> Option<RequestOptions> {
+    let wait = config["wait_ms"].as_u64()? * 1_000_000;
+    let options = RequestOptions::new();
+    let set = [options.set_connect_timeout(Some(wait)), options.set_first_byte_timeout(Some(wait))];
+    assert!(set.iter().all(Result::is_ok) && options.set_between_bytes_timeout(Some(wait)).is_ok());
+    Some(options)
 }
 
 fn answer(pending: &FutureIncomingResponse) -> Result<IncomingResponse, String> {
@@ -52,7 +61,7 @@ fn length(response: &IncomingResponse) -> Result<u64, String> {
 pub fn answers(config: &Value, times: u64) -> Value {
     let (mut bytes, mut errors) = (0, Vec::new());
     for _ in 0..times {
-        let pending = handle(get(config), None);
+        let pending = handle(get(config), options(config));
         let read = pending.map_err(|code| format!("{code:?}")).and_then(|pending| length(&answer(&pending)?));
         match read {
             Ok(length) => bytes += length,

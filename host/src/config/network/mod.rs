@@ -1,4 +1,4 @@
-//! How a source reaches its vendor: which hosts it may reach, TLS, proxies. Each key stands in the source's own table or at the
+//! How a source reaches its vendor: which hosts it may reach, TLS, proxies, time-outs. Each key stands in the source's own table or at the
 //! top, for all sources.
 //!
 //! ```toml
@@ -6,28 +6,32 @@
 //! egress.allow_private = ["10.0.0.0/8"]
 //! tls.ca_file = "/etc/tributary/ca.pem"
 //! proxy.https = "http://user:password@proxy.example:3128"
+//! timeouts.first_byte_secs = 120
 //! ```
 
 mod egress;
 mod proxy;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod tls;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::files::Files;
 use super::interpolate::join;
-use super::problem::Problem;
+use super::problem::{Problem, Step};
 use super::section::Section;
 use crate::sandbox::EgressSettings;
 use egress::Egress;
 pub use proxy::{ProxyAddress, ProxySettings};
+pub use timeouts::TimeoutSettings;
 pub use tls::{Authorities, Identity, Protocol, TlsSettings, TlsVersion};
 
 /// How one source reaches its vendor.
@@ -36,6 +40,7 @@ pub struct NetworkSettings {
     pub egress: EgressSettings,
     pub tls: TlsSettings,
     pub proxy: ProxySettings,
+    pub timeouts: TimeoutSettings,
 }
 
 /// What stands at the top, for all sources, and what reading their settings gives beside them.
@@ -44,6 +49,7 @@ pub struct Networks {
     egress: Egress,
     tls: Inherited<TlsSettings>,
     proxy: Inherited<ProxySettings>,
+    timeouts: Inherited<TimeoutSettings>,
     reader: RefCell<Reader>,
 }
 
@@ -69,7 +75,8 @@ impl Networks {
         let egress = Egress::take(top, &reader);
         let tls = Inherited::take("tls", top, |section| tls::read(section, &reader));
         let proxy = Inherited::take("proxy", top, proxy::read);
-        Self { egress, tls, proxy, reader }
+        let timeouts = Inherited::take("timeouts", top, timeouts::read);
+        Self { egress, tls, proxy, timeouts, reader }
     }
 
     /// Takes the keys that stand in a source's table.
@@ -78,6 +85,23 @@ impl Networks {
             egress: Egress::take(source, &self.reader).over(&self.egress),
             tls: self.tls.source("tls", source, |section| tls::read(section, &self.reader)),
             proxy: self.proxy.source("proxy", source, proxy::read),
+            timeouts: self.timeouts.source("timeouts", source, timeouts::read),
+        }
+    }
+
+    /// Warns of a time-out that the call's own time without anything new, `wall`, comes before. `path` is the source's.
+    pub fn judge_wall(&self, path: &str, timeouts: &TimeoutSettings, wall: Duration) {
+        let TimeoutSettings { connect, first_byte, idle } = *timeouts;
+        for (key, time) in [("connect_secs", connect), ("first_byte_secs", first_byte), ("idle_secs", idle)] {
+            if time > wall {
+                let message = format!(
+                    "a call that waits is ended after {} s, so {} s are never reached",
+                    wall.as_secs(),
+                    time.as_secs()
+                );
+                let problem = Problem::new(Step::Sources, join(&join(path, "timeouts"), key), message);
+                self.reader.borrow_mut().warnings.push(problem.hint("Raise limits.wall_secs above it, or shorten it"));
+            }
         }
     }
 

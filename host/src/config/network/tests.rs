@@ -82,6 +82,9 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", "proxy.https = 'https://h:1'", "sources.a.proxy.https: is reached by TLS", "http://host:port"),
         ("", "proxy.http = 'http://h:1/x'", "sources.a.proxy.http: has something after", "http://host:port"),
         ("", "proxy.no_proxy = ['a b']", "sources.a.proxy.no_proxy[0]: is no host", "network"),
+        ("", "timeouts.first_byte_secs = 0", "sources.a.timeouts.first_byte_secs: must be a whole number", "60"),
+        ("timeouts.idle_secs = '1m'", "", "timeouts.idle_secs: must be a whole number from 1 to 3600", "60"),
+        ("", "timeouts.connect = 5", "sources.a.timeouts.connect: unknown key", "connect_secs"),
         ("", "proxy.all = 'http://h:1'", "sources.a.proxy.all: unknown key", "`https`"),
     ] {
         let problems = loaded(top, source).err().unwrap_or_else(|| panic!("{top}{source} passed"));
@@ -119,6 +122,29 @@ fn a_sources_keys_go_before_those_at_the_top() {
     assert_eq!(own.proxy.proxy(true, "x", 443).unwrap().to_string(), "own:2");
     assert_eq!(own.proxy.proxy(true, "a.direct.example", 443), None);
     assert_eq!(network(top, "proxy.enabled = false").proxy, ProxySettings::default());
+}
+
+#[test]
+fn a_time_out_at_the_top_is_for_all_sources_and_a_sources_own_wins() {
+    let secs = Duration::from_secs;
+    let default = TimeoutSettings { connect: secs(10), first_byte: secs(60), idle: secs(60) };
+    assert_eq!(network("", "").timeouts, default);
+    let top = "timeouts = { connect_secs = 3, idle_secs = '90' }";
+    assert_eq!(network(top, "").timeouts, TimeoutSettings { connect: secs(3), idle: secs(90), ..default });
+    let own = network(top, "timeouts.connect_secs = 30\ntimeouts.first_byte_secs = 120").timeouts;
+    assert_eq!(own, TimeoutSettings { connect: secs(30), first_byte: secs(120), idle: secs(90) });
+    let settings = loaded("", "timeouts.connect_secs = 30").unwrap().config.sources["a"].settings.clone();
+    assert!(!settings.as_json().contains("timeouts"), "they are the host's, not the component's");
+}
+
+#[test]
+fn a_time_out_that_the_calls_own_time_comes_before_is_warned_of() {
+    let found = warnings("", "timeouts.first_byte_secs = 301");
+    assert!(found.len() == 1 && found[0].starts_with("sources.a.timeouts.first_byte_secs: "), "{found:?}");
+    assert!(found[0].contains("300 s") && found[0].contains("limits.wall_secs"), "{found:?}");
+    for lawful in ["timeouts.first_byte_secs = 300", "timeouts.first_byte_secs = 301\nlimits.wall_secs = 600"] {
+        assert_eq!(warnings("", lawful), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::connect::{CONNECT, Connector};
 use super::error::classify;
 use super::names::{Judge, Names, System};
 use super::{Body, Network, NetworkError, RequestOptions, Sent, Transport, TransportError, Way, tls};
-use crate::config::network::{Authorities, TlsSettings};
+use crate::config::network::{Authorities, TimeoutSettings, TlsSettings};
 
 /// The system's sockets.
 pub struct Sockets {
@@ -68,7 +68,7 @@ impl Network for Sockets {
             Judge { source: Arc::clone(&way.source), egress: Arc::clone(&way.egress), notes: Arc::clone(&way.notes) };
         let proxy = way.settings.proxy.clone();
         let connector = Connector::new(Arc::clone(&self.names), judge, Arc::new(tls), proxy);
-        Ok(Arc::new(Pooled { client: pool(connector) }))
+        Ok(Arc::new(Pooled { client: pool(connector), timeouts: way.settings.timeouts }))
     }
 }
 
@@ -89,11 +89,12 @@ fn pool(connector: Connector) -> Pool {
 
 struct Pooled {
     client: Pool,
+    timeouts: TimeoutSettings,
 }
 
 impl Transport for Pooled {
     fn send(&self, mut request: Request<Body>, options: RequestOptions) -> Sent {
-        let client = self.client.clone();
+        let (client, options) = (self.client.clone(), options.within(&self.timeouts));
         Box::pin(async move {
             let mut connection = capture_connection(&mut request);
             let mut answer = std::pin::pin!(CONNECT.scope(options.connect, client.request(request)));

@@ -15,11 +15,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use super::error;
 use super::names::{Judge, Names, Resolver};
 use super::stream::{Counted, Stream};
 use super::tunnel::{self, TunnelError};
-use super::{RequestOptions, TransportError, error};
-use crate::config::network::{ProxyAddress, ProxySettings};
+use crate::config::network::{ProxyAddress, ProxySettings, TimeoutSettings};
 use crate::sandbox::Notes;
 use crate::sandbox::egress::address::Host;
 
@@ -99,9 +99,7 @@ async fn open(mut tcp: HttpConnector<Resolver>, uri: Uri, limit: Duration) -> Re
     match tcp.call(uri).await {
         Ok(socket) => Ok(socket.into_inner()),
         // It does not say how long that was.
-        Err(cause) if matches!(error::find(&cause), TransportError::ConnectTimeout(_)) => {
-            Err(ConnectTimeout(limit).into())
-        }
+        Err(cause) if error::timed_out(&cause) => Err(ConnectTimeout(limit).into()),
         Err(cause) => Err(cause.into()),
     }
 }
@@ -132,7 +130,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let limit = CONNECT.try_with(|limit| *limit).unwrap_or(RequestOptions::default().connect);
+        let limit = CONNECT.try_with(|limit| *limit).unwrap_or(TimeoutSettings::default().connect);
         let connecting = self.clone().connect(uri, limit);
         Box::pin(async move {
             let connected = tokio::time::timeout(limit, connecting).await;

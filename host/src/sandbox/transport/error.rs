@@ -8,7 +8,6 @@ use hyper_util::client::legacy::Error as ClientError;
 use rustls::{AlertDescription, CertificateError};
 use wasmtime_wasi_http::Error as WasiError;
 
-use super::RequestOptions;
 use super::connect::ConnectTimeout;
 use super::names::ResolveError;
 use super::tunnel::TunnelError;
@@ -49,6 +48,12 @@ impl TransportError {
             Self::Proxy(error) => Some(error.hint().to_owned()),
             Self::Certificate { hint, .. } => Some((*hint).to_owned()),
             Self::Tls { hint, .. } => hint.map(str::to_owned),
+            Self::ConnectTimeout(_) => {
+                Some("Check the way to the host; if it is lawfully slow, raise `timeouts.connect_secs`".into())
+            }
+            Self::ResponseTimeout(_) => {
+                Some("If it lawfully takes longer to answer, raise `timeouts.first_byte_secs`".into())
+            }
             _ => None,
         }
     }
@@ -80,24 +85,34 @@ pub(super) fn classify(error: &ClientError) -> TransportError {
 }
 
 pub(super) fn find(error: &(dyn StdError + 'static)) -> TransportError {
-    let mut next = Some(error);
     let mut last = String::new();
-    while let Some(error) = next {
+    for error in chain(error) {
         if let Some(known) = known(error) {
             return known;
         }
         last = error.to_string();
-        // An I/O error shows the source of what it wraps, not what it wraps.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
     }
     // HTTP/2 keeps nothing of an error of the connection below it but its text. In TLS 1.3 the server's refusal comes there:
     // its word on the client's certificate follows the handshake.
     let alert = ALERTS.iter().map(|alert| rustls::Error::AlertReceived(*alert)).find(|alert| alert.to_string() == last);
     alert.map_or(TransportError::Other(last), |alert| tls(&alert))
+}
+
+/// Whether the system, or the connector, gave up waiting for a connection.
+pub(super) fn timed_out(error: &(dyn StdError + 'static)) -> bool {
+    let is_timeout = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    chain(error).any(|error| error.downcast_ref().is_some_and(is_timeout))
+}
+
+/// An error, and what is behind it.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn StdError + 'static)| {
+        // An I/O error shows the source of what it wraps, not what it wraps.
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// What a server says of a client's certificate.
@@ -134,10 +149,11 @@ fn known(error: &(dyn StdError + 'static)) -> Option<TransportError> {
     }
     match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => Some(TransportError::Refused),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-            Some(TransportError::Closed)
-        }
-        io::ErrorKind::TimedOut => Some(TransportError::ConnectTimeout(RequestOptions::default().connect)),
+        // The system's own time-outs are of connections that there were: the other end is gone.
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::TimedOut => Some(TransportError::Closed),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use http::Request;
 use wasmtime_wasi_http::WasiBody;
 
 use super::{Egress, Notes};
-use crate::config::network::NetworkSettings;
+use crate::config::network::{NetworkSettings, TimeoutSettings};
 pub use client::Sockets;
 pub use error::TransportError;
 pub use names::{Names, Resolving};
@@ -66,41 +66,40 @@ pub struct NetworkError {
     pub reason: String,
 }
 
-/// How long each part of an exchange may take.
+/// For how long a component would wait in each part of an exchange; [`Duration::MAX`] where it has no wish. It waits no
+/// longer than the operator's [`TimeoutSettings`], which say what the parts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestOptions {
-    /// Name resolution, TCP, the proxy and TLS together.
     pub connect: Duration,
-    /// From when there is a connection, an old or a new one, to the whole head of the answer.
     pub first_byte: Duration,
-    /// Between two pieces of the body, while somebody waits for one.
     pub between_bytes: Duration,
 }
 
 impl RequestOptions {
-    /// What a guest may ask for at most: a call is over in minutes.
-    const LIMIT: Duration = Duration::from_secs(300);
+    /// What holds under the operator's settings.
+    #[must_use]
+    pub fn within(self, settings: &TimeoutSettings) -> Self {
+        Self {
+            connect: self.connect.min(settings.connect),
+            first_byte: self.first_byte.min(settings.first_byte),
+            between_bytes: self.between_bytes.min(settings.idle),
+        }
+    }
 }
 
 impl Default for RequestOptions {
-    /// 10 s to connect, 60 s to the first byte (a batch listing is computed while one waits), 30 s between bytes.
+    /// No wish.
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(60),
-            between_bytes: Duration::from_secs(30),
-        }
+        Self { connect: Duration::MAX, first_byte: Duration::MAX, between_bytes: Duration::MAX }
     }
 }
 
 impl From<wasmtime_wasi_http::RequestOptions> for RequestOptions {
     fn from(asked: wasmtime_wasi_http::RequestOptions) -> Self {
-        let default = Self::default();
-        let bounded = |asked: Option<Duration>, default: Duration| asked.unwrap_or(default).min(Self::LIMIT);
         Self {
-            connect: bounded(asked.connect_timeout, default.connect),
-            first_byte: bounded(asked.first_byte_timeout, default.first_byte),
-            between_bytes: bounded(asked.between_bytes_timeout, default.between_bytes),
+            connect: asked.connect_timeout.unwrap_or(Duration::MAX),
+            first_byte: asked.first_byte_timeout.unwrap_or(Duration::MAX),
+            between_bytes: asked.between_bytes_timeout.unwrap_or(Duration::MAX),
         }
     }
 }
