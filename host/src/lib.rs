@@ -14,6 +14,7 @@ pub mod outside;
 pub mod protect;
 mod reload;
 pub mod replay;
+pub mod rules;
 pub mod sandbox;
 pub mod sinks;
 pub mod state;

@@ -12,6 +12,7 @@ use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
 use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
+use super::rules;
 use super::secrets::Secrets;
 use super::section::Section;
 use super::shape::{
@@ -82,7 +83,8 @@ pub fn judge(
     let named = named_components(&component_tables);
     let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
     let installed = components::components(component_tables, problems);
-    let shared = Shared { limits, networks: &networks, types: &types };
+    let rules = rules::Reader::default();
+    let shared = Shared { limits, networks: &networks, rules: &rules, types: &types };
 
     let mut sources = BTreeMap::new();
     for (id, table) in tables_of("sources", Step::Sources, source_tables, !made.templated, problems) {
@@ -123,10 +125,11 @@ pub fn judge(
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
         }
-        if let Some(sink) = sink(&id, table, (&source_ids, made.templated), problems, warnings) {
+        if let Some(sink) = sink(&id, table, (&source_ids, made.templated), &rules, problems, warnings) {
             sinks.insert(id, sink);
         }
     }
+    rules.close(warnings);
     shared_folders(&sinks, Path::new(&data_dir), problems);
     if problems.is_empty() {
         for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
@@ -235,6 +238,7 @@ fn is_id(id: &str) -> bool {
 struct Shared<'a> {
     limits: Limits,
     networks: &'a Networks,
+    rules: &'a rules::Reader,
     /// What runs sources.
     types: &'a [&'a str],
 }
@@ -259,6 +263,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     };
     let limit_table = section.take("limits");
     let network = shared.networks.source(&mut section);
+    let rules = shared.rules.take(&mut section);
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
@@ -278,6 +283,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         max_in_flight_bytes,
         limits,
         network,
+        rules,
     })
 }
 
@@ -333,6 +339,7 @@ fn sink(
     id: &str,
     table: Value,
     (source_ids, more): (&[String], bool),
+    rules: &rules::Reader,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Sink> {
@@ -365,6 +372,7 @@ fn sink(
         }
     }
     let acknowledgements = section.flag("acknowledgements", true);
+    let rules = rules.take(&mut section);
     let kind = match kind?.as_str() {
         "stdout" => SinkKind::Stdout,
         _ => {
@@ -382,7 +390,7 @@ fn sink(
         }
     };
     section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, acknowledgements, kind })
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, rules, kind })
 }
 
 /// Two file sinks in one folder would finish each other's files.

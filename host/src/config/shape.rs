@@ -14,6 +14,7 @@ use super::components::ComponentOptions;
 
 use super::network::NetworkSettings;
 use super::problem::Problem;
+use crate::rules::Rules;
 use crate::sandbox::Limits;
 
 /// The `type` of a source that the embedded component runs.
@@ -113,6 +114,8 @@ pub struct Source {
     pub limits: Limits,
     /// Which hosts it may reach, and how.
     pub network: NetworkSettings,
+    /// What is done with its events before any sink gets them.
+    pub rules: Rules,
 }
 
 impl Source {
@@ -223,6 +226,8 @@ pub struct Sink {
     pub inputs: Vec<String>,
     /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
     pub acknowledgements: bool,
+    /// What is done with events before this sink gets them.
+    pub rules: Rules,
     pub kind: SinkKind,
 }
 
@@ -335,6 +340,7 @@ mod tests {
                 max_in_flight_bytes: 1,
                 limits: Limits::default(),
                 network: NetworkSettings::default(),
+                rules: Rules::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

@@ -111,7 +111,13 @@ pub(crate) mod tests {
             max_bytes: 1,
             max_age: std::time::Duration::from_secs(1),
         };
-        let sink = |kind| config::Sink { id: "x".into(), inputs: vec!["*".into()], acknowledgements: true, kind };
+        let sink = |kind| config::Sink {
+            id: "x".into(),
+            inputs: vec!["*".into()],
+            acknowledgements: true,
+            rules: Default::default(),
+            kind,
+        };
         build(&sink(SinkKind::Stdout)).unwrap();
         let out = folder.path().join("out");
         let held = build(&sink(SinkKind::File(options(&out)))).unwrap();
