@@ -200,6 +200,7 @@ impl Bench {
                 max_in_flight_bytes: 8 << 20,
                 limits: Default::default(),
                 network: config::network::NetworkSettings::default(),
+                rules: Default::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],
             quotas: Vec::new(),

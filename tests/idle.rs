@@ -89,7 +89,7 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
         assert_eq!(planned.plan.streams.len(), streams);
         let storage =
             Arc::new(Watched { disk: Disk::open(&world.state(), 1 << 30).unwrap(), writes: Mutex::default() });
-        let sink = sinks::build(&config.sinks["files"]).unwrap();
+        let sink = sinks::build(&config.sinks["files"], &Outside::system()).unwrap();
         // Something came just before it became quiet, and its file is open.
         assert_eq!(sink.deliver(&[one_event()]).await.unwrap(), []);
         let ready = Ready {

@@ -14,9 +14,11 @@ pub mod outside;
 pub mod protect;
 mod reload;
 pub mod replay;
+pub mod rules;
 pub mod sandbox;
 pub mod sinks;
 pub mod state;
+pub mod template;
 
 /// The component that is built in.
 pub const COMPONENT: &[u8] = include_bytes!(env!("TRIBUTARY_COMPONENT_FILE"));

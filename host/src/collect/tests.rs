@@ -165,6 +165,7 @@ impl Case {
             max_in_flight_bytes: self.in_flight,
             limits: Default::default(),
             network: Default::default(),
+            rules: Default::default(),
         };
         let stream = LogStream {
             name: "log".into(),

@@ -1,7 +1,7 @@
 //! From the filled-in tree to a [`Config`], with everything that is wrong with it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -12,20 +12,20 @@ use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
 use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
+use super::rules;
 use super::secrets::Secrets;
 use super::section::Section;
 use super::shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
-    RefusedFile, Settings, Sink, SinkKind, Source, glob, most_pulls, takes_health,
+    Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
+    most_pulls,
 };
+use super::sinks;
 use super::templates::Customer;
 use crate::sandbox::{self, Limits};
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
 const MIB: u64 = 1024 * 1024;
-
-const SINK_TYPES: [&str; 2] = ["file", "stdout"];
 
 /// What templates make sources of.
 #[derive(Default)]
@@ -82,7 +82,8 @@ pub fn judge(
     let named = named_components(&component_tables);
     let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
     let installed = components::components(component_tables, problems);
-    let shared = Shared { limits, networks: &networks, types: &types };
+    let rules = rules::Reader::default();
+    let shared = Shared { limits, networks: &networks, rules: &rules, types: &types };
 
     let mut sources = BTreeMap::new();
     for (id, table) in tables_of("sources", Step::Sources, source_tables, !made.templated, problems) {
@@ -116,18 +117,21 @@ pub fn judge(
         }
     }
     source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
-    networks.close(warnings, read);
     let mut sinks = BTreeMap::new();
     for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, true, problems) {
         if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
         }
-        if let Some(sink) = sink(&id, table, (&source_ids, made.templated), problems, warnings) {
+        if let Some(sink) =
+            sinks::sink(&id, table, (&source_ids, made.templated), (&rules, &networks), problems, warnings)
+        {
             sinks.insert(id, sink);
         }
     }
-    shared_folders(&sinks, &data_dir, problems);
+    networks.close(warnings, read);
+    rules.close(warnings);
+    sinks::shared_folders(&sinks, &data_dir, problems);
     if problems.is_empty() {
         for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
             let hint = format!("Set type = \"{name}\" in a source, or remove it");
@@ -240,6 +244,7 @@ fn is_id(id: &str) -> bool {
 struct Shared<'a> {
     limits: Limits,
     networks: &'a Networks,
+    rules: &'a rules::Reader,
     /// What runs sources.
     types: &'a [&'a str],
 }
@@ -264,6 +269,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     };
     let limit_table = section.take("limits");
     let network = shared.networks.source(&mut section);
+    let rules = shared.rules.take(&mut section);
     // Everything else is the component's, which judges it.
     let mut settings = section.rest();
     let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
@@ -284,6 +290,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         max_in_flight_bytes,
         limits,
         network,
+        rules,
     })
 }
 
@@ -315,7 +322,7 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
 
 const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
 
-fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
+pub(super) fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
     match section.take("type") {
         Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
         Some(Value::String(kind)) => {
@@ -331,84 +338,5 @@ fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
             section.fault("type", "is required", Some(format!("Known are {}", listed(known))));
             None
         }
-    }
-}
-
-/// One in twenty: real events that a sink cannot take are rarer.
-const MAX_REFUSED_SHARE: f64 = 0.05;
-
-/// `sources` are their ids, and whether others may come later.
-fn sink(
-    id: &str,
-    table: Value,
-    (source_ids, more): (&[String], bool),
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<Problem>,
-) -> Option<Sink> {
-    let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
-    let kind = component_type(&mut section, &SINK_TYPES);
-    let inputs = match section.texts("inputs") {
-        Some(inputs) if !inputs.is_empty() => inputs,
-        Some(_) => {
-            section.fault("inputs", "must not be empty", Some("`inputs = [\"*\"]` takes all sources".into()));
-            Vec::new()
-        }
-        None => {
-            section.fault("inputs", "is required", Some("`inputs = [\"*\"]` takes all sources".into()));
-            Vec::new()
-        }
-    };
-    for (i, input) in inputs.iter().enumerate() {
-        // Without any source each input would be wrong; that there is none has been said.
-        let health = takes_health(std::slice::from_ref(input));
-        if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
-            let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
-            let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
-            let (at, message) = (format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()));
-            if more {
-                let path = join(&join("sinks", id), &at);
-                warnings.push(Problem::new(Step::Sinks, path, format!("{message} yet")).hint(hint));
-            } else {
-                section.fault(&at, message, Some(hint));
-            }
-        }
-    }
-    let acknowledgements = section.flag("acknowledgements", true);
-    let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
-    let kind = match kind?.as_str() {
-        "stdout" => SinkKind::Stdout,
-        _ => {
-            let path = section.text("path");
-            if path.is_none() {
-                section.fault("path", "is required", Some("Name the folder for the files".into()));
-            }
-            let compression = section.choice(
-                "compression",
-                &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)],
-            );
-            let max_bytes = section.whole("max_bytes", 4096, 1 << 40, 128 * MIB);
-            let max_age = Duration::from_secs(section.whole("max_age_secs", 1, 30 * 86_400, 3600));
-            SinkKind::File(FileOptions { path: path.unwrap_or_default().into(), compression, max_bytes, max_age })
-        }
-    };
-    section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, kind })
-}
-
-/// Two file sinks in one folder would finish each other's files.
-fn shared_folders(sinks: &BTreeMap<String, Sink>, data_dir: &Path, problems: &mut Vec<Problem>) {
-    let mut seen: Vec<(&str, &Path)> = Vec::new();
-    for sink in sinks.values() {
-        let SinkKind::File(options) = &sink.kind else { continue };
-        let path = options.path.as_path();
-        let at = format!("sinks.{}.path", sink.id);
-        if path == data_dir {
-            problems.push(Problem::new(Step::Sinks, &at, "is also data_dir").hint("Use a folder of its own"));
-        }
-        if let Some((other, _)) = seen.iter().find(|(_, known)| path.starts_with(known) || known.starts_with(path)) {
-            let message = format!("overlaps the folder of sinks.{other}");
-            problems.push(Problem::new(Step::Sinks, &at, message).hint("Give each file sink a folder of its own"));
-        }
-        seen.push((&sink.id, path));
     }
 }

@@ -20,9 +20,11 @@ mod judge;
 mod limits;
 pub mod network;
 mod problem;
+mod rules;
 mod secrets;
 mod section;
 mod shape;
+mod sinks;
 mod templates;
 mod tree;
 
@@ -37,10 +39,11 @@ pub use files::Files;
 pub use interpolate::Environment;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
-    Compression, Config, EMBEDDED_SOURCE, FileOptions, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit,
-    RefusedFile, Settings, Sink, SinkKind, Source, most_pulls,
+    Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
+    most_pulls,
 };
-pub(crate) use shape::{takes, takes_health};
+pub(crate) use shape::{glob, takes, takes_health};
+pub use sinks::{BatchOptions, Compression, FileOptions, Sink, SinkKind};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.
@@ -189,7 +192,7 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     let tables = ["sources", "templates"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
     let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
     let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
-    let found = found.or_else(|| network::password_written_out(&tree));
+    let found = found.or_else(|| network::password_written_out(&tree)).or_else(|| rules::key_written_out(&tree));
     interpolate::wipe(&mut tree);
     let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");

@@ -27,9 +27,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Says that `key` is wrong.
+    /// Says that `key` is wrong; the empty key is the table itself.
     pub fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
-        let path = join(&self.path, key);
+        let path = if key.is_empty() { self.path.clone() } else { join(&self.path, key) };
         self.problems.push(Problem { step: self.step, path, message: message.into(), hint });
     }
 
@@ -47,6 +47,22 @@ impl<'a> Section<'a> {
     pub fn table(&mut self, key: &'static str) -> Option<Section<'_>> {
         let value = self.take(key)?;
         Section::new(join(&self.path, key), self.step, value, self.problems)
+    }
+
+    /// Hands out the tables of the list under `key`, one after the other, with their index.
+    pub fn tables(&mut self, key: &'static str, mut each: impl FnMut(usize, Section<'_>)) {
+        match self.take(key) {
+            None => {}
+            Some(Value::Array(items)) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    let path = join(&self.path, &format!("{key}[{index}]"));
+                    if let Some(section) = Section::new(path, self.step, item, self.problems) {
+                        each(index, section);
+                    }
+                }
+            }
+            Some(_) => self.fault(key, "must be a list of tables", Some("Write each as [[...]] or { ... }".into())),
+        }
     }
 
     /// Adds to the table under `key` what of `from` it has no key for.

@@ -14,6 +14,8 @@ use super::components::ComponentOptions;
 
 use super::network::NetworkSettings;
 use super::problem::Problem;
+use super::sinks::Sink;
+use crate::rules::Rules;
 use crate::sandbox::Limits;
 
 /// The `type` of a source that the embedded component runs.
@@ -113,6 +115,8 @@ pub struct Source {
     pub limits: Limits,
     /// Which hosts it may reach, and how.
     pub network: NetworkSettings,
+    /// What is done with its events before any sink gets them.
+    pub rules: Rules,
 }
 
 impl Source {
@@ -215,27 +219,6 @@ impl Serialize for Settings {
     }
 }
 
-/// One sink, and what it takes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sink {
-    pub id: String,
-    /// Ids of sources; `*` stands for any characters.
-    pub inputs: Vec<String>,
-    /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
-    pub acknowledgements: bool,
-    /// If it refuses a greater share of its events for good, they are held instead of given up: that looks like a mistake
-    /// of configuration. 1 holds nothing.
-    pub max_refused_share: f64,
-    pub kind: SinkKind,
-}
-
-impl Sink {
-    /// Whether this sink takes what the source `id` gives.
-    pub fn takes(&self, id: &str) -> bool {
-        takes(&self.inputs, id)
-    }
-}
-
 /// Whether a sink with these inputs takes the source `id`.
 pub(crate) fn takes(inputs: &[String], id: &str) -> bool {
     inputs.iter().any(|input| glob(input, id))
@@ -245,32 +228,6 @@ pub(crate) fn takes(inputs: &[String], id: &str) -> bool {
 /// stands for all sources that are configured.
 pub(crate) fn takes_health(inputs: &[String]) -> bool {
     inputs.iter().any(|input| input.contains(|c| c != '*') && glob(input, HEALTH))
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SinkKind {
-    Stdout,
-    File(FileOptions),
-}
-
-/// Files of NDJSON in one folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileOptions {
-    /// The folder.
-    pub path: PathBuf,
-    pub compression: Compression,
-    /// A file is finished when it is at least this long, in bytes on disk.
-    pub max_bytes: u64,
-    /// A file is finished when it is this old.
-    pub max_age: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    #[default]
-    None,
-    Gzip,
-    Zstd,
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any characters, also none.
@@ -338,6 +295,7 @@ mod tests {
                 max_in_flight_bytes: 1,
                 limits: Limits::default(),
                 network: NetworkSettings::default(),
+                rules: Rules::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")
         };

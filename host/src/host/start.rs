@@ -69,7 +69,8 @@ impl Host {
         let needed = |sink: &&config::Sink| collects || planned.iter().any(|source| sink.takes(&source.config.id));
         let mut attached = Vec::new();
         for sink in config.sinks.values().filter(needed) {
-            let built = sinks::build(sink).map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
+            let built = sinks::build(sink, &host.options.outside)
+                .map_err(|error| StartError::Sink { id: sink.id.clone(), error })?;
             attached.push(Attached {
                 id: sink.id.clone(),
                 inputs: sink.inputs.clone(),

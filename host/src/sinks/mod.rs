@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::config::{self, SinkKind};
 use crate::deliver::{Batch, Head, Origin};
+use crate::outside::Outside;
 
 mod file;
 mod stdout;
 
 /// Makes the sink that the configuration describes. What a crash left of its earlier work is put in order first, so
-/// this may take a while, and blocks.
-pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SinkError> {
+/// this may take a while, and blocks. A remote sink is not asked whether it is there: that is its [check](Sink::check).
+pub fn build(sink: &config::Sink, _outside: &Outside) -> Result<Box<dyn Sink>, SinkError> {
     match &sink.kind {
         SinkKind::Stdout => Ok(Box::new(stdout::Stdout::new())),
         SinkKind::File(options) => Ok(Box::new(file::FileSink::open(options.clone())?)),
@@ -211,7 +212,7 @@ pub(crate) mod tests {
 
     #[test]
     fn builds_what_the_configuration_says() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, outside) = (tempfile::tempdir().unwrap(), Outside::system());
         let options = |path: &std::path::Path| config::FileOptions {
             path: path.to_path_buf(),
             compression: config::Compression::None,
@@ -223,14 +224,15 @@ pub(crate) mod tests {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            rules: Default::default(),
             kind,
         };
-        build(&sink(SinkKind::Stdout)).unwrap();
+        build(&sink(SinkKind::Stdout), &outside).unwrap();
         let out = folder.path().join("out");
-        let held = build(&sink(SinkKind::File(options(&out)))).unwrap();
-        let error = build(&sink(SinkKind::File(options(&out)))).err().unwrap().to_string();
+        let held = build(&sink(SinkKind::File(options(&out))), &outside).unwrap();
+        let error = build(&sink(SinkKind::File(options(&out))), &outside).err().unwrap().to_string();
         assert!(error.contains("in use by another"), "{error}");
         drop(held);
-        build(&sink(SinkKind::File(options(&out)))).unwrap();
+        build(&sink(SinkKind::File(options(&out))), &outside).unwrap();
     }
 }

@@ -15,6 +15,7 @@ use crate::cli::place::told;
 use crate::cli::run::refused;
 use crate::config;
 use crate::deliver::{Batch, Head, Origin, deliver_once};
+use crate::outside::Outside;
 use crate::sinks::{self, Sink, SinkError, Verdict};
 use crate::state::{DeadLetter, DeadLetters, Store, StreamKey};
 
@@ -65,9 +66,9 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     if let Err(code) = read {
         return Ok(code);
     }
-    let mut code = exit::OK;
+    let (mut code, outside) = (exit::OK, Outside::system());
     for (sink, dead) in by_sink {
-        let built = sinks::build(&config.sinks[&sink]);
+        let built = sinks::build(&config.sinks[&sink], &outside);
         let result = match built {
             Ok(built) => runtime.block_on(send(&*built, &dead, &store, &letters, &mut tally)),
             Err(error) => Err(Trouble::Sink(error)),

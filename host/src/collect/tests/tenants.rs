@@ -141,6 +141,7 @@ fn config(id: &str, tenant: &str) -> config::Source {
         max_in_flight_bytes: 8 << 20,
         limits: Default::default(),
         network: Default::default(),
+        rules: Default::default(),
     }
 }
 

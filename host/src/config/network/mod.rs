@@ -89,6 +89,16 @@ impl Networks {
         }
     }
 
+    /// Takes those that stand in the table of a sink that has a client. It reaches whatever the operator names.
+    pub fn sink(&self, sink: &mut Section<'_>) -> NetworkSettings {
+        NetworkSettings {
+            egress: EgressSettings::default(),
+            tls: self.tls.source("tls", sink, |section| tls::read(section, &self.reader)),
+            proxy: self.proxy.source("proxy", sink, proxy::read),
+            timeouts: self.timeouts.source("timeouts", sink, timeouts::read),
+        }
+    }
+
     /// Warns of a time-out that the call's own time without anything new, `wall`, comes before. `path` is the source's.
     pub fn judge_wall(&self, path: &str, timeouts: &TimeoutSettings, wall: Duration) {
         let TimeoutSettings { connect, first_byte, idle } = *timeouts;

@@ -1,0 +1,121 @@
+//! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
+
+mod file;
+mod shared;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+pub use file::FileOptions;
+pub use shared::{BatchOptions, Compression};
+
+use super::interpolate::join;
+use super::judge::component_type;
+use super::network::Networks;
+use super::problem::{Problem, Step, suggestion};
+use super::rules;
+use super::section::Section;
+use super::shape::{HEALTH, glob, takes, takes_health};
+use crate::rules::Rules;
+
+const TYPES: [&str; 2] = ["file", "stdout"];
+
+/// One sink, and what it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sink {
+    pub id: String,
+    /// Ids of sources; `*` stands for any characters.
+    pub inputs: Vec<String>,
+    /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
+    pub acknowledgements: bool,
+    /// If it refuses a greater share of its events for good, they are held instead of given up: that looks like a mistake
+    /// of configuration. 1 holds nothing.
+    pub max_refused_share: f64,
+    /// What is done with events before this sink gets them.
+    pub rules: Rules,
+    pub kind: SinkKind,
+}
+
+impl Sink {
+    /// Whether this sink takes what the source `id` gives.
+    pub fn takes(&self, id: &str) -> bool {
+        takes(&self.inputs, id)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkKind {
+    Stdout,
+    File(FileOptions),
+}
+
+/// One in twenty: real events that a sink cannot take are rarer.
+const MAX_REFUSED_SHARE: f64 = 0.05;
+
+/// `sources` are their ids, and whether others may come later.
+pub fn sink(
+    id: &str,
+    table: Value,
+    (source_ids, more): (&[String], bool),
+    (rules, _networks): (&rules::Reader, &Networks),
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Sink> {
+    let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
+    let kind = component_type(&mut section, &TYPES);
+    let inputs = match section.texts("inputs") {
+        Some(inputs) if !inputs.is_empty() => inputs,
+        Some(_) => {
+            section.fault("inputs", "must not be empty", Some("`inputs = [\"*\"]` takes all sources".into()));
+            Vec::new()
+        }
+        None => {
+            section.fault("inputs", "is required", Some("`inputs = [\"*\"]` takes all sources".into()));
+            Vec::new()
+        }
+    };
+    for (i, input) in inputs.iter().enumerate() {
+        // Without any source each input would be wrong; that there is none has been said.
+        let health = takes_health(std::slice::from_ref(input));
+        if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
+            let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
+            let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
+            let (at, message) = (format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()));
+            if more {
+                let path = join(&join("sinks", id), &at);
+                warnings.push(Problem::new(Step::Sinks, path, format!("{message} yet")).hint(hint));
+            } else {
+                section.fault(&at, message, Some(hint));
+            }
+        }
+    }
+    let acknowledgements = section.flag("acknowledgements", true);
+    let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
+    let rules = rules.take(&mut section);
+    let kind = match kind?.as_str() {
+        "stdout" => SinkKind::Stdout,
+        _ => SinkKind::File(file::read(&mut section)),
+    };
+    section.close(&[]);
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, rules, kind })
+}
+
+/// Two file sinks in one folder would finish each other's files.
+pub fn shared_folders(sinks: &BTreeMap<String, Sink>, data_dir: &Path, problems: &mut Vec<Problem>) {
+    let mut seen: Vec<(&str, &Path)> = Vec::new();
+    for sink in sinks.values() {
+        let SinkKind::File(options) = &sink.kind else { continue };
+        let path = options.path.as_path();
+        let at = format!("sinks.{}.path", sink.id);
+        if path == data_dir {
+            problems.push(Problem::new(Step::Sinks, &at, "is also data_dir").hint("Use a folder of its own"));
+        }
+        if let Some((other, _)) = seen.iter().find(|(_, known)| path.starts_with(known) || known.starts_with(path)) {
+            let message = format!("overlaps the folder of sinks.{other}");
+            problems.push(Problem::new(Step::Sinks, &at, message).hint("Give each file sink a folder of its own"));
+        }
+        seen.push((&sink.id, path));
+    }
+}
