@@ -138,6 +138,7 @@ impl Bench {
                 seen_for: Duration::from_millis(self.stream.repeats_within_ms),
                 gaps: Vec::new(),
                 partly: None,
+                alerts: Default::default(),
                 at_ms: self.records.served_ms,
             };
             disk.commit(vec![commit]).expect("the disk has room");
@@ -167,6 +168,8 @@ impl Bench {
                     inputs: vec!["*".into()],
                     acknowledgements: true,
                     max_refused_share: 0.05,
+                    only: Default::default(),
+                    rules: Default::default(),
                     sink: Box::new(Null),
                 };
                 let outside = Outside { clock: self.clock, random: Random::seeded(1), network: Arc::new(NoNetwork) };

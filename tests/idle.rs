@@ -103,6 +103,8 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            only: Default::default(),
+            rules: Default::default(),
             sink,
         };
         let network = Arc::new(world.memory.clone());

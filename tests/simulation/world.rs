@@ -212,6 +212,7 @@ impl World {
             max_in_flight_bytes: plan.in_flight_bytes,
             limits: Default::default(),
             network: tributary_tests::guest::network(),
+            alert_window: Duration::from_secs(86_400),
             rules: Default::default(),
         };
         let (inner, streams, quotas): (Arc<dyn Source>, _, _) = if self.scenario.real_component {

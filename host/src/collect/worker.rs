@@ -179,6 +179,7 @@ impl Worker {
 
     /// Takes up the stored position.
     async fn restore(&mut self) {
+        self.restore_alerts().await;
         let key = self.key.clone();
         let state = self.stored("the stored position cannot be read", move |storage| storage.stream(&key)).await;
         if self.reach.is_known() {
@@ -188,6 +189,15 @@ impl Worker {
             self.reach.set(state.position);
             self.route.restore(state.partly);
         }
+    }
+
+    /// Takes up which alerts an earlier run has seen.
+    async fn restore_alerts(&self) {
+        let Some(alerts) = self.route.alerts().cloned() else { return };
+        let Some(since_ms) = alerts.wants(self.around.clock.millis()) else { return };
+        let source = self.key.source.clone();
+        let what = "the alerts that were seen cannot be read";
+        alerts.load(self.stored(what, move |storage| storage.alerts(&source, since_ms)).await);
     }
 
     /// Reads from the state, as often as it takes.

@@ -263,6 +263,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         &[("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)],
     );
     let max_in_flight_bytes = section.whole("max_in_flight_bytes", MIB, 1 << 40, 8 * MIB) as usize;
+    let alert_window = Duration::from_secs(section.whole("alert_window_secs", 1, 30 * 86_400, 86_400));
     let quotas = match section.take("quotas") {
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
@@ -290,6 +291,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         max_in_flight_bytes,
         limits,
         network,
+        alert_window,
         rules,
     })
 }

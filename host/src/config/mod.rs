@@ -42,8 +42,8 @@ pub use shape::{
     Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
     most_pulls,
 };
-pub(crate) use shape::{glob, takes, takes_health};
-pub use sinks::{BatchOptions, Compression, FileOptions, Sink, SinkKind};
+pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
+pub use sinks::{BatchOptions, Compression, FileOptions, Sink, SinkKind, Where};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.

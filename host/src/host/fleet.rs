@@ -15,7 +15,7 @@ use crate::collect::{
     Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Surroundings, Worker,
 };
 use crate::config::{self, QuotaLimit};
-use crate::deliver::{Ids, Memory, Pipeline};
+use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
 use crate::fair::Fair;
 use crate::observe::{Cause, Health};
 use crate::replay::{Replayable, Replays};
@@ -220,6 +220,7 @@ impl AtWork {
         // The tenant is part of each event's identity, and of where files go.
         (&old.kind, &old.tenant, &old.quotas) == (&new.kind, &new.tenant, &new.quotas)
             && (old.quota_share, old.max_in_flight_bytes) == (new.quota_share, new.max_in_flight_bytes)
+            && (&old.rules, old.alert_window) == (&new.rules, new.alert_window)
     }
 }
 
@@ -259,6 +260,7 @@ impl Ground {
             Arc::clone(&self.refused),
             (self.around.clock, self.around.random.fork()),
             &self.health,
+            Alerts::new(config.alert_window),
         )
     }
 
@@ -273,6 +275,7 @@ impl Ground {
         begin: Begin,
     ) -> BTreeMap<String, Working> {
         let mut workers = stay;
+        let nature = Nature { kinds: account.source.kinds(), rules: config.rules.clone() };
         for stream in streams.iter().filter(|_| self.collects) {
             if workers.contains_key(&stream.name) {
                 continue;
@@ -290,7 +293,7 @@ impl Ground {
                 stream.clone(),
                 Schedule::new(&account.id, &stream.name, interval, begin.streams, begin.now),
                 Memory::new(&account.tenant, config.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
-                self.pipeline.route(key),
+                self.pipeline.route(key, &nature, account.alerts.clone()),
                 post.entry.clone(),
                 post.reach.clone(),
             );
@@ -307,6 +310,8 @@ impl Ground {
             account: Arc::clone(&source.account),
             streams: source.streams.clone(),
             max_in_flight_bytes: source.config.max_in_flight_bytes,
+            rules: source.config.rules.clone(),
+            alert_window: source.config.alert_window,
             ids: ids.collect::<BTreeMap<String, Ids>>(),
         });
         source

@@ -76,6 +76,8 @@ impl Host {
                 inputs: sink.inputs.clone(),
                 acknowledgements: sink.acknowledgements,
                 max_refused_share: sink.max_refused_share,
+                only: sink.only.clone(),
+                rules: sink.rules.clone(),
                 sink: built,
             });
         }

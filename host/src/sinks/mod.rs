@@ -224,6 +224,7 @@ pub(crate) mod tests {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            only: Default::default(),
             rules: Default::default(),
             kind,
         };

@@ -1,5 +1,6 @@
 //! The store: positions, ledgers, gaps and seen ids in one file.
 
+mod alerts;
 mod care;
 mod exchange;
 mod health;
@@ -295,6 +296,9 @@ impl Store {
 
                 if !commit.gaps.is_empty() {
                     add_gaps(&mut gaps, row, &commit.gaps)?;
+                }
+                if !commit.alerts.seen.is_empty() {
+                    alerts::add(&transaction, &commit.key.source, &commit.alerts)?;
                 }
                 if let Some(sinks) = &commit.partly {
                     remove_stream(&mut partly, row)?;

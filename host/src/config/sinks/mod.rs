@@ -1,6 +1,7 @@
 //! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
 
 mod file;
+mod route;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use file::FileOptions;
+pub use route::Where;
 pub use shared::{BatchOptions, Compression};
 
 use super::interpolate::join;
@@ -17,7 +19,7 @@ use super::network::Networks;
 use super::problem::{Problem, Step, suggestion};
 use super::rules;
 use super::section::Section;
-use super::shape::{HEALTH, glob, takes, takes_health};
+use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
 use crate::rules::Rules;
 
 const TYPES: [&str; 2] = ["file", "stdout"];
@@ -26,14 +28,17 @@ const TYPES: [&str; 2] = ["file", "stdout"];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sink {
     pub id: String,
-    /// Ids of sources; `*` stands for any characters.
+    /// Ids of sources, in which `*` stands for any characters; with `.alerts` behind, only the first event of each of their
+    /// alerts.
     pub inputs: Vec<String>,
     /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
     pub acknowledgements: bool,
     /// If it refuses a greater share of its events for good, they are held instead of given up: that looks like a mistake
     /// of configuration. 1 holds nothing.
     pub max_refused_share: f64,
-    /// What is done with events before this sink gets them.
+    /// Which events of its inputs it takes.
+    pub only: Where,
+    /// What is done with those before it gets them.
     pub rules: Rules,
     pub kind: SinkKind,
 }
@@ -78,7 +83,17 @@ pub fn sink(
     };
     for (i, input) in inputs.iter().enumerate() {
         // Without any source each input would be wrong; that there is none has been said.
-        let health = takes_health(std::slice::from_ref(input));
+        let (input, output) = split(input);
+        if let Some(output) = output.filter(|output| *output != ALERTS) {
+            let message = format!("there is no output `{}`", output.escape_debug());
+            section.fault(
+                &format!("inputs[{i}]"),
+                message,
+                Some(format!("Known is `{ALERTS}`: the first event of each alert")),
+            );
+            continue;
+        }
+        let health = output.is_none() && takes_health(std::slice::from_ref(&input.to_owned()));
         if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
             let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
             let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
@@ -93,13 +108,14 @@ pub fn sink(
     }
     let acknowledgements = section.flag("acknowledgements", true);
     let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
+    let only = route::read(&mut section);
     let rules = rules.take(&mut section);
     let kind = match kind?.as_str() {
         "stdout" => SinkKind::Stdout,
         _ => SinkKind::File(file::read(&mut section)),
     };
     section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, rules, kind })
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, only, rules, kind })
 }
 
 /// Two file sinks in one folder would finish each other's files.

@@ -15,7 +15,9 @@ pub struct Expected {
     pub sink: Arc<str>,
     /// Whether the position waits for it.
     pub holds: bool,
-    /// How many of the chunk's events it is sent; it has the others since before a restart.
+    /// How many of the chunk's events a rule or route keeps from it.
+    pub filtered: u64,
+    /// How many it is sent; it has the others since before a restart.
     pub sent: u64,
     answer: Option<Answer>,
     /// Whether the store knows what the sink has of this chunk.
@@ -23,8 +25,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn new(sink: Arc<str>, holds: bool, sent: u64) -> Self {
-        Self { sink, holds, sent, answer: None, noted: false }
+    pub fn new(sink: Arc<str>, holds: bool, filtered: u64, sent: u64) -> Self {
+        Self { sink, holds, filtered, sent, answer: None, noted: false }
     }
 }
 
@@ -273,8 +275,9 @@ impl Waiting {
 
 impl Expected {
     fn counts(self, accepted: u64) -> SinkCounts {
-        let had = accepted.saturating_sub(self.sent);
-        let counts = SinkCounts { accepted, delivered: had, ..SinkCounts::default() };
+        let filtered = self.filtered;
+        let had = accepted.saturating_sub(filtered + self.sent);
+        let counts = SinkCounts { accepted, filtered, delivered: had, ..SinkCounts::default() };
         match self.answer {
             Some(Answer::Taken { refused, .. }) => {
                 let refused = refused.len() as u64;
@@ -289,7 +292,8 @@ impl Expected {
 
 /// Whether there is more to store than that a poll read again what is known.
 fn is_news(counts: &Counts) -> bool {
-    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, sinks } = counts;
+    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, rules: _, sinks } =
+        counts;
     *accepted + *malformed + *gaps > 0 || !sinks.is_empty()
 }
 
@@ -303,6 +307,7 @@ fn blank(commit: &Commit) -> Commit {
         seen_for: commit.seen_for,
         gaps: Vec::new(),
         partly: None,
+        alerts: Default::default(),
         at_ms: commit.at_ms,
     }
 }
@@ -314,6 +319,8 @@ fn merge(sum: &mut Option<Box<Commit>>, newer: Commit) {
             sum.counts.add(&newer.counts);
             sum.seen.extend(newer.seen);
             sum.gaps.extend(newer.gaps);
+            sum.alerts.since_ms = sum.alerts.since_ms.max(newer.alerts.since_ms);
+            sum.alerts.seen.extend(newer.alerts.seen);
             sum.position = newer.position.or(sum.position.take());
             sum.partly = newer.partly.or(sum.partly.take());
             (sum.seen_for, sum.at_ms) = (newer.seen_for, newer.at_ms);
