@@ -159,7 +159,7 @@ impl Drop for Replaying {
 /// A source of which spans can be read again.
 pub(crate) struct Replayable {
     pub account: Arc<Account>,
-    pub streams: Vec<LogStream>,
+    pub streams: Vec<Arc<LogStream>>,
     pub max_in_flight_bytes: usize,
     /// What the streams' own workers have on their way.
     pub ids: BTreeMap<String, Ids>,
@@ -381,7 +381,7 @@ impl Drop for Running {
 
 impl Ground {
     /// The source and the stream that a request means.
-    fn find(&self, request: &Request) -> Result<(&Replayable, &LogStream), ReplayError> {
+    fn find(&self, request: &Request) -> Result<(&Replayable, &Arc<LogStream>), ReplayError> {
         let Request { source, stream, sink, .. } = request;
         let Some(known) = self.sources.get(source) else {
             let ids: Vec<&str> = self.sources.keys().map(String::as_str).collect();
@@ -435,7 +435,7 @@ impl Ground {
     fn worker(
         &self,
         source: &Replayable,
-        stream: &LogStream,
+        stream: &Arc<LogStream>,
         request: &Request,
         key: &StreamKey,
         board: &Board,
@@ -447,7 +447,7 @@ impl Ground {
         Worker::new(
             Arc::clone(account),
             Surroundings { random: self.around.random.fork(), stop, ..self.around.clone() },
-            stream.clone(),
+            Arc::clone(stream),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
             Memory::new(&account.tenant, source.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
             self.pipeline.route_to(key.clone(), request.sink.as_deref()),

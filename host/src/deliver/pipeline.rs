@@ -71,7 +71,7 @@ impl Outlet {
 /// The way of one stream's chunks: to the sinks that take its source, then to the committer.
 pub struct Route {
     line: Line,
-    outlets: Vec<Outlet>,
+    outlets: Box<[Outlet]>,
     /// What sinks had of what comes again after a restart.
     had: Partly,
 }
@@ -149,7 +149,7 @@ impl Route {
     /// Sends a chunk on its way.
     pub fn send(&mut self, parcel: Parcel, batch: Batch) {
         let batch = Arc::new(batch);
-        let outlets = if batch.is_empty() { &[] } else { self.outlets.as_slice() };
+        let outlets = if batch.is_empty() { &[] } else { &*self.outlets };
         let had = &mut self.had;
         let batches: Vec<Arc<Batch>> = outlets.iter().map(|outlet| without(&batch, had.get_mut(&*outlet.id))).collect();
         let expected = outlets.iter().zip(&batches);
