@@ -203,6 +203,7 @@ impl Bench {
                 max_in_flight_bytes: 8 << 20,
                 limits: Default::default(),
                 network: config::network::NetworkSettings::default(),
+                alert_window: Duration::from_secs(86_400),
                 rules: Default::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],

@@ -161,7 +161,7 @@ impl Drop for Replaying {
 /// A source of which spans can be read again.
 pub(crate) struct Replayable {
     pub account: Arc<Account>,
-    pub streams: Vec<LogStream>,
+    pub streams: Vec<Arc<LogStream>>,
     pub max_in_flight_bytes: usize,
     pub rules: Rules,
     pub alert_window: Duration,
@@ -386,7 +386,7 @@ impl Drop for Running {
 
 impl Ground {
     /// The source and the stream that a request means.
-    fn find(&self, request: &Request) -> Result<(&Replayable, &LogStream), ReplayError> {
+    fn find(&self, request: &Request) -> Result<(&Replayable, &Arc<LogStream>), ReplayError> {
         let Request { source, stream, sink, .. } = request;
         let Some(known) = self.sources.get(source) else {
             let ids: Vec<&str> = self.sources.keys().map(String::as_str).collect();
@@ -440,7 +440,7 @@ impl Ground {
     fn worker(
         &self,
         source: &Replayable,
-        stream: &LogStream,
+        stream: &Arc<LogStream>,
         request: &Request,
         key: &StreamKey,
         board: &Board,
@@ -455,7 +455,7 @@ impl Ground {
         Worker::new(
             Arc::clone(account),
             Surroundings { random: self.around.random.fork(), stop, ..self.around.clone() },
-            stream.clone(),
+            Arc::clone(stream),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
             Memory::new(&account.tenant, source.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
             self.pipeline.route_to(key.clone(), &stream.name, &nature, alerts, request.sink.as_deref()),

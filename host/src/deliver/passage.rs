@@ -56,17 +56,15 @@ pub struct Passed {
 pub type Tally = BTreeMap<String, u64>;
 
 impl Passage {
-    pub fn new(only: &Where, alerts: bool, rules: &Rules, stream: &str, nature: &Nature) -> Self {
-        Self {
-            route: Route::new(only, stream, nature),
-            alerts,
-            rules: rules.bind(stream, &nature.kinds),
-            names: rules.clone(),
-        }
+    /// `None` if everything passes.
+    pub fn new(only: &Where, alerts: bool, rules: &Rules, stream: &str, nature: &Nature) -> Option<Box<Self>> {
+        let (route, bound) = (Route::new(only, stream, nature), rules.bind(stream, &nature.kinds));
+        let is_open = matches!(route, Route::All) && !alerts && bound.is_empty();
+        (!is_open).then(|| Box::new(Self { route, alerts, rules: bound, names: rules.clone() }))
     }
 
     /// The source's own rules, which come before all sinks.
-    pub fn of_source(stream: &str, nature: &Nature) -> Self {
+    pub fn of_source(stream: &str, nature: &Nature) -> Option<Box<Self>> {
         Self::new(&Where::default(), false, &nature.rules, stream, nature)
     }
 
@@ -174,6 +172,7 @@ mod tests {
     fn passes(only: Where, alerts: bool) -> (Vec<u32>, Tally) {
         let passage = Passage::new(&only, alerts, &Rules::default(), "siem/receipt", &nature());
         let (sample, mut tally) = (sample(), Tally::new());
+        let Some(passage) = passage else { return (vec![0, 1, 2], tally) };
         let first = First::of(&sample, |_| true);
         let passed = passage.pass(Some("lake"), &sample, &first, &mut tally, 0);
         (passed.batch.events.iter().map(|head| head.begin / 8).collect(), tally)
@@ -201,7 +200,9 @@ mod tests {
 
     #[test]
     fn what_passes_whole_is_not_copied() {
-        let passage = Passage::of_source("siem/receipt", &nature());
+        assert!(Passage::of_source("siem/receipt", &nature()).is_none());
+        let only = Where { severity_at_least: 1, ..Where::default() };
+        let passage = Passage::new(&only, false, &Rules::default(), "siem/receipt", &nature()).unwrap();
         let (sample, mut tally) = (sample(), Tally::new());
         let passed = passage.pass(None, &sample, &First::default(), &mut tally, 0);
         assert!(Arc::ptr_eq(&passed.batch, &sample) && tally.is_empty());

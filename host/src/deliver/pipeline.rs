@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::alerts::{Alerts, First};
 use super::commit::{Expected, Line, Lines, Parcel};
 use super::outlet::{Delivery, Shared, SinkTask};
-use super::passage::{Nature, Passage};
+use super::passage::{Nature, Passage, Passed, Tally};
 use super::{Batch, EventId};
 use crate::config::{Where, takes, takes_alerts_alone};
 use crate::observe::Health;
@@ -25,10 +25,9 @@ const UNHELD_BYTES: usize = 16 << 20;
 #[derive(Clone)]
 pub struct Pipeline {
     lines: Lines,
-    outlets: Arc<[Outlet]>,
+    outlets: Arc<[Arc<Outlet>]>,
 }
 
-#[derive(Clone)]
 struct Outlet {
     id: Arc<str>,
     inputs: Arc<[String]>,
@@ -64,16 +63,22 @@ impl Outlet {
 /// The way of one stream's chunks: to the sinks that take its source, then to the committer.
 pub struct Route {
     line: Line,
-    /// The source's own rules.
-    source: Passage,
-    /// The sinks, and what passes to them.
-    exits: Vec<(Outlet, Passage)>,
+    /// The source's own rules, if it has any.
+    source: Option<Box<Passage>>,
+    exits: Box<[Exit]>,
     /// Which alerts were seen, if a sink takes them alone.
     alerts: Option<Alerts>,
     /// Those of other routes too.
-    all: Arc<[Outlet]>,
+    all: Arc<[Arc<Outlet>]>,
     /// What sinks had of what comes again after a restart.
     had: Partly,
+}
+
+/// One sink of a route.
+struct Exit {
+    outlet: Arc<Outlet>,
+    /// `None` if everything passes.
+    passage: Option<Box<Passage>>,
 }
 
 impl Pipeline {
@@ -89,7 +94,7 @@ impl Pipeline {
         for attached in sinks {
             let (sender, queue) = unbounded_channel();
             let (id, shared): (Arc<str>, _) = (attached.id.as_str().into(), Shared::default());
-            outlets.push(Outlet {
+            outlets.push(Arc::new(Outlet {
                 id: Arc::clone(&id),
                 inputs: attached.inputs.as_slice().into(),
                 only: attached.only.clone().into(),
@@ -97,7 +102,7 @@ impl Pipeline {
                 holds: attached.acknowledgements,
                 queue: sender,
                 shared: shared.clone(),
-            });
+            }));
             tasks.push(SinkTask::new(id, attached, queue, shared, health, (clock, random.fork())));
         }
         (Self { lines, outlets: outlets.into() }, tasks)
@@ -116,13 +121,15 @@ impl Pipeline {
 
     /// The way of what is stored under `key`, but is of the stream `stream`; to one sink alone, if one is named.
     pub fn route_to(&self, key: StreamKey, stream: &str, nature: &Nature, alerts: Alerts, sink: Option<&str>) -> Route {
-        let wanted = |outlet: &&Outlet| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
-        let exit = |outlet: &Outlet| {
+        let wanted = |outlet: &&Arc<Outlet>| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
+        let exit = |outlet: &Arc<Outlet>| {
             let alerts = takes_alerts_alone(&outlet.inputs, &key.source);
-            (outlet.clone(), Passage::new(&outlet.only, alerts, &outlet.rules, stream, nature))
+            let passage = Passage::new(&outlet.only, alerts, &outlet.rules, stream, nature);
+            Exit { outlet: Arc::clone(outlet), passage }
         };
-        let exits: Vec<_> = self.outlets.iter().filter(wanted).map(exit).collect();
-        let alerts = exits.iter().any(|(_, passage)| passage.takes_alerts()).then_some(alerts);
+        let exits: Box<[Exit]> = self.outlets.iter().filter(wanted).map(exit).collect();
+        let passages = exits.iter().filter_map(|exit| exit.passage.as_ref());
+        let alerts = passages.into_iter().any(|passage| passage.takes_alerts()).then_some(alerts);
         let (source, line, all) = (Passage::of_source(stream, nature), self.lines.line(key), Arc::clone(&self.outlets));
         Route { line, source, exits, alerts, all, had: Partly::new() }
     }
@@ -157,13 +164,13 @@ impl Route {
         let (mut expected, mut deliveries, mut copied) = (Vec::new(), Vec::new(), 0);
         if !batch.is_empty() {
             let tally = &mut parcel.commit.counts.rules;
-            let ruled = self.source.pass(None, &batch, &First::default(), tally, at_ms);
+            let ruled = pass(self.source.as_deref(), None, &batch, &First::default(), tally, at_ms);
             copied += ruled.batch.copied_from(&batch);
             let (first, sightings) =
                 self.alerts.as_ref().map(|alerts| alerts.first(&ruled.batch, at_ms)).unwrap_or_default();
             parcel.commit.alerts = sightings;
-            for (outlet, passage) in &self.exits {
-                let mut passed = passage.pass(Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
+            for Exit { outlet, passage } in &self.exits {
+                let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
                 copied += passed.batch.copied_from(&ruled.batch);
                 passed.letters.extend(ruled.letters.iter().map(|letter| letter.clone().of_sink(&outlet.id)));
                 let given = passed.batch.events.len() + passed.letters.len();
@@ -179,11 +186,24 @@ impl Route {
             parcel.room.fit(batch.held() + copied);
         }
         let acknowledgements = self.line.announce(parcel, batch, expected);
-        for (((outlet, _), (batch, letters)), acknowledgement) in
-            self.exits.iter().zip(deliveries).zip(acknowledgements)
-        {
-            outlet.send(Delivery { batch, letters, acknowledgement });
+        for ((exit, (batch, letters)), acknowledgement) in self.exits.iter().zip(deliveries).zip(acknowledgements) {
+            exit.outlet.send(Delivery { batch, letters, acknowledgement });
         }
+    }
+}
+
+/// Lets a batch pass where everything does, or where `passage` says.
+fn pass(
+    passage: Option<&Passage>,
+    sink: Option<&str>,
+    batch: &Arc<Batch>,
+    first: &First,
+    tally: &mut Tally,
+    at_ms: u64,
+) -> Passed {
+    match passage {
+        Some(passage) => passage.pass(sink, batch, first, tally, at_ms),
+        None => Passed { batch: Arc::clone(batch), letters: Vec::new() },
     }
 }
 
