@@ -212,6 +212,7 @@ impl World {
             max_in_flight_bytes: plan.in_flight_bytes,
             limits: Default::default(),
             network: tributary_tests::guest::network(),
+            rules: Default::default(),
         };
         let (inner, streams, quotas): (Arc<dyn Source>, _, _) = if self.scenario.real_component {
             let options = Options { outside: outside.clone(), ..Options::new(tributary_host::COMPONENT) };

@@ -67,6 +67,15 @@ impl Action {
     }
 }
 
+/// Why what an operator wrote cannot be used. It does not show what was written, as any of it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: &'static str,
+}
+
 /// A text that stands where another stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
