@@ -21,6 +21,8 @@ mod edit;
 mod field;
 mod json;
 mod key;
+#[cfg(test)]
+mod laws;
 mod pattern;
 mod select;
 #[cfg(test)]
