@@ -77,7 +77,7 @@ impl Reader {
         let conditions = Conditions {
             streams: globs("streams", &mut section),
             kinds: globs("kinds", &mut section),
-            severity_at_least: severity(&mut section),
+            severity_at_least: severity("severity_at_least", &mut section),
             pattern: self.pattern(&mut section),
             field: field(&mut section, hides),
         };
@@ -176,9 +176,10 @@ fn globs(key: &'static str, section: &mut Section<'_>) -> Vec<String> {
     globs.unwrap_or_default()
 }
 
-fn severity(section: &mut Section<'_>) -> u8 {
+/// From 0 (unknown, and the default) to 6 (fatal).
+pub(super) fn severity(key: &'static str, section: &mut Section<'_>) -> u8 {
     let known: Vec<(&'static str, u8)> = SEVERITIES.into_iter().zip(0..).collect();
-    section.choice("severity_at_least", &known)
+    section.choice(key, &known)
 }
 
 fn field(section: &mut Section<'_>, hides: bool) -> Option<Field> {
