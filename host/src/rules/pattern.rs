@@ -10,7 +10,7 @@ use super::Fault;
 /// Longer ones are lists, and belong into several rules.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// What a compiled expression may take in memory, and its cache once more for each thread that uses it. `[\w.+-]+@[\w.-]+`
+/// What a compiled expression may take in memory, and as much again for each thread that searches with it. `[\w.+-]+@[\w.-]+`
 /// takes 70 KiB; `\w{1,200}` goes over it.
 const MOST_MEMORY: usize = 2 << 20;
 
