@@ -11,7 +11,8 @@ use tributary_tests::world::World;
 /// Sinks beside `files`, each with a folder of its own.
 fn sinks(world: &World, sinks: &[(&str, &str)]) -> String {
     let folder = world.folder.path().display();
-    let one = |(id, keys): &(&str, &str)| format!("\n[sinks.{id}]\ntype = \"file\"\npath = \"{folder}/{id}\"\n{keys}\n");
+    let one =
+        |(id, keys): &(&str, &str)| format!("\n[sinks.{id}]\ntype = \"file\"\npath = \"{folder}/{id}\"\n{keys}\n");
     sinks.iter().map(one).collect()
 }
 
@@ -47,11 +48,17 @@ async fn read_all(world: &World) -> BTreeMap<String, tributary_host::state::Coun
 async fn each_sink_gets_what_its_routes_and_rules_leave() {
     let mut world = World::of(sim::Tenant::v2("acme", 2_000), 24);
     world.source = "[[sources.acme.rules]]\ntype = \"mask\"\nname = \"subjects\"\nfield = \"email.subject\"\n".into();
-    world.sink = sinks(&world, &[
-        ("receipts", "inputs = [\"acme\"]\nwhere = { streams = [\"siem/receipt\"] }"),
-        ("severe", "inputs = [\"acme\"]\nwhere = { severity_at_least = \"high\" }"),
-        ("hashed", "inputs = [\"acme\"]\n[[sinks.hashed.rules]]\ntype = \"hash\"\nfield = \"email.from\"\nkey = \"0123456789abcdef\"\n[[sinks.hashed.rules]]\ntype = \"exclude\"\nname = \"no-audit\"\nstreams = [\"audit\"]"),
-    ]);
+    world.sink = sinks(
+        &world,
+        &[
+            ("receipts", "inputs = [\"acme\"]\nwhere = { streams = [\"siem/receipt\"] }"),
+            ("severe", "inputs = [\"acme\"]\nwhere = { severity_at_least = \"high\" }"),
+            (
+                "hashed",
+                "inputs = [\"acme\"]\n[[sinks.hashed.rules]]\ntype = \"hash\"\nfield = \"email.from\"\nkey = \"0123456789abcdef\"\n[[sinks.hashed.rules]]\ntype = \"exclude\"\nname = \"no-audit\"\nstreams = [\"audit\"]",
+            ),
+        ],
+    );
     let counts = read_all(&world).await;
     let all = of(&world, "events");
     let ids = |events: &BTreeMap<String, Value>| events.keys().cloned().collect::<BTreeSet<_>>();
@@ -102,10 +109,10 @@ async fn each_sink_gets_what_its_routes_and_rules_leave() {
 #[tokio::test(start_paused = true)]
 async fn an_alert_passes_once_in_its_window_across_restarts() {
     let mut world = World::of(sim::Tenant::v2("acme", 2_000), 24);
-    world.sink = sinks(&world, &[
-        ("pager", "inputs = [\"acme.alerts\"]"),
-        ("flagged", "inputs = [\"acme\"]\nwhere = { alerts = true }"),
-    ]);
+    world.sink = sinks(
+        &world,
+        &[("pager", "inputs = [\"acme.alerts\"]"), ("flagged", "inputs = [\"acme\"]\nwhere = { alerts = true }")],
+    );
     let counts = read_all(&world).await;
     let (pager, flagged) = (of(&world, "pager"), of(&world, "flagged"));
     let repeated: u64 = counts.values().filter_map(|counts| counts.rules.get("pager.alerts")).sum();

@@ -77,7 +77,7 @@ pub fn judge(
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
-    top.close(&["secret", "templates"]);
+    top.close(&["secret", "templates", "tests"]);
     let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
     let named = named_components(&component_tables);
     let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();

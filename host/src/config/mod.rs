@@ -27,6 +27,7 @@ mod shape;
 mod sinks;
 mod templates;
 mod tree;
+pub mod unit_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,6 +135,15 @@ fn named_data_dir(
     folder.filter(|_| problems.is_empty()).ok_or_else(|| failed(problems))
 }
 
+/// Reads the tests of the file at `path`, and no more of it than they need: no secret is asked for.
+///
+/// # Errors
+/// All problems at once.
+pub fn load_tests(path: &Path) -> Result<unit_tests::Suite, ConfigError> {
+    let Document { path, format, text } = Document::read(path)?;
+    unit_tests::read(&text, format, &path.display().to_string(), &|name: &str| std::env::var(name).ok())
+}
+
 /// Reads the file at `path`, with the process's environment. Returns all problems at once.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     Document::read(path)?.fill()
@@ -145,6 +155,8 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         .map_err(|problem| ConfigError { problems: vec![problem], warnings: Vec::new() })?;
     let mut problems = Vec::new();
     let mut secrets = backends(&mut tree, environment, &mut problems);
+    // Those are for `tributary test`, and what stands in them is not filled in.
+    tree.as_object_mut().and_then(|top| top.remove("tests"));
     let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);

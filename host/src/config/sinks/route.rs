@@ -8,7 +8,7 @@
 
 use serde_json::Value;
 
-use crate::config::rules::severity_at_least;
+use crate::config::rules::severity;
 use crate::config::section::Section;
 
 /// All conditions must hold. They look at what the source says of an event, not into its body.
@@ -38,7 +38,7 @@ pub fn read(section: &mut Section<'_>) -> Where {
         kinds: names(&mut table, "kinds"),
         streams: names(&mut table, "streams"),
         classes: classes(&mut table),
-        severity_at_least: severity_at_least(&mut table),
+        severity_at_least: severity("severity_at_least", &mut table),
         alerts: table.flag("alerts", false),
     };
     table.close(&[]);
