@@ -1,17 +1,25 @@
 //! Takes keys out of one table of the configuration, and says what is wrong with them.
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use super::interpolate::join;
+use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step, listed, suggestion};
+use super::secrets::Secret;
 
-/// One table. Keys are taken out one by one; what is left is unknown.
+/// One table. Keys are taken out one by one; what is left is unknown, and its memory is wiped in the end.
 pub struct Section<'a> {
     path: String,
     step: Step,
     map: Map<String, Value>,
     known: Vec<&'static str>,
     problems: &'a mut Vec<Problem>,
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        self.map.values_mut().for_each(wipe);
+    }
 }
 
 impl<'a> Section<'a> {
@@ -85,6 +93,11 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// The same, of a text in which there may be a secret.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        self.text(key).map(Zeroizing::new)
     }
 
     /// A whole number from `least` to `most`, or `default`. A number as text is one too: interpolation gives texts.
@@ -167,8 +180,8 @@ impl<'a> Section<'a> {
     }
 
     /// What is left, for somebody else to judge.
-    pub fn rest(self) -> Map<String, Value> {
-        self.map
+    pub fn rest(mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.map)
     }
 
     /// Says of what is left that it is unknown. `also` are known keys that were not asked for.
