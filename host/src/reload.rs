@@ -169,7 +169,7 @@ impl Reloader {
         }
         for (id, source) in &new.sources {
             // The pool of instances was made for the largest at the start.
-            let fits = self.host.component().has_room_for(&source.limits);
+            let fits = self.host.has_room_for(&source.limits);
             compare(&format!("sources.{id}.limits (memory_bytes, table_elements)"), fits);
         }
         differs

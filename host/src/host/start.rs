@@ -18,7 +18,7 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        Self::load(options.with_room_for(config)).await?.with_components(config).await.collect(config).await
+        Self::load(options.with_room_for(config))?.with_components(config).await.collect(config).await
     }
 
     /// The same, with this component.
