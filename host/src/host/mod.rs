@@ -3,6 +3,7 @@
 mod built_in;
 mod control;
 mod fleet;
+pub(crate) mod retire;
 mod running;
 mod start;
 
@@ -16,7 +17,6 @@ pub(crate) use self::control::Wrong;
 #[cfg(test)]
 pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
-pub(crate) use self::start::tell_retired;
 use crate::collect::ComponentSource;
 use crate::components::{ComponentError, Components};
 use crate::config::{self, Config, EMBEDDED_SOURCE};

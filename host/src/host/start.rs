@@ -1,16 +1,14 @@
 //! From a configuration to a host at work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::running::Caps;
-use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong};
+use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong, retire};
 use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Storage};
 use crate::sinks;
-use crate::state::{KEPT, Retired};
 
 impl Host {
     /// Starts collecting everything that `config` selects.
@@ -40,9 +38,10 @@ impl Host {
             return Err(StartError::Sources(errors));
         }
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
-        let now = self.options.outside.clock.millis();
-        tell_retired(&disk.store.retire(|source| config.keeps(source), now)?, now);
-        let running = self.assemble(config, planned, disk, true)?;
+        let now = self.now_ms();
+        retire::tell(&disk.store.retire(|source| config.keeps(source), now)?, now);
+        let mut running = self.assemble(config, planned, disk, true)?;
+        running.retire_daily(config);
         wrong.extend(config.refused.iter().map(Wrong::file));
         running.control.note_misconfigured(wrong).iter().for_each(|wrong| wrong.log(false));
         Ok(running)
@@ -121,18 +120,3 @@ impl Host {
 
 /// Sources that are planned at the same time: each takes an instance for a fraction of a millisecond.
 const PLANNED_AT_ONCE: usize = 16;
-
-/// Says what becomes of the state of sources that are no longer configured.
-pub(crate) fn tell_retired(retired: &[Retired], now_ms: u64) {
-    for Retired { source, since_ms, dropped } in retired {
-        if *dropped {
-            tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
-            continue;
-        }
-        let left = KEPT.saturating_sub(Duration::from_millis(now_ms.saturating_sub(*since_ms)));
-        let days = left.as_secs().div_ceil(86_400);
-        if days > 0 {
-            tracing::info!(%source, days_left = days, "no longer configured: its state is kept, and goes on if it is added again; `tributary state move` gives it another name");
-        }
-    }
-}
