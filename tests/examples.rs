@@ -36,7 +36,7 @@ async fn every_example_is_accepted() {
         "SECRETS_DIRECTORY" => Some(secrets.path().display().to_string()),
         _ => None,
     };
-    let host = Host::load(Options::new(COMPONENT)).await.unwrap();
+    let host = Host::load(Options::new(COMPONENT)).unwrap();
     let mut sources = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -219,7 +219,7 @@ impl World {
             let options = Options { outside: outside.clone(), ..Options::new(tributary_host::COMPONENT) };
             let host = Host::around(tributary_tests::world::component().await, options);
             let planned = host.plan(&source).await.unwrap();
-            (planned.source, planned.plan.streams, host.component().descriptor().quotas.clone())
+            (planned.source, planned.plan.streams, host.component().await.unwrap().descriptor().quotas.clone())
         } else {
             let (streams, quotas) = native::plan(source.settings.as_json());
             (Arc::new(Native { settings: source.settings.as_json().into(), wires }), streams, quotas)

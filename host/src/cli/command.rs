@@ -87,7 +87,7 @@ fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> i
     let mut plan_for = |config: &Config, source: &_| {
         let make = || {
             let options = Options::new(crate::COMPONENT).with_room_for(config);
-            runtime.block_on(async { Ok(Host::load(options).await?.with_components(config).await) })
+            runtime.block_on(async { Ok(Host::load(options)?.with_components(config).await) })
         };
         let host: &Result<Host, LoadError> = made.get_or_insert_with(make);
         match host.as_ref().map(|host| runtime.block_on(host.plan(source))) {

@@ -46,6 +46,7 @@ impl Made {
             if problems.is_empty() {
                 self.customers.push(customer);
             } else {
+                wipe(&mut customer.table);
                 self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
             }
         }

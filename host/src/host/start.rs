@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::running::Caps;
-use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong};
+use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong, retire};
 use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Storage};
 use crate::rules::Rules;
 use crate::sinks;
-use crate::state::{KEPT, Retired};
 
 impl Host {
     /// Starts collecting everything that `config` selects.
@@ -20,7 +18,7 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        Self::load(options.with_room_for(config)).await?.with_components(config).await.collect(config).await
+        Self::load(options.with_room_for(config))?.with_components(config).await.collect(config).await
     }
 
     /// The same, with this component.
@@ -43,9 +41,10 @@ impl Host {
         }
         warn_of_unknown(config, &planned);
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
-        let now = self.options.outside.clock.millis();
-        tell_retired(&disk.store.retire(|source| config.keeps(source), now)?, now);
-        let running = self.assemble(config, planned, disk, true)?;
+        let now = self.now_ms();
+        retire::tell(&disk.store.retire(|source| config.keeps(source), now)?, now);
+        let mut running = self.assemble(config, planned, disk, true)?;
+        running.retire_daily(config);
         wrong.extend(config.refused.iter().map(Wrong::file));
         running.control.note_misconfigured(wrong).iter().for_each(|wrong| wrong.log(false));
         Ok(running)
@@ -168,18 +167,3 @@ fn warn_of_unknown(config: &Config, planned: &[Planned]) {
 
 /// Sources that are planned at the same time: each takes an instance for a fraction of a millisecond.
 const PLANNED_AT_ONCE: usize = 16;
-
-/// Says what becomes of the state of sources that are no longer configured.
-pub(crate) fn tell_retired(retired: &[Retired], now_ms: u64) {
-    for Retired { source, since_ms, dropped } in retired {
-        if *dropped {
-            tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
-            continue;
-        }
-        let left = KEPT.saturating_sub(Duration::from_millis(now_ms.saturating_sub(*since_ms)));
-        let days = left.as_secs().div_ceil(86_400);
-        if days > 0 {
-            tracing::info!(%source, days_left = days, "no longer configured: its state is kept, and goes on if it is added again; `tributary state move` gives it another name");
-        }
-    }
-}

@@ -120,12 +120,6 @@ impl Component {
         Self { limits, ..self.clone() }
     }
 
-    /// Whether instances with these limits fit into the slots that the engine was made with. What does not fit is cut.
-    pub fn has_room_for(&self, limits: &Limits) -> bool {
-        let room = &self.sandbox.room;
-        limits.memory <= room.memory && limits.table_elements <= room.table_elements
-    }
-
     /// What it was compiled by: others that are to share its slots are too.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox

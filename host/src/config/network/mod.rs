@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::files::Files;
-use super::interpolate::join;
+use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step};
 use super::section::Section;
 use crate::sandbox::EgressSettings;
@@ -53,7 +53,7 @@ pub struct Networks {
     reader: RefCell<Reader>,
 }
 
-/// A table at the top. A source's table of the same name adds to it, key by key.
+/// A table at the top. A source's table of the same name adds to it, key by key. What stands in it may be secret.
 #[derive(Default)]
 struct Inherited<T> {
     table: Map<String, Value>,
@@ -123,16 +123,24 @@ impl Networks {
     }
 }
 
+impl<T> Drop for Inherited<T> {
+    fn drop(&mut self) {
+        self.table.values_mut().for_each(wipe);
+    }
+}
+
 impl<T: Clone + Default> Inherited<T> {
     fn take(key: &'static str, top: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> Self {
         let table = top.peek(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut inherited = Self { table, read: T::default() };
         let before = top.problems();
         let read = top.table(key).map(read);
         match read {
             // What is wrong is said once, not again for each source.
-            Some(read) if top.problems() == before => Self { table, read },
-            _ => Self::default(),
+            Some(read) if top.problems() == before => inherited.read = read,
+            _ => inherited = Self::default(),
         }
+        inherited
     }
 
     fn source(&self, key: &'static str, source: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> T {
