@@ -44,7 +44,7 @@ pub use shape::{
     most_pulls,
 };
 pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
-pub use sinks::{BatchOptions, Compression, FileOptions, Sink, SinkKind, Where};
+pub use sinks::{BatchOptions, Compression, FileOptions, Route, Sink, SinkKind, Where};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.

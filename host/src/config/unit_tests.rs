@@ -17,7 +17,8 @@ use super::interpolate::{Environment, interpolate, join, wipe};
 use super::problem::{Problem, Step, suggestion};
 use super::secrets::Secrets;
 use super::section::Section;
-use super::shape::takes;
+use super::shape::{takes, takes_alerts_alone};
+use super::sinks::{self, Where};
 use super::{ConfigError, Format, rules, tree};
 use crate::rules::Rules;
 
@@ -35,12 +36,18 @@ pub struct Suite {
 #[derive(Debug)]
 pub struct Taker {
     pub inputs: Vec<String>,
+    pub only: Where,
     pub rules: Rules,
 }
 
 impl Taker {
     pub fn takes(&self, source: &str) -> bool {
         takes(&self.inputs, source)
+    }
+
+    /// Whether it takes of `source` only the first event of each alert.
+    pub fn takes_alerts_alone(&self, source: &str) -> bool {
+        takes_alerts_alone(&self.inputs, source)
     }
 }
 
@@ -115,10 +122,11 @@ pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_
     }
     for (id, table) in tables(&mut tree, "sinks") {
         let path = join("sinks", &id);
-        let table = filled(table, &["rules", "inputs"], &path, environment, &mut problems);
+        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut problems);
         if let Some(mut section) = Section::new(path, Step::Sinks, table, &mut problems) {
             let inputs = section.texts("inputs").unwrap_or_default();
-            suite.sinks.insert(id, Taker { inputs, rules: reader.take(&mut section) });
+            let only = sinks::read_where(&mut section);
+            suite.sinks.insert(id, Taker { inputs, only, rules: reader.take(&mut section) });
         }
     }
     let tests = tree.as_object_mut().and_then(|top| top.remove("tests"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::alerts::First;
 use super::outlet::letter;
 use super::{Batch, Head};
-use crate::config::{Where, glob};
+use crate::config::{Route, Where};
 use crate::rules::{Applied, Bound, Rules};
 use crate::state::DeadLetter;
 
@@ -29,22 +29,6 @@ pub struct Passage {
     names: Rules,
 }
 
-/// Which events go this way, by what their heads say.
-#[derive(Clone)]
-enum Route {
-    All,
-    None,
-    Some {
-        /// By their index; empty for all.
-        kinds: Box<[bool]>,
-        /// Empty for all.
-        classes: Box<[u32]>,
-        severity_at_least: u8,
-        /// Only those with an alert key.
-        alerts: bool,
-    },
-}
-
 /// What came of a batch at a sink, or at the source's own rules.
 pub struct Passed {
     pub batch: Arc<Batch>,
@@ -58,8 +42,8 @@ pub type Tally = BTreeMap<String, u64>;
 impl Passage {
     /// `None` if everything passes.
     pub fn new(only: &Where, alerts: bool, rules: &Rules, stream: &str, nature: &Nature) -> Option<Box<Self>> {
-        let (route, bound) = (Route::new(only, stream, nature), rules.bind(stream, &nature.kinds));
-        let is_open = matches!(route, Route::All) && !alerts && bound.is_empty();
+        let (route, bound) = (only.bind(stream, &nature.kinds), rules.bind(stream, &nature.kinds));
+        let is_open = route.is_all() && !alerts && bound.is_empty();
         (!is_open).then(|| Box::new(Self { route, alerts, rules: bound, names: rules.clone() }))
     }
 
@@ -70,7 +54,7 @@ impl Passage {
 
     /// Whether it takes the first event of each alert alone.
     pub fn takes_alerts(&self) -> bool {
-        self.alerts && !matches!(self.route, Route::None)
+        self.alerts && !self.route.is_none()
     }
 
     /// Lets `batch` pass to the sink of this name; without one, past the source's own rules.
@@ -104,40 +88,6 @@ impl Passage {
             letter
         });
         Passed { letters: letters.collect(), batch: passed }
-    }
-}
-
-impl Route {
-    fn new(only: &Where, stream: &str, nature: &Nature) -> Self {
-        let Where { kinds, streams, classes, severity_at_least, alerts } = only;
-        let any = |patterns: &[String], name: &str| patterns.is_empty() || patterns.iter().any(|p| glob(p, name));
-        if only.is_everything() {
-            return Route::All;
-        }
-        let fit: Box<[bool]> = nature.kinds.iter().map(|kind| any(kinds, kind)).collect();
-        if !any(streams, stream) || (!kinds.is_empty() && !fit.contains(&true)) {
-            return Route::None;
-        }
-        let fit = if kinds.is_empty() { Box::default() } else { fit };
-        Route::Some {
-            kinds: fit,
-            classes: classes.as_slice().into(),
-            severity_at_least: *severity_at_least,
-            alerts: *alerts,
-        }
-    }
-
-    fn takes(&self, head: &Head) -> bool {
-        match self {
-            Route::All => true,
-            Route::None => false,
-            Route::Some { kinds, classes, severity_at_least, alerts } => {
-                (kinds.is_empty() || kinds.get(head.kind as usize).copied().unwrap_or(false))
-                    && (classes.is_empty() || classes.contains(&head.class))
-                    && head.severity >= *severity_at_least
-                    && (!alerts || head.alert_key.is_some())
-            }
-        }
     }
 }
 

@@ -103,6 +103,10 @@ severity_at_least = "high"
 [sinks.other]
 type = "stdout"
 inputs = ["health"]
+[sinks.pager]
+type = "stdout"
+inputs = ["acme.alerts"]
+where = { severity_at_least = "high", kinds = ["siem.*"], classes = [2004] }
 [[tests]]
 name = "passwords"
 input = { source = "acme", stream = "audit/events", kind = "audit", body = { m = "password=1", n = 1.50 } }
@@ -116,6 +120,10 @@ outputs = [{ sink = "lake", body = '{"m":"password=1"}' }, { sink = "alerts" }]
 name = "left out"
 input = { source = "acme", kind = "siem.dlp", severity = "fatal", body = { user = "a@test.example" } }
 no_outputs_from = ["lake", "alerts"]
+[[tests]]
+name = "alerts"
+input = { source = "acme", kind = "siem.av", severity = "high", class = 2004, alert_key = "a", body = { m = "x" } }
+outputs = [{ sink = "pager" }]
 [[tests]]
 name = "in front of a sink"
 input = { sink = "lake", stream = "audit/x", body = { user = "a@test.example", m = "password=" } }
@@ -137,10 +145,10 @@ outputs = [{ sink = "lake", body = { user = "a@test.example", m = "password=" } 
     fn good_ones_pass() {
         let (code, out, xml) = run(CONFIGURATION, &[], Some("r.xml"));
         assert_eq!(code, exit::OK, "{out}");
-        assert_eq!(out, "√ passwords\n√ elsewhere <&>\n√ left out\n√ in front of a sink\nAll 4 passed.\n");
+        assert_eq!(out, "√ passwords\n√ elsewhere <&>\n√ left out\n√ alerts\n√ in front of a sink\nAll 5 passed.\n");
         let xml = xml.unwrap();
         assert!(
-            xml.contains("tests=\"4\" failures=\"0\"") && xml.contains("name=\"elsewhere &lt;&amp;&gt;\""),
+            xml.contains("tests=\"5\" failures=\"0\"") && xml.contains("name=\"elsewhere &lt;&amp;&gt;\""),
             "{xml}"
         );
         let (code, out, _) = run(CONFIGURATION, &["left out"], None);
@@ -176,6 +184,12 @@ outputs = [{ sink = "lake", body = { user = "a@test.example", m = "password=" } 
                 "body = '{\"m\":\"password=1\"}' }\noutputs = [{ sink = \"lake\", body = ' ",
                 "x elsewhere <&>\n  sinks.lake\n    expected  {\"m\":\"password=1\"}\n    actual   {\"m\":\"password=1\"}\n",
             ),
+            (
+                "class = 2004, ",
+                "",
+                "x alerts\n  sinks.pager\n    expected the event\n    actual   nothing: `where` of sinks.pager leaves it out\n",
+            ),
+            ("alert_key = \"a\", ", "", "actual   nothing: the sink takes alerts alone, and it is of none\n"),
             ("body = { user = \"a@test.example\" } }", "body = '{\"user\":\"\\u' }", "√ left out\n"),
         ] {
             let text = CONFIGURATION.replacen(from, to, 1);
@@ -185,8 +199,9 @@ outputs = [{ sink = "lake", body = { user = "a@test.example", m = "password=" } 
                 assert_eq!(code, exit::CONFIGURATION);
             } else {
                 assert!(out.contains(expected), "{expected}\n{out}");
-                assert_eq!(code, if expected.starts_with('x') { exit::FAILED } else { exit::OK }, "{out}");
-                assert_eq!(xml.unwrap().contains("<failure"), expected.starts_with('x'));
+                let fails = !expected.starts_with('√');
+                assert_eq!(code, if fails { exit::FAILED } else { exit::OK }, "{out}");
+                assert_eq!(xml.unwrap().contains("<failure"), fails);
             }
         }
     }

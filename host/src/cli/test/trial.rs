@@ -53,6 +53,13 @@ fn got(suite: &Suite, input: &Input, sink: &str) -> Got {
             if let Some(rules) = suite.sources.get(source) {
                 batch = pass(rules, &format!("sources.{source}"), input, &batch)?;
             }
+            if taker.takes_alerts_alone(source) && input.alert_key.is_none() {
+                return Err("the sink takes alerts alone, and it is of none".to_owned());
+            }
+            let route = taker.only.bind(&input.stream, &[&input.kind]);
+            if !batch.events.iter().all(|head| route.takes(head)) {
+                return Err(format!("`where` of sinks.{sink} leaves it out"));
+            }
         }
         From::Sink(other) if other != sink => return Err(format!("the event is put in at sinks.{other}")),
         From::Sink(_) => {}

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use file::FileOptions;
-pub use route::Where;
+pub use route::{Route, Where, read as read_where};
 pub use shared::{BatchOptions, Compression};
 
 use super::interpolate::join;

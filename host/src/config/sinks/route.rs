@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::config::rules::severity;
 use crate::config::section::Section;
+use crate::config::shape::glob;
+use crate::deliver::Head;
 
 /// All conditions must hold. They look at what the source says of an event, not into its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +31,65 @@ pub struct Where {
 impl Where {
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Which events of one stream go this way. [Kinds](Head::kind) are indices into `kinds`.
+    pub fn bind<K: AsRef<str>>(&self, stream: &str, kinds: &[K]) -> Route {
+        let Where { kinds: wanted, streams, classes, severity_at_least, alerts } = self;
+        let any =
+            |patterns: &[String], name: &str| patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, name));
+        if self.is_everything() {
+            return Route::All;
+        }
+        let fit: Box<[bool]> = kinds.iter().map(|kind| any(wanted, kind.as_ref())).collect();
+        if !any(streams, stream) || (!wanted.is_empty() && !fit.contains(&true)) {
+            return Route::None;
+        }
+        Route::Some {
+            kinds: if wanted.is_empty() { Box::default() } else { fit },
+            classes: classes.as_slice().into(),
+            severity_at_least: *severity_at_least,
+            alerts: *alerts,
+        }
+    }
+}
+
+/// Which events of one stream go this way, by what their heads say.
+#[derive(Debug, Clone)]
+pub enum Route {
+    All,
+    None,
+    Some {
+        /// By their index; empty for all.
+        kinds: Box<[bool]>,
+        /// Empty for all.
+        classes: Box<[u32]>,
+        severity_at_least: u8,
+        /// Only those with an alert key.
+        alerts: bool,
+    },
+}
+
+impl Route {
+    pub fn is_all(&self) -> bool {
+        matches!(self, Route::All)
+    }
+
+    pub fn is_none(&self) -> bool {
+        matches!(self, Route::None)
+    }
+
+    pub fn takes(&self, head: &Head) -> bool {
+        match self {
+            Route::All => true,
+            Route::None => false,
+            Route::Some { kinds, classes, severity_at_least, alerts } => {
+                (kinds.is_empty() || kinds.get(head.kind as usize).copied().unwrap_or(false))
+                    && (classes.is_empty() || classes.contains(&head.class))
+                    && head.severity >= *severity_at_least
+                    && (!alerts || head.alert_key.is_some())
+            }
+        }
     }
 }
 
