@@ -29,6 +29,8 @@ pub struct ClientOptions {
     /// The key that names them: `uri`, `endpoint` or `endpoints`.
     pub address_key: &'static str,
     pub auth: Auth,
+    /// Whether the address itself says who we are.
+    pub secret_address: bool,
     /// The operator's own. Any of them may be a secret.
     pub headers: Vec<(HeaderName, Secret)>,
     pub compression: Compression,
@@ -144,7 +146,18 @@ pub fn client(section: &mut Section<'_>, networks: &Networks, defaults: &Default
         let message = format!("secrets go to {} in the clear", endpoint.origin);
         networks.warn(section, address_key, message, "Use https");
     }
-    ClientOptions { endpoints, address_key, auth, headers, compression, batch, concurrency, healthcheck, network }
+    ClientOptions {
+        endpoints,
+        address_key,
+        auth,
+        secret_address: false,
+        headers,
+        compression,
+        batch,
+        concurrency,
+        healthcheck,
+        network,
+    }
 }
 
 fn endpoints(section: &mut Section<'_>, defaults: &Defaults) -> (&'static str, Vec<Endpoint>) {

@@ -33,7 +33,7 @@ const SIEM: [(&str, &str); 4] = [
 /// `endpoint`, `source_name`, `source_host`, `source_category`, `siem_forward`, `siem_vendor`, `siem_product`,
 /// `siem_format`, `parser`, `fields`; the rest as [`client`].
 pub fn read(section: &mut Section<'_>, networks: &Networks) -> SumoOptions {
-    let client = client(section, networks, &DEFAULTS);
+    let client = ClientOptions { secret_address: true, ..client(section, networks, &DEFAULTS) };
     let source_name = template(section, "source_name", Some("{source}/{stream}"));
     let source_host = template(section, "source_host", Some("{tenant}"));
     let source_category = template(section, "source_category", None);

@@ -184,7 +184,8 @@ impl Client {
 
     /// What is taken for who we are there.
     pub fn credentials_key(&self) -> String {
-        self.key(self.options.auth.as_ref().map_or("auth", |credentials| credentials.key))
+        let without = if self.options.secret_address { self.options.address_key } else { "auth" };
+        self.key(self.options.auth.as_ref().map_or(without, |credentials| credentials.key))
     }
 
     /// What an answer says, fit for a line of a log.

@@ -16,6 +16,7 @@ pub fn client(address_key: &'static str, token_key: Option<&'static str>) -> Cli
         endpoints: vec![Endpoint::parse("http://far.test:1/secret-path".into()).unwrap()],
         address_key,
         auth: token_key.map(|key| Credentials { header: header::AUTHORIZATION, value, key }),
+        secret_address: false,
         headers: Vec::new(),
         compression: Compression::None,
         batch: BatchOptions { max_bytes: 1_000, max_events: 10, max_age: Default::default() },
