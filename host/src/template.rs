@@ -97,6 +97,19 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// One without any text.
+    pub fn empty() -> Self {
+        Self { parts: Vec::new() }
+    }
+
+    /// The texts between the places.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Place(_) => None,
+        })
+    }
+
     /// Whether it is the same for all events.
     pub fn is_fixed(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Text(_)))

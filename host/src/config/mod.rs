@@ -44,7 +44,12 @@ pub use shape::{
     most_pulls,
 };
 pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
-pub use sinks::{BatchOptions, Compression, FileOptions, Route, Sink, SinkKind, Where};
+pub(crate) use sinks::everywhere;
+pub use sinks::{
+    Auth, BatchOptions, ClientOptions, Compression, Credentials, ElasticsearchOptions, Encoding, Endpoint, FileOptions,
+    HttpOptions, IndexerAcknowledgements, OtlpOptions, Route, Secret, Sink, SinkKind, SplunkHecOptions, SumoOptions,
+    Where,
+};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.
@@ -205,6 +210,7 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
     let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
     let found = found.or_else(|| network::password_written_out(&tree)).or_else(|| rules::key_written_out(&tree));
+    let found = found.or_else(|| sinks::secret_written_out(&tree));
     interpolate::wipe(&mut tree);
     let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");

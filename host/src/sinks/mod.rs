@@ -10,15 +10,23 @@ use crate::deliver::{Batch, Head, Origin};
 use crate::outside::Outside;
 
 mod file;
+mod http;
+mod otlp;
 mod stdout;
 
 /// Makes the sink that the configuration describes. What a crash left of its earlier work is put in order first, so
 /// this may take a while, and blocks. A remote sink is not asked whether it is there: that is its [check](Sink::check).
-pub fn build(sink: &config::Sink, _outside: &Outside) -> Result<Box<dyn Sink>, SinkError> {
-    match &sink.kind {
-        SinkKind::Stdout => Ok(Box::new(stdout::Stdout::new())),
-        SinkKind::File(options) => Ok(Box::new(file::FileSink::open(options.clone())?)),
-    }
+pub fn build(sink: &config::Sink, outside: &Outside) -> Result<Box<dyn Sink>, SinkError> {
+    let id = &*sink.id;
+    Ok(match &sink.kind {
+        SinkKind::Stdout => Box::new(stdout::Stdout::new()),
+        SinkKind::File(options) => Box::new(file::FileSink::open(options.clone())?),
+        SinkKind::Http(options) | SinkKind::Vector(options) => Box::new(http::Http::new(id, options, outside)?),
+        SinkKind::SplunkHec(options) => Box::new(http::SplunkHec::new(id, options, outside)?),
+        SinkKind::Elasticsearch(options) => Box::new(http::Elasticsearch::new(id, options, outside)?),
+        SinkKind::Sumo(options) => Box::new(http::Sumo::new(id, options, outside)?),
+        SinkKind::Otlp(options) => Box::new(otlp::Otlp::new(id, options, outside)?),
+    })
 }
 
 /// A destination.

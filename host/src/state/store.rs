@@ -42,9 +42,11 @@ const REPLAY_KEPT: Duration = Duration::from_secs(30 * 86_400);
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    place: Arc<dyn Place>,
     /// `None` after a fault of the disk, until the file could be opened again.
     database: RwLock<Option<Database>>,
+    /// Behind the database, whose last words are written while it is dropped: this holds the folder's lock, and whoever gets
+    /// that next must find a file that is finished.
+    place: Arc<dyn Place>,
     filters: Mutex<Filters>,
     next_run: AtomicU64,
     next_commit: AtomicU64,

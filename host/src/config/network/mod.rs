@@ -99,6 +99,11 @@ impl Networks {
         }
     }
 
+    /// Warns of what stands under `key` of a sink.
+    pub fn warn(&self, sink: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
+        self.reader.borrow_mut().warn(sink, key, message, hint);
+    }
+
     /// Warns of a time-out that the call's own time without anything new, `wall`, comes before. `path` is the source's.
     pub fn judge_wall(&self, path: &str, timeouts: &TimeoutSettings, wall: Duration) {
         let TimeoutSettings { connect, first_byte, idle } = *timeouts;
@@ -154,8 +159,8 @@ impl<T: Clone + Default> Inherited<T> {
 
 /// Where a proxy's password is written out in a configuration that is not filled in yet.
 pub(super) fn password_written_out(tree: &Value) -> Option<String> {
-    let sources = tree.get("sources").and_then(Value::as_object).into_iter().flatten();
-    let own = sources.map(|(id, source)| (join("sources", id), source));
+    let tables = ["sources", "sinks"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
+    let own = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (join(kind, id), table)));
     std::iter::once((String::new(), tree)).chain(own).find_map(|(path, place)| {
         let proxies = place.get("proxy")?.as_object()?.iter();
         let mut proxies = proxies.filter_map(|(key, address)| Some((key, address.as_str()?)));

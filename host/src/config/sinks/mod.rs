@@ -1,17 +1,36 @@
 //! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
 
+mod auth;
+mod client;
+mod elasticsearch;
 mod file;
+mod http;
+mod otlp;
 mod route;
 mod shared;
+mod splunk_hec;
+mod sumo;
+mod templated;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
+pub use auth::{Auth, Credentials};
+pub use client::{ClientOptions, Endpoint};
+pub use elasticsearch::ElasticsearchOptions;
 pub use file::FileOptions;
+pub use http::{Encoding, HttpOptions};
+pub use otlp::OtlpOptions;
 pub use route::{Route, Where, read as read_where};
-pub use shared::{BatchOptions, Compression};
+pub use shared::{BatchOptions, Compression, Secret};
+pub use splunk_hec::{IndexerAcknowledgements, SplunkHecOptions};
+pub use sumo::SumoOptions;
+
+pub(crate) use client::everywhere;
 
 use super::interpolate::join;
 use super::judge::component_type;
@@ -22,7 +41,7 @@ use super::section::Section;
 use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
 use crate::rules::Rules;
 
-const TYPES: [&str; 2] = ["file", "stdout"];
+const TYPES: [&str; 8] = ["elasticsearch", "file", "http", "otlp", "splunk_hec", "stdout", "sumo", "vector"];
 
 /// One sink, and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +73,13 @@ impl Sink {
 pub enum SinkKind {
     Stdout,
     File(FileOptions),
+    Http(HttpOptions),
+    /// The same, to Vector.
+    Vector(HttpOptions),
+    SplunkHec(SplunkHecOptions),
+    Elasticsearch(ElasticsearchOptions),
+    Sumo(SumoOptions),
+    Otlp(OtlpOptions),
 }
 
 /// One in twenty: real events that a sink cannot take are rarer.
@@ -64,7 +90,7 @@ pub fn sink(
     id: &str,
     table: Value,
     (source_ids, more): (&[String], bool),
-    (rules, _networks): (&rules::Reader, &Networks),
+    (rules, networks): (&rules::Reader, &Networks),
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Sink> {
@@ -106,16 +132,44 @@ pub fn sink(
             }
         }
     }
-    let acknowledgements = section.flag("acknowledgements", true);
+    let (acknowledgements, indexer) = match kind.as_deref() {
+        Some("splunk_hec") => {
+            let (holds, indexer) = splunk_hec::acknowledgements(&mut section);
+            (holds, Some(indexer))
+        }
+        _ => (section.flag("acknowledgements", true), None),
+    };
     let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
     let only = route::read(&mut section);
     let rules = rules.take(&mut section);
-    let kind = match kind?.as_str() {
-        "stdout" => SinkKind::Stdout,
+    let kind = match (kind?.as_str(), indexer) {
+        ("stdout", _) => SinkKind::Stdout,
+        ("http", _) => SinkKind::Http(http::read(&mut section, networks)),
+        ("vector", _) => SinkKind::Vector(http::vector(&mut section, networks)),
+        ("elasticsearch", _) => SinkKind::Elasticsearch(elasticsearch::read(&mut section, networks)),
+        ("sumo", _) => SinkKind::Sumo(sumo::read(&mut section, networks)),
+        ("otlp", _) => SinkKind::Otlp(otlp::read(&mut section, networks)),
+        (_, Some(indexer)) => SinkKind::SplunkHec(splunk_hec::read(&mut section, networks, indexer)),
         _ => SinkKind::File(file::read(&mut section)),
     };
     section.close(&[]);
     Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, only, rules, kind })
+}
+
+/// Where a sink's secret is written out in a configuration that is not filled in yet.
+pub(super) fn secret_written_out(tree: &Value) -> Option<String> {
+    let sinks = tree.get("sinks")?.as_object()?;
+    sinks.iter().find_map(|(id, sink)| {
+        // A whole address is one where whoever has it may send.
+        let secret =
+            if sink.get("type").and_then(Value::as_str) == Some("sumo") { "/endpoint" } else { "/default_token" };
+        let places = [secret, "/token", "/auth/password", "/auth/token", "/auth/api_key", "/auth/value"];
+        let found = places.into_iter().find(|place| {
+            let text = sink.pointer(place).and_then(Value::as_str);
+            text.is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+        })?;
+        Some(join(&join("sinks", id), &found[1..].replace('/', ".")))
+    })
 }
 
 /// Two file sinks in one folder would finish each other's files.

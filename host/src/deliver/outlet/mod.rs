@@ -249,7 +249,8 @@ impl SinkTask {
             again.insert(place, error.clone());
             error
         });
-        if self.refusals.hold(load.events(), refused.len()) {
+        // Of what comes again nobody knows yet.
+        if self.refusals.hold(load.events().saturating_sub(again.len()), refused.len()) {
             let first = refused.values().next().map(String::as_str).unwrap_or_default();
             let message =
                 format!("it refuses {} of {} events for good, the first so: {first}", refused.len(), load.events());
