@@ -14,8 +14,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStor
 use super::NetworkError;
 use crate::config::network::{Authorities, Identity, Protocol, TlsSettings, TlsVersion};
 
-/// Servers whose tickets are remembered for a source: the API, its region, a few of storage. Room is taken at once.
-const TICKETS: usize = 4;
+/// Servers whose tickets are remembered for a source: the API, its region, a few of storage. Room is taken at once. rustls
+/// counts eight tickets for each.
+const TICKETS: usize = 4 * 8;
 
 /// The system's certificate authorities, or Mozilla's where the system has none.
 pub(super) fn system_roots() -> RootCertStore {
