@@ -43,7 +43,11 @@ pub use shape::{
     most_pulls,
 };
 pub(crate) use shape::{glob, takes, takes_health};
-pub use sinks::{BatchOptions, Compression, FileOptions, Sink, SinkKind};
+pub use sinks::{
+    AwsCredentials, BatchOptions, Compression, FileOptions, Framing, KafkaCompression, KafkaOptions, KafkaTls,
+    NatsCredentials, NatsOptions, ObjectStoreOptions, Sasl, Secret, Sink, SinkKind, Store, SyslogOptions,
+    is_topic_character,
+};
 pub use tree::Format;
 
 /// A configuration that can be run, and what is suspicious about it.

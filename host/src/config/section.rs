@@ -182,6 +182,11 @@ impl<'a> Section<'a> {
         texts
     }
 
+    /// Takes out all that is left: names that the operator chooses.
+    pub fn drain(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.map).into_iter().collect()
+    }
+
     /// What is left, for somebody else to judge.
     pub fn rest(self) -> Map<String, Value> {
         self.map

@@ -1,7 +1,14 @@
 //! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
 
+#[cfg(test)]
+mod broker_tests;
 mod file;
+mod kafka;
+mod nats;
+mod object_store;
 mod shared;
+mod syslog;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +16,11 @@ use std::path::Path;
 use serde_json::Value;
 
 pub use file::FileOptions;
-pub use shared::{BatchOptions, Compression};
+pub use kafka::{KafkaCompression, KafkaOptions, KafkaTls, Sasl, is_topic_character};
+pub use nats::{NatsCredentials, NatsOptions};
+pub use object_store::{AwsCredentials, ObjectStoreOptions, Store};
+pub use shared::{BatchOptions, Compression, Secret};
+pub use syslog::{Framing, SyslogOptions};
 
 use super::interpolate::join;
 use super::judge::component_type;
@@ -20,7 +31,14 @@ use super::section::Section;
 use super::shape::{HEALTH, glob, takes, takes_health};
 use crate::rules::Rules;
 
-const TYPES: [&str; 2] = ["file", "stdout"];
+const TYPES: [&str; 6] = ["file", "kafka", "nats", "object_store", "stdout", "syslog"];
+
+/// Those whose clients are heavy, and whether this program has them: each by the cargo feature of its name.
+const FEATURES: [(&str, bool); 3] = [
+    ("kafka", cfg!(feature = "kafka")),
+    ("nats", cfg!(feature = "nats")),
+    ("object_store", cfg!(feature = "object_store")),
+];
 
 /// One sink, and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +67,10 @@ impl Sink {
 pub enum SinkKind {
     Stdout,
     File(FileOptions),
+    Kafka(Box<KafkaOptions>),
+    Nats(Box<NatsOptions>),
+    ObjectStore(Box<ObjectStoreOptions>),
+    Syslog(Box<SyslogOptions>),
 }
 
 /// One in twenty: real events that a sink cannot take are rarer.
@@ -59,12 +81,16 @@ pub fn sink(
     id: &str,
     table: Value,
     (source_ids, more): (&[String], bool),
-    (rules, _networks): (&rules::Reader, &Networks),
+    (rules, networks): (&rules::Reader, &Networks),
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Sink> {
     let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
     let kind = component_type(&mut section, &TYPES);
+    if let Some((name, false)) = kind.as_ref().and_then(|kind| FEATURES.iter().find(|(name, _)| name == kind)) {
+        let hint = format!("Build it in: cargo build --release --features {name}");
+        section.fault("type", format!("`{name}` is not in this build"), Some(hint));
+    }
     let inputs = match section.texts("inputs") {
         Some(inputs) if !inputs.is_empty() => inputs,
         Some(_) => {
@@ -96,6 +122,10 @@ pub fn sink(
     let rules = rules.take(&mut section);
     let kind = match kind?.as_str() {
         "stdout" => SinkKind::Stdout,
+        "kafka" => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
+        "nats" => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
+        "object_store" => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
+        "syslog" => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
         _ => SinkKind::File(file::read(&mut section)),
     };
     section.close(&[]);
