@@ -15,7 +15,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use crate::deliver::{Head, Origin};
 
 /// See the module. `{{` and `}}` stand for braces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template {
     parts: Vec<Part>,
 }
@@ -110,6 +110,33 @@ impl Template {
         })
     }
 
+    /// The text before the last `/` that stands before the first place, and the template of what follows; `None` without
+    /// such a `/`.
+    pub fn split_folder(&self) -> Option<(&str, Template)> {
+        let (folder, rest) = self.prefix().rsplit_once('/')?;
+        let mut parts = self.parts.clone();
+        parts[0] = Part::Text(rest.to_owned());
+        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        Some((folder, Template { parts }))
+    }
+
+    /// Its pieces between slashes, each with its fixed text and whether a place stands in it too.
+    pub fn pieces(&self) -> Vec<(String, bool)> {
+        let mut pieces = vec![(String::new(), false)];
+        for part in &self.parts {
+            let last = pieces.len() - 1;
+            match part {
+                Part::Place(_) => pieces[last].1 = true,
+                Part::Text(text) => {
+                    let mut texts = text.split('/');
+                    pieces[last].0.push_str(texts.next().unwrap_or_default());
+                    pieces.extend(texts.map(|text| (text.to_owned(), false)));
+                }
+            }
+        }
+        pieces
+    }
+
     /// Whether it is the same for all events.
     pub fn is_fixed(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Text(_)))
@@ -131,9 +158,19 @@ impl Template {
         }
     }
 
-    /// The text for one event. `clean` is given what is filled in, and says how it is written here: a `/` in a stream's
-    /// name, for one, is a folder in one place and means nothing in another.
+    /// The text for one event. `clean` is given what is filled in, and says how it is written here.
     pub fn render(&self, origin: &Origin, event: &Head, clean: impl Fn(&str) -> String) -> String {
+        self.render_path(origin, event, &clean, &clean)
+    }
+
+    /// The same, where a `/` in a stream's name may mean something: that is cleaned by `clean_stream`.
+    pub fn render_path(
+        &self,
+        origin: &Origin,
+        event: &Head,
+        clean: impl Fn(&str) -> String,
+        clean_stream: impl Fn(&str) -> String,
+    ) -> String {
         let mut text = String::new();
         let time = DateTime::<Utc>::from_timestamp_nanos(i64::try_from(event.time).unwrap_or(i64::MAX));
         for part in &self.parts {
@@ -144,7 +181,7 @@ impl Template {
                 }
                 Part::Place(Place::Source) => clean(&origin.source),
                 Part::Place(Place::Tenant) => clean(&origin.tenant),
-                Part::Place(Place::Stream) => clean(&origin.stream),
+                Part::Place(Place::Stream) => clean_stream(&origin.stream),
                 Part::Place(Place::Class) => event.class.to_string(),
                 Part::Place(Place::Severity) => severity(event.severity).to_owned(),
                 Part::Place(Place::Date) => {
@@ -160,6 +197,12 @@ impl Template {
         }
         text
     }
+}
+
+/// Whether all templates give the same text for two events of one batch, without a look at any.
+pub fn alike(one: &Head, other: &Head) -> bool {
+    const HOUR: u64 = 3_600_000_000_000;
+    one.time / HOUR == other.time / HOUR && one.class == other.class && one.severity == other.severity
 }
 
 /// The word for a severity of the contract.
@@ -213,5 +256,18 @@ mod tests {
         assert!(of("a").is_fixed() && !of("{tenant}").is_fixed());
         assert!(of("{tenant}/{stream}").is_fixed_in_batch() && !of("{date}").is_fixed_in_batch());
         assert_eq!((of("lake/{tenant}").prefix(), of("{tenant}").prefix()), ("lake/", ""));
+    }
+
+    #[test]
+    fn folders_and_pieces() {
+        let of = |text| Template::parse(text).unwrap();
+        let whole = of("/a/b/x-{tenant}/{date}");
+        let (folder, rest) = whole.split_folder().unwrap();
+        assert_eq!((folder, rest), ("/a/b", of("x-{tenant}/{date}")));
+        assert_eq!(of("/a/{tenant}").split_folder().unwrap(), ("/a", of("{tenant}")));
+        assert!(of("a-{tenant}/b").split_folder().is_none());
+        let pieces = of("x-{tenant}{stream}/../{date}").pieces();
+        assert_eq!(pieces, [("x-".to_owned(), true), ("..".to_owned(), false), (String::new(), true)]);
+        assert_eq!(of("{tenant}//").pieces()[1..], [(String::new(), false), (String::new(), false)]);
     }
 }

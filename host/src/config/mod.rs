@@ -46,9 +46,10 @@ pub use shape::{
 pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
 pub(crate) use sinks::everywhere;
 pub use sinks::{
-    Auth, BatchOptions, ClientOptions, Compression, Credentials, ElasticsearchOptions, Encoding, Endpoint, FileOptions,
-    HttpOptions, IndexerAcknowledgements, OtlpOptions, Route, Secret, Sink, SinkKind, SplunkHecOptions, SumoOptions,
-    Where,
+    Auth, AwsCredentials, BatchOptions, ClientOptions, Compression, Credentials, ElasticsearchOptions, Encoding,
+    Endpoint, FileOptions, Framing, HttpOptions, IndexerAcknowledgements, KafkaCompression, KafkaOptions, KafkaTls,
+    NatsCredentials, NatsOptions, ObjectStoreOptions, OtlpOptions, Route, Sasl, Secret, Sink, SinkKind,
+    SplunkHecOptions, Store, SumoOptions, SyslogOptions, Where, is_topic_character,
 };
 pub use tree::Format;
 

@@ -57,6 +57,12 @@ impl Batch {
         })
     }
 
+    /// The body of one of its events, without the line feed behind it.
+    pub fn body(&self, event: &Head) -> &[u8] {
+        let line = &self.bodies[event.begin as usize..event.end as usize];
+        line.strip_suffix(b"\n").unwrap_or(line)
+    }
+
     /// Bytes to deliver.
     pub fn len(&self) -> usize {
         self.events.iter().map(|event| (event.end - event.begin) as usize).sum()
@@ -97,6 +103,7 @@ mod tests {
         let batch = Batch { origin, bodies, events: vec![head(0, 4), head(4, 8), head(12, 16)] };
         assert_eq!(batch.slices().collect::<Vec<_>>(), [b"{1}\n{2}\n".as_slice(), b"{4}\n"]);
         assert_eq!(batch.len(), 12);
+        assert_eq!(batch.body(&batch.events[2]), b"{4}");
         assert_eq!(batch.held(), 16 + 3 * size_of::<Head>());
     }
 }

@@ -9,10 +9,18 @@ use crate::config::{self, SinkKind};
 use crate::deliver::{Batch, Head, Origin};
 use crate::outside::Outside;
 
+mod encode;
 mod file;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "object_store")]
+mod object_store;
 mod otlp;
 mod stdout;
+mod syslog;
 
 /// Makes the sink that the configuration describes. What a crash left of its earlier work is put in order first, so
 /// this may take a while, and blocks. A remote sink is not asked whether it is there: that is its [check](Sink::check).
@@ -26,7 +34,27 @@ pub fn build(sink: &config::Sink, outside: &Outside) -> Result<Box<dyn Sink>, Si
         SinkKind::Elasticsearch(options) => Box::new(http::Elasticsearch::new(id, options, outside)?),
         SinkKind::Sumo(options) => Box::new(http::Sumo::new(id, options, outside)?),
         SinkKind::Otlp(options) => Box::new(otlp::Otlp::new(id, options, outside)?),
+        #[cfg(feature = "kafka")]
+        SinkKind::Kafka(options) => Box::new(kafka::Kafka::new(options)?),
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(options) => Box::new(nats::Nats::new(options)?),
+        #[cfg(feature = "object_store")]
+        SinkKind::ObjectStore(options) => Box::new(object_store::Objects::new(id, options, outside)?),
+        #[cfg(not(feature = "kafka"))]
+        SinkKind::Kafka(_) => return Err(not_built_in("kafka")),
+        #[cfg(not(feature = "nats"))]
+        SinkKind::Nats(_) => return Err(not_built_in("nats")),
+        #[cfg(not(feature = "object_store"))]
+        SinkKind::ObjectStore(_) => return Err(not_built_in("object_store")),
+        SinkKind::Syslog(options) => Box::new(syslog::Syslog::new((**options).clone())?),
     })
+}
+
+/// For a type without whose feature this was built; such a configuration was refused.
+#[cfg(not(all(feature = "kafka", feature = "nats", feature = "object_store")))]
+fn not_built_in(feature: &str) -> SinkError {
+    SinkError::new(format!("`{feature}` is not in this build"))
+        .hint(format!("Build it in: cargo build --release --features {feature}"))
 }
 
 /// A destination.
@@ -223,6 +251,7 @@ pub(crate) mod tests {
         let (folder, outside) = (tempfile::tempdir().unwrap(), Outside::system());
         let options = |path: &std::path::Path| config::FileOptions {
             path: path.to_path_buf(),
+            pattern: None,
             compression: config::Compression::None,
             max_bytes: 1,
             max_age: std::time::Duration::from_secs(1),

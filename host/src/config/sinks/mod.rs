@@ -1,18 +1,25 @@
 //! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
 
 mod auth;
+#[cfg(test)]
+mod broker_tests;
 mod client;
 mod elasticsearch;
 mod file;
 mod http;
+mod kafka;
+mod nats;
+mod object_store;
 mod otlp;
 mod route;
 mod shared;
 mod splunk_hec;
 mod sumo;
+mod syslog;
 mod templated;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,11 +31,15 @@ pub use client::{ClientOptions, Endpoint};
 pub use elasticsearch::ElasticsearchOptions;
 pub use file::FileOptions;
 pub use http::{Encoding, HttpOptions};
+pub use kafka::{KafkaCompression, KafkaOptions, KafkaTls, Sasl, is_topic_character};
+pub use nats::{NatsCredentials, NatsOptions};
+pub use object_store::{AwsCredentials, ObjectStoreOptions, Store};
 pub use otlp::OtlpOptions;
 pub use route::{Route, Where, read as read_where};
 pub use shared::{BatchOptions, Compression, Secret};
 pub use splunk_hec::{IndexerAcknowledgements, SplunkHecOptions};
 pub use sumo::SumoOptions;
+pub use syslog::{Framing, SyslogOptions};
 
 pub(crate) use client::everywhere;
 
@@ -41,7 +52,27 @@ use super::section::Section;
 use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
 use crate::rules::Rules;
 
-const TYPES: [&str; 8] = ["elasticsearch", "file", "http", "otlp", "splunk_hec", "stdout", "sumo", "vector"];
+const TYPES: [&str; 12] = [
+    "elasticsearch",
+    "file",
+    "http",
+    "kafka",
+    "nats",
+    "object_store",
+    "otlp",
+    "splunk_hec",
+    "stdout",
+    "sumo",
+    "syslog",
+    "vector",
+];
+
+/// Those whose clients are heavy, and whether this program has them: each by the cargo feature of its name.
+const FEATURES: [(&str, bool); 3] = [
+    ("kafka", cfg!(feature = "kafka")),
+    ("nats", cfg!(feature = "nats")),
+    ("object_store", cfg!(feature = "object_store")),
+];
 
 /// One sink, and what it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +111,10 @@ pub enum SinkKind {
     Elasticsearch(ElasticsearchOptions),
     Sumo(SumoOptions),
     Otlp(OtlpOptions),
+    Kafka(Box<KafkaOptions>),
+    Nats(Box<NatsOptions>),
+    ObjectStore(Box<ObjectStoreOptions>),
+    Syslog(Box<SyslogOptions>),
 }
 
 /// One in twenty: real events that a sink cannot take are rarer.
@@ -96,6 +131,10 @@ pub fn sink(
 ) -> Option<Sink> {
     let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
     let kind = component_type(&mut section, &TYPES);
+    if let Some((name, false)) = kind.as_ref().and_then(|kind| FEATURES.iter().find(|(name, _)| name == kind)) {
+        let hint = format!("Build it in: cargo build --release --features {name}");
+        section.fault("type", format!("`{name}` is not in this build"), Some(hint));
+    }
     let inputs = match section.texts("inputs") {
         Some(inputs) if !inputs.is_empty() => inputs,
         Some(_) => {
@@ -150,6 +189,10 @@ pub fn sink(
         ("sumo", _) => SinkKind::Sumo(sumo::read(&mut section, networks)),
         ("otlp", _) => SinkKind::Otlp(otlp::read(&mut section, networks)),
         (_, Some(indexer)) => SinkKind::SplunkHec(splunk_hec::read(&mut section, networks, indexer)),
+        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
+        ("nats", _) => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
+        ("object_store", _) => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
+        ("syslog", _) => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
         _ => SinkKind::File(file::read(&mut section)),
     };
     section.close(&[]);

@@ -25,6 +25,7 @@ use crate::config::network::{NetworkSettings, TimeoutSettings};
 pub use client::Sockets;
 pub use error::TransportError;
 pub use names::{Names, Resolving};
+pub use tls::plain_client as tls_client;
 
 /// A body, either way.
 pub type Body = WasiBody;

@@ -83,6 +83,18 @@ fn certified(identity: &Identity) -> Result<CertifiedKey, rustls::Error> {
     }
 }
 
+/// For a sink that speaks no HTTP, and so negotiates no protocol.
+pub fn plain_client(settings: &TlsSettings) -> Result<ClientConfig, NetworkError> {
+    let roots = system_roots();
+    let roots = match &settings.authorities {
+        Some(own) => with_authorities(&roots, own)?,
+        None => roots,
+    };
+    let mut config = client(Arc::new(roots), settings)?;
+    config.alpn_protocols.clear();
+    Ok(config)
+}
+
 fn wire_name(protocol: Protocol) -> &'static [u8] {
     match protocol {
         Protocol::Http1 => b"http/1.1",

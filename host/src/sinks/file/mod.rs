@@ -1,17 +1,16 @@
-//! Events as NDJSON in files: `<path>/<tenant>/<stream>/<UTC>-<number>.ndjson[.gz|.zst]`.
+//! Events as NDJSON in files: `<path>/<tenant>/<stream>/<UTC>-<number>.ndjson[.gz|.zst]`, or in folders by a pattern.
 //!
 //! A file is `*.part` while it grows. Each delivery is synced before it counts as delivered, and with compression it ends
 //! a gzip member or zstd frame, so that what is synced can be read. A file that is long or old enough is renamed.
 
-mod encode;
-mod name;
+pub(super) mod name;
 mod part;
 mod recover;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -19,9 +18,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::part::Part;
-use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking};
+use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking, encode};
 use crate::config::FileOptions;
-use crate::deliver::Batch;
+use crate::deliver::{Batch, Head};
+use crate::template::alike;
 
 /// Files that are open at a time. Others stay unfinished, and are opened again when something comes for them.
 const OPEN_FILES: usize = 256;
@@ -78,8 +78,8 @@ impl Sink for FileSink {
     }
 }
 
-/// Tenant and stream.
-type Target = (Arc<str>, Arc<str>);
+/// The folder of a file, below the sink's own.
+type Target = PathBuf;
 
 struct Folder {
     options: FileOptions,
@@ -119,10 +119,11 @@ impl Folder {
     }
 
     fn deliver(&mut self, batches: &[Arc<Batch>], now: Instant) -> io::Result<()> {
-        let mut targets: BTreeMap<Target, Vec<&Batch>> = BTreeMap::new();
+        let mut targets: BTreeMap<Target, Vec<Arc<Batch>>> = BTreeMap::new();
         for batch in batches.iter().filter(|batch| !batch.is_empty()) {
-            let target = (batch.origin.tenant.clone(), batch.origin.stream.clone());
-            targets.entry(target).or_default().push(batch);
+            for (target, part) in self.sort(batch) {
+                targets.entry(target).or_default().push(part);
+            }
         }
         let mut touched = Vec::with_capacity(targets.len());
         let written = self.write(&targets, &mut touched, now);
@@ -135,10 +136,26 @@ impl Folder {
         Ok(())
     }
 
+    /// The events of `batch` by the folders that they belong in.
+    fn sort(&self, batch: &Arc<Batch>) -> Vec<(Target, Arc<Batch>)> {
+        let origin = &batch.origin;
+        let Some(pattern) = &self.options.pattern else {
+            return vec![(name::folder(&origin.tenant, &origin.stream), Arc::clone(batch))];
+        };
+        if pattern.is_fixed_in_batch() {
+            return vec![(name::folders(pattern, origin, &batch.events[0]), Arc::clone(batch))];
+        }
+        let mut sorted: BTreeMap<Target, Vec<Head>> = BTreeMap::new();
+        for run in batch.events.chunk_by(alike) {
+            sorted.entry(name::folders(pattern, origin, &run[0])).or_default().extend_from_slice(run);
+        }
+        sorted.into_iter().map(|(target, events)| (target, Arc::new(batch.with(events)))).collect()
+    }
+
     /// Writes and syncs everything; `touched` says how long each file was before.
     fn write(
         &mut self,
-        targets: &BTreeMap<Target, Vec<&Batch>>,
+        targets: &BTreeMap<Target, Vec<Arc<Batch>>>,
         touched: &mut Vec<(Target, u64)>,
         now: Instant,
     ) -> io::Result<()> {
@@ -175,7 +192,7 @@ impl Folder {
     }
 
     fn new_part(&self, target: &Target, now: Instant) -> io::Result<Part> {
-        let folder = self.options.path.join(name::folder(&target.0, &target.1));
+        let folder = self.options.path.join(target);
         Part::create(&self.options.path, &folder, SystemTime::now(), encode::extension(self.options.compression), now)
     }
 

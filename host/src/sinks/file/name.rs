@@ -7,6 +7,9 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
+use crate::deliver::{Head, Origin};
+use crate::template::Template;
+
 /// Longest name of one folder, in bytes. File systems take 255.
 const LONGEST: usize = 200;
 
@@ -15,9 +18,16 @@ pub fn folder(tenant: &str, stream: &str) -> PathBuf {
     std::iter::once(tenant).chain(stream.split('/')).map(component).collect()
 }
 
+/// The folders that `pattern` gives. Its fixed text has been judged when the configuration was read.
+pub fn folders(pattern: &Template, origin: &Origin, event: &Head) -> PathBuf {
+    let streams = |stream: &str| stream.split('/').map(component).collect::<Vec<_>>().join("/");
+    let text = pattern.render_path(origin, event, component, streams);
+    text.split('/').map(|name| shortened(name.to_owned(), name)).collect()
+}
+
 /// `text` as the name of one folder: what is not a letter, digit, `-`, `_` or inner `.` becomes `%` and its bytes in
 /// hexadecimal.
-fn component(text: &str) -> String {
+pub fn component(text: &str) -> String {
     let mut name = String::new();
     for (i, c) in text.char_indices() {
         if c.is_alphanumeric() || matches!(c, '-' | '_') || (c == '.' && i > 0) {
@@ -33,6 +43,11 @@ fn component(text: &str) -> String {
         // Nothing else becomes a single `%`.
         name.push('%');
     }
+    shortened(name, text)
+}
+
+/// `name`, which stands for `text`, cut to what file systems take.
+fn shortened(mut name: String, text: &str) -> String {
     if name.len() > LONGEST {
         let cut = (0..=LONGEST - 18).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         let digest = fnv1a(text.as_bytes());
@@ -80,6 +95,27 @@ mod tests {
                 assert!(path.iter().all(|part| part.len() <= LONGEST && !part.to_string_lossy().starts_with('.')));
             }
         }
+    }
+
+    #[test]
+    fn patterns_stay_below_their_folder() {
+        let long = "x".repeat(300);
+        let texts = ["", ".", "..", "/", "a/b", "../../etc", "/etc", "a\0b", ".hidden", "//", &long];
+        let event = Head { id: 0, time: 0, kind: 0, class: 0, severity: 0, alert_key: None, begin: 0, end: 1 };
+        let rendered = |pattern: &str, tenant: &str, stream: &str| {
+            let origin = Origin { source: tenant.into(), tenant: tenant.into(), stream: stream.into() };
+            folders(&Template::parse(pattern).unwrap(), &origin, &event)
+        };
+        for tenant in texts {
+            for stream in texts {
+                let path = rendered("x/{source}{tenant}-{tenant}/{stream}/{date}", tenant, stream);
+                assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+                assert_eq!(path.components().count(), 3 + stream.split('/').count(), "{path:?}");
+                assert!(path.iter().all(|part| part.len() <= LONGEST), "{path:?}");
+                assert_eq!(rendered("{tenant}/{stream}", tenant, stream), folder(tenant, stream));
+            }
+        }
+        assert_eq!(rendered("day={date}/{stream}", "t", "siem/receipt"), Path::new("day=1970-01-01/siem/receipt"));
     }
 
     #[test]

@@ -7,11 +7,18 @@ use std::time::Duration;
 use super::super::tests::batch;
 use super::*;
 use crate::config::Compression;
+use crate::template::Template;
 
 const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 
 fn options(path: &Path, compression: Compression) -> FileOptions {
-    FileOptions { path: path.to_path_buf(), compression, max_bytes: 1 << 20, max_age: Duration::from_secs(3600) }
+    FileOptions {
+        path: path.to_path_buf(),
+        pattern: None,
+        compression,
+        max_bytes: 1 << 20,
+        max_age: Duration::from_secs(3600),
+    }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -77,6 +84,26 @@ async fn delivers_and_finishes() {
         assert!(done.iter().all(|file| mode(file) == 0o600));
         assert_eq!((mode(&out), mode(&out.join("acme/siem"))), (0o700, 0o700));
     }
+}
+
+#[tokio::test]
+async fn a_pattern_names_the_folders() {
+    const DAY: u64 = 86_400_000_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let pattern = Some(Template::parse("{date}/{tenant}-{stream}").unwrap());
+    let sink = FileSink::open(FileOptions { pattern, ..options(&out, Compression::Gzip) }).unwrap();
+    let mut two_days = Batch::clone(&batch("../x", "siem/receipt", &["{1}", "{2}", "{3}", "{4}"]));
+    for (event, time) in two_days.events.iter_mut().zip([1, DAY + 1, DAY - 1, DAY]) {
+        event.time = time;
+    }
+    sink.deliver(&[Arc::new(two_days), batch("../x", "siem/receipt", &["{5}"])]).await.unwrap();
+    sink.close().await.unwrap();
+    let done = files(folder.path());
+    assert_eq!(done.len(), 2, "{done:?}");
+    assert!(done[0].starts_with(out.join("1970-01-01/%2E.%2Fx-siem/receipt")), "{done:?}");
+    assert!(done[1].starts_with(out.join("1970-01-02/%2E.%2Fx-siem/receipt")), "{done:?}");
+    assert_eq!((text(&done[0]).as_str(), text(&done[1]).as_str()), ("{1}\n{3}\n{5}\n", "{2}\n{4}\n"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Batches to the bytes of one delivery.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use flate2::write::GzEncoder;
 
@@ -17,7 +18,7 @@ pub fn extension(compression: Compression) -> &'static str {
 }
 
 /// One whole piece: plain lines, a gzip member or a zstd frame with its checksum.
-pub fn encode(compression: Compression, batches: &[&Batch]) -> io::Result<Vec<u8>> {
+pub fn encode(compression: Compression, batches: &[Arc<Batch>]) -> io::Result<Vec<u8>> {
     let size: usize = batches.iter().map(|batch| batch.len()).sum();
     match compression {
         Compression::None => write(Vec::with_capacity(size), batches),
@@ -33,7 +34,7 @@ pub fn encode(compression: Compression, batches: &[&Batch]) -> io::Result<Vec<u8
     }
 }
 
-fn write<W: Write>(mut writer: W, batches: &[&Batch]) -> io::Result<W> {
+fn write<W: Write>(mut writer: W, batches: &[Arc<Batch>]) -> io::Result<W> {
     for batch in batches {
         for slice in batch.slices() {
             writer.write_all(slice)?;

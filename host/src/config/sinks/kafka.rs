@@ -1,0 +1,161 @@
+//! Kafka, and what speaks its protocol.
+
+use std::collections::BTreeMap;
+
+use super::shared::Secret;
+use super::values::{host_and_port, sample, template};
+use crate::config::section::Section;
+use crate::template::Template;
+
+/// Brokers, and the topic and key of each event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaOptions {
+    /// `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    pub topic: Template,
+    /// The event's id, if there is none.
+    pub key: Option<Template>,
+    pub compression: KafkaCompression,
+    pub tls: Option<KafkaTls>,
+    pub sasl: Option<Sasl>,
+    /// Passed on to librdkafka as they are. Any of them may be a secret.
+    pub librdkafka_options: BTreeMap<String, Secret>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KafkaCompression {
+    #[default]
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// Files, as librdkafka reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KafkaTls {
+    pub ca_file: Option<String>,
+    pub crt_file: Option<String>,
+    pub key_file: Option<String>,
+    pub key_pass: Option<Secret>,
+    pub verify_certificate: bool,
+    pub verify_hostname: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    pub username: String,
+    pub password: Secret,
+}
+
+/// What the sink needs as it is, and what has keys of its own.
+const OURS: [&str; 12] = [
+    "acks",
+    "bootstrap.servers",
+    "compression.type",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "request.required.acks",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "transactional.id",
+];
+
+pub fn read(section: &mut Section<'_>) -> KafkaOptions {
+    let servers = match section.texts("bootstrap_servers") {
+        Some(servers) => servers.join(","),
+        None => {
+            section.fault("bootstrap_servers", "is required", Some("Write host:9092".into()));
+            "none".into()
+        }
+    };
+    if servers.split(',').any(|server| host_and_port(server.trim(), 9092).is_none()) {
+        let hint = "Write host:port, several with commas between them";
+        section.fault("bootstrap_servers", "is no list of brokers", Some(hint.into()));
+    }
+    let topic = template(section, "topic", "tributary");
+    let sample = sample(&topic);
+    if !sample.chars().all(is_topic_character) || matches!(sample.as_str(), "" | "." | "..") {
+        let hint = "Kafka takes letters, digits, `.`, `_` and `-`; places such as {tenant} are cleaned by themselves";
+        section.fault("topic", "is no name of a topic", Some(hint.into()));
+    }
+    let key = section.peek("key").is_some().then(|| template(section, "key", ""));
+    let compressions = [
+        ("none", KafkaCompression::None),
+        ("gzip", KafkaCompression::Gzip),
+        ("snappy", KafkaCompression::Snappy),
+        ("lz4", KafkaCompression::Lz4),
+        ("zstd", KafkaCompression::Zstd),
+    ];
+    let compression = section.choice("compression", &compressions);
+    let tls = section.table("tls").and_then(tls);
+    let sasl = section.table("sasl").and_then(sasl);
+    let mut librdkafka_options = BTreeMap::new();
+    if let Some(mut table) = section.table("librdkafka_options") {
+        for (name, value) in table.drain() {
+            match value {
+                _ if OURS.contains(&name.as_str()) => {
+                    table.fault(&name, "is set by the sink itself", Some("Leave it out".into()));
+                }
+                serde_json::Value::String(text) => {
+                    librdkafka_options.insert(name, Secret::new(text));
+                }
+                serde_json::Value::Number(_) | serde_json::Value::Bool(_) => {
+                    librdkafka_options.insert(name, Secret::new(value.to_string()));
+                }
+                _ => table.fault(&name, "must be a text, a number, true or false", None),
+            }
+        }
+    }
+    KafkaOptions { bootstrap_servers: servers, topic, key, compression, tls, sasl, librdkafka_options }
+}
+
+/// Whether a topic's name may have it.
+pub fn is_topic_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+fn tls(mut table: Section<'_>) -> Option<KafkaTls> {
+    let enabled = table.flag("enabled", true);
+    let tls = KafkaTls {
+        ca_file: table.text("ca_file"),
+        crt_file: table.text("crt_file"),
+        key_file: table.text("key_file"),
+        key_pass: table.text("key_pass").map(Secret::new),
+        verify_certificate: table.flag("verify_certificate", true),
+        verify_hostname: table.flag("verify_hostname", true),
+    };
+    let files = [("ca_file", &tls.ca_file), ("crt_file", &tls.crt_file), ("key_file", &tls.key_file)];
+    for (key, path) in files {
+        if let Some(Err(error)) = path.as_ref().map(std::fs::File::open) {
+            table.fault(key, format!("cannot be read: {error}"), Some("Name a file that this user may read".into()));
+        }
+    }
+    table.close(&[]);
+    enabled.then_some(tls)
+}
+
+fn sasl(mut table: Section<'_>) -> Option<Sasl> {
+    const MECHANISMS: [(&str, &str); 3] =
+        [("PLAIN", "PLAIN"), ("SCRAM-SHA-256", "SCRAM-SHA-256"), ("SCRAM-SHA-512", "SCRAM-SHA-512")];
+    let enabled = table.flag("enabled", true);
+    let (mechanism, username, password) = match enabled {
+        true => (table.choice("mechanism", &MECHANISMS), table.text("username"), table.text("password")),
+        false => return None,
+    };
+    for (key, missing) in
+        [("mechanism", mechanism.is_empty()), ("username", username.is_none()), ("password", password.is_none())]
+    {
+        if missing {
+            table.fault(key, "is required", None);
+        }
+    }
+    table.close(&[]);
+    Some(Sasl { mechanism, username: username?, password: Secret::new(password?) })
+}

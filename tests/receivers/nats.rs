@@ -1,0 +1,93 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer, stream};
+use futures_util::StreamExt;
+
+use crate::events::{batch, deliver, id_in, ids, sink, some};
+use crate::program::{Program, find, port};
+
+/// A server with JetStream and one user.
+fn server(folder: &std::path::Path, port: u16) -> Option<Program> {
+    let program = find("nats-server")?;
+    let text = format!(
+        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: \"{}\" }}\nmax_payload: 4096\nauthorization {{ user: u, password: hunter2 }}\n",
+        folder.join("js").display()
+    );
+    let file = folder.join("nats.conf");
+    fs::write(&file, text).unwrap();
+    Some(Program::start(&program, folder, &["-c", file.to_str().unwrap()], &[port]))
+}
+
+fn lines(port: u16, more: &str) -> String {
+    format!(
+        "type = \"nats\"\nurl = \"nats://127.0.0.1:{port}\"\nauth = {{ strategy = \"user_password\", user = \"u\", password = \"hunter2\" }}\n{more}"
+    )
+}
+
+#[tokio::test]
+async fn jetstream_takes_each_event_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = port();
+    let Some(_server) = server(folder.path(), port) else { return };
+    let wrong = lines(port, "").replace("hunter2", "hunter3");
+    let error = sink(&wrong).check().await.unwrap_err().to_string();
+    assert!(error.contains("`auth`") && !error.contains("hunter3"), "{error}");
+
+    let sink = sink(&lines(port, "max_in_flight = 7"));
+    sink.check().await.unwrap();
+    let batches = some();
+    let error = deliver(&*sink, &batches).await.unwrap_err().to_string();
+    assert!(error.contains("Make a stream that takes the sink's `subject`"), "{error}");
+
+    let options = async_nats::ConnectOptions::new().user_and_password("u".into(), "hunter2".into());
+    let client = options.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    let context = jetstream::new(client);
+    let config = stream::Config { name: "LOGS".into(), subjects: vec!["tributary.>".into()], ..Default::default() };
+    let stream = context.create_stream(config).await.unwrap();
+    assert_eq!(deliver(&*sink, &batches).await.unwrap(), (0, 0));
+    // As after a crash: the same events, in other company.
+    let mut again = batches.clone();
+    again.reverse();
+    again.push(batch("acme", "siem/receipt", 40..45));
+    assert_eq!(deliver(&*sink, &again).await.unwrap(), (ids(&batches).len(), 0));
+
+    let all = ids(&again);
+    let consumer = stream.create_consumer(consumer::pull::Config::default()).await.unwrap();
+    let mut messages = consumer.fetch().max_messages(1000).expires(Duration::from_secs(5)).messages().await.unwrap();
+    let (mut found, mut subjects, mut count) = (BTreeSet::new(), BTreeSet::new(), 0);
+    while let Some(message) = messages.next().await {
+        let message = message.unwrap();
+        let id = id_in(&message.payload);
+        assert_eq!(message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str(), id);
+        subjects.insert(message.subject.to_string());
+        found.insert(id);
+        count += 1;
+    }
+    assert_eq!((count, &found), (all.len(), &all));
+    let expected = ["tributary.Other_Ltd____/x.audit", "tributary.acme.audit", "tributary.acme.siem.receipt"];
+    assert_eq!(subjects, expected.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_the_server_is_refused_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = port();
+    let Some(server) = server(folder.path(), port) else { return };
+    let options = async_nats::ConnectOptions::new().user_and_password("u".into(), "hunter2".into());
+    let client = options.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    let config = stream::Config { name: "LOGS".into(), subjects: vec!["logs".into()], ..Default::default() };
+    jetstream::new(client).create_stream(config).await.unwrap();
+    let sink = sink(&lines(port, "subject = \"logs\""));
+    sink.check().await.unwrap();
+    let mut long = (*batch("acme", "audit", 0..3)).clone();
+    let body = format!("{{\"metadata\":{{\"uid\":\"x\"}},\"text\":\"{}\"}}\n", "x".repeat(4096));
+    let (begin, end) = (long.bodies.len() as u32, (long.bodies.len() + body.len()) as u32);
+    long.bodies = [&long.bodies[..], body.as_bytes()].concat().into();
+    long.events.push(tributary_host::deliver::Head { id: 7, begin, end, ..long.events[0].clone() });
+    assert_eq!(deliver(&*sink, &[long.into()]).await.unwrap(), (0, 1));
+    drop(server);
+    let error = deliver(&*sink, &[batch("acme", "audit", 9..10)]).await.unwrap_err().to_string();
+    assert!(error.contains("Check"), "{error}");
+}
