@@ -267,6 +267,21 @@ fn check_says_what_each_refusal_means_and_stores_nothing() {
 }
 
 #[test]
+fn check_asks_the_far_side_of_sinks_too() {
+    let site = Site::v2();
+    // Nobody listens where somebody did a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sink =
+        |uri: &str| format!("{}\n[sinks.far]\ntype = \"http\"\ninputs = [\"*\"]\nuri = \"{uri}\"\n", site.good());
+    let said = site.call(&sink(&site.server.api_url), "check");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("√ sinks.far"), "{said:?}");
+    let said = site.call(&sink(&format!("http://{gone}/events")), "check");
+    assert_eq!(said.code, Some(75), "{said:?}");
+    assert!(said.stdout.contains("x sinks.far: ") && said.stdout.contains("refused"), "{said:?}");
+}
+
+#[test]
 fn check_tells_wrong_credentials_and_wrong_ways_apart() {
     let (two, one) = (Site::v2(), Site::v1());
     let skewed = |by_ms: i64| {

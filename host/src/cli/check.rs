@@ -15,7 +15,9 @@ use super::{Check, exit};
 use crate::collect::{Source as _, StreamState};
 use crate::config::{self, Source};
 use crate::observe::view::Sources;
+use crate::outside::Outside;
 use crate::sandbox::{Budget, Fault, FaultClass, GuestError, Next, Session, Start};
+use crate::sinks;
 use crate::{Host, Options, Planned, SourceReason};
 
 /// Sources that are checked at the same time.
@@ -108,11 +110,38 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
     }
     lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
     table(&lines, out)?;
-    let code = gravest(lines.iter().map(|line| line.code));
+    let taken = |sink: &&config::Sink| lines.iter().any(|line| sink.takes(&line.source));
+    let sinks = check_sinks(config.sinks.values().filter(taken), out).await?;
+    let code = gravest(lines.iter().map(|line| line.code).chain(sinks));
     let wrong: BTreeSet<&str> = lines.iter().filter(|line| line.code != exit::OK).map(|line| &*line.source).collect();
     let good: BTreeSet<&str> = lines.iter().map(|line| &*line.source).filter(|id| !wrong.contains(id)).collect();
     let good = good.into_iter().map(str::to_owned).collect();
     Ok(Ok(Checked { code, data_dir: config.data_dir, good }))
+}
+
+/// Asks the far side of each sink that has one whether it would take events; gives their exit codes.
+async fn check_sinks(sinks: impl Iterator<Item = &config::Sink>, out: &mut impl Write) -> io::Result<Vec<u8>> {
+    let (outside, mut codes) = (Outside::system(), Vec::new());
+    for sink in sinks.filter(|sink| sink.kind.is_remote()) {
+        if codes.is_empty() {
+            writeln!(out)?;
+        }
+        let checked = match sinks::build(sink, &outside) {
+            Ok(built) => built.check().await,
+            Err(error) => Err(error),
+        };
+        match checked {
+            Ok(()) => {
+                writeln!(out, "√ sinks.{}: it would take events", sink.id)?;
+                codes.push(exit::OK);
+            }
+            Err(error) => {
+                writeln!(out, "x sinks.{}: {error}", sink.id)?;
+                codes.push(exit::TEMPORARY);
+            }
+        }
+    }
+    Ok(codes)
 }
 
 async fn check_source(host: &Host, source: &Source) -> Vec<Line> {

@@ -10,7 +10,7 @@ use super::ask::RunningHost;
 use super::exit;
 use super::place::{Place, table, time};
 use super::run::refused;
-use crate::observe::view::{SourceView, Sources, StreamView};
+use crate::observe::view::{SinkView, SourceView, Sources, StreamView};
 use crate::sandbox::NetworkCounts;
 
 #[derive(Debug, Args)]
@@ -72,7 +72,21 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
             writeln!(out, "\n{}: {line}", source.id)?;
         }
     }
+    for sink in &shown.sinks {
+        if let Some(line) = sink_trouble(sink) {
+            writeln!(out, "\n{line}")?;
+        }
+    }
     Ok(exit::OK)
+}
+
+/// What is wrong with a sink.
+fn sink_trouble(SinkView { id, holds, queued_bytes, trouble }: &SinkView) -> Option<String> {
+    let so = match holds {
+        true => format!("positions stand still, {} KiB wait", queued_bytes / 1024),
+        false => "what it does not take in time is lost to it".to_owned(),
+    };
+    trouble.as_ref().map(|why| format!("sink {id} takes nothing; {so}: {why}"))
 }
 
 /// The row of a source whose configuration is wrong.
@@ -135,6 +149,16 @@ mod tests {
         let reported = NetworkCounts { denied: 0, reported: 2, ..counts };
         assert!(refusals(&reported)[0].starts_with("2 requests passed only because egress_mode"));
         assert!(refusals(&NetworkCounts { requests: 9, ..NetworkCounts::default() }).is_empty());
+    }
+
+    #[test]
+    fn a_sink_in_trouble_is_told() {
+        let well = SinkView { id: "lake".into(), holds: true, queued_bytes: 4096, trouble: None };
+        assert_eq!(sink_trouble(&well), None);
+        let ill = SinkView { trouble: Some("it answers 401. Mend `token`".into()), ..well };
+        let text = "sink lake takes nothing; positions stand still, 4 KiB wait: it answers 401. Mend `token`";
+        assert_eq!(sink_trouble(&ill).unwrap(), text);
+        assert!(sink_trouble(&SinkView { holds: false, ..ill }).unwrap().contains("is lost to it"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub use alerts::{Alerts, Sighting};
 pub use batch::{Batch, EventId, Head, Origin};
 pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, Progress, committer};
 pub use flight::{Flight, Ids, Memory, Room, host_memory};
-pub use outlet::{SinkTask, deliver_once};
+pub use outlet::{SinkBoard, SinkStatus, SinkTask, deliver_once};
 pub use passage::Nature;
 pub use pipeline::{Attached, Pipeline, Route};
 pub use storage::{Disk, Storage, blocking};

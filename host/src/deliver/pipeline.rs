@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::alerts::{Alerts, First};
 use super::commit::{Expected, Line, Lines, Parcel};
-use super::outlet::{Delivery, Shared, SinkTask};
+use super::outlet::{Delivery, Shared, SinkBoard, SinkTask};
 use super::passage::{Nature, Passage, Passed, Tally};
 use super::{Batch, EventId};
 use crate::config::{Where, takes, takes_alerts_alone};
@@ -111,6 +111,12 @@ impl Pipeline {
     /// The sinks that take `source`.
     pub fn sinks(&self, source: &str) -> Vec<Arc<str>> {
         self.outlets.iter().filter(|outlet| outlet.takes(source)).map(|outlet| Arc::clone(&outlet.id)).collect()
+    }
+
+    /// How its sinks are. It keeps none of them waiting for more.
+    pub fn board(&self) -> SinkBoard {
+        let one = |outlet: &Arc<Outlet>| (Arc::clone(&outlet.id), outlet.holds, outlet.shared.clone());
+        SinkBoard(self.outlets.iter().map(one).collect())
     }
 
     /// The way of a stream's chunks to all sinks that take its source.

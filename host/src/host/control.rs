@@ -10,6 +10,7 @@ use super::fleet::Fleet;
 use super::retire::Wanted;
 use crate::collect::{Board, Source as _, StreamStatus};
 use crate::config::{Config, RefusedFile};
+use crate::deliver::{SinkBoard, SinkStatus};
 use crate::observe::{Cause, Happening, Health, Place};
 use crate::replay::{ReplayError, Replaying, Replays, Request};
 use crate::sandbox::NetworkCounts;
@@ -19,6 +20,7 @@ use crate::sandbox::NetworkCounts;
 pub struct Control {
     pub(crate) fleet: Fleet,
     pub(super) board: Board,
+    pub(super) sinks: SinkBoard,
     pub(super) replays: Replays,
     pub(super) refused: Arc<Notify>,
     pub(super) health: Health,
@@ -34,6 +36,11 @@ impl Control {
     /// Every stream, by source and name.
     pub fn status(&self) -> Vec<StreamStatus> {
         self.board.all()
+    }
+
+    /// Every sink.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.sinks.all()
     }
 
     /// What `source` did on the network, if it is run.

@@ -122,7 +122,8 @@ impl Running {
         let owned = (fleet::Owned(fleet.clone()), replay::Owned(replays.clone()));
         let told = health.clone();
         let (misconfigured, wanted) = Default::default();
-        let control = Control { fleet, board, replays, refused, health: told, misconfigured, wanted };
+        let control =
+            Control { fleet, board, sinks: pipeline.board(), replays, refused, health: told, misconfigured, wanted };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
         let pipeline = Some(pipeline);

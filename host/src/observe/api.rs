@@ -32,7 +32,7 @@ impl Service for Api {
             (Method::GET, ["v1", "sources"]) => {
                 let (status, wrong) = (self.control.status(), self.control.misconfigured());
                 let network = |source: &str| self.control.network(source);
-                json(StatusCode::OK, &Sources::of(&status, wrong, network, self.clock))
+                json(StatusCode::OK, &Sources::of(&status, wrong, network, self.control.sinks(), self.clock))
             }
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))

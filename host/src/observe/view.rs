@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::collect::StreamStatus;
+use crate::deliver::SinkStatus;
 use crate::outside::Clock;
 use crate::sandbox::NetworkCounts;
 use crate::state::{Counts, Gap, StateError, Store, Summary};
@@ -17,6 +18,27 @@ use crate::state::{Counts, Gap, StateError, Store, Summary};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     pub sources: Vec<SourceView>,
+    #[serde(default)]
+    pub sinks: Vec<SinkView>,
+}
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkView {
+    pub id: String,
+    /// Whether positions wait for it.
+    pub holds: bool,
+    /// Bytes in memory that it has not answered for.
+    pub queued_bytes: u64,
+    /// Why it takes nothing now, with what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+impl From<SinkStatus> for SinkView {
+    fn from(SinkStatus { id, holds, queued_bytes, trouble }: SinkStatus) -> Self {
+        Self { id: id.to_string(), holds, queued_bytes: queued_bytes as u64, trouble }
+    }
 }
 
 /// One source, with its streams.
@@ -64,6 +86,7 @@ impl Sources {
         statuses: &[StreamStatus],
         mut wrong: BTreeMap<String, String>,
         network: impl Fn(&str) -> Option<NetworkCounts>,
+        sinks: Vec<SinkStatus>,
         clock: Clock,
     ) -> Self {
         let now = clock.nanos();
@@ -83,7 +106,7 @@ impl Sources {
             network: None,
             misconfigured: Some(why),
         }));
-        Self { sources }
+        Self { sources, sinks: sinks.into_iter().map(SinkView::from).collect() }
     }
 }
 

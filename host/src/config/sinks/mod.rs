@@ -117,6 +117,13 @@ pub enum SinkKind {
     Syslog(Box<SyslogOptions>),
 }
 
+impl SinkKind {
+    /// Whether it has a far side that can be asked.
+    pub fn is_remote(&self) -> bool {
+        !matches!(self, SinkKind::Stdout | SinkKind::File(_))
+    }
+}
+
 /// One in twenty: real events that a sink cannot take are rarer.
 const MAX_REFUSED_SHARE: f64 = 0.05;
 

@@ -1,6 +1,6 @@
 //! Health at one sink: its own trouble is told, and it gets the events if it asks for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -32,17 +32,26 @@ pub struct SinkHealth {
     again: Option<Instant>,
     /// Whether some are on their way.
     flying: bool,
+    /// The trouble that it is in, for whoever asks.
+    shown: Arc<Mutex<Option<String>>>,
 }
 
 impl SinkHealth {
-    pub fn new(sink: Arc<str>, inputs: &[String], holds: bool, health: Health) -> Self {
+    pub fn new(
+        sink: Arc<str>,
+        inputs: &[String],
+        holds: bool,
+        health: Health,
+        shown: Arc<Mutex<Option<String>>>,
+    ) -> Self {
         let queue = takes_health(inputs).then(|| health.queue());
         let (inputs, backoff) = (inputs.into(), Backoff::default());
-        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None, flying: false }
+        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None, flying: false, shown }
     }
 
     /// Tells that the sink does not take events, for each source that it takes.
     pub fn trouble(&mut self, error: &SinkError, retry_in: Duration) {
+        self.show(Some(error.to_string()));
         self.complain(error, retry_in);
         let message = format!("the sink does not take events; {}: {}", self.consequence(), error.message);
         let cause = Cause::host("sink", message, error.hint.clone());
@@ -69,10 +78,15 @@ impl SinkHealth {
         if self.trouble.take().is_none() {
             return;
         }
+        self.show(None);
         tracing::info!(sink = %self.sink, "the sink takes events again");
         for source in self.sources() {
             self.health.clear(&source, &Place::Sink(Arc::clone(&self.sink)));
         }
+    }
+
+    fn show(&self, trouble: Option<String>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     fn sources(&self) -> Vec<Arc<str>> {

@@ -11,8 +11,8 @@ mod tickets;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -57,6 +57,36 @@ pub struct Shared {
     pub losing: Arc<AtomicBool>,
     /// Told when somebody cannot go on before it has taken what waits for company.
     pub flush: Arc<Notify>,
+    /// Why it takes nothing now, with what to do about it.
+    pub trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// How a sink is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    pub id: Arc<str>,
+    /// Whether positions wait for it.
+    pub holds: bool,
+    /// Bytes in memory that it has not answered for.
+    pub queued_bytes: usize,
+    /// Why it takes nothing now, with what to do about it.
+    pub trouble: Option<String>,
+}
+
+/// All sinks, to be looked at while they work.
+#[derive(Clone, Default)]
+pub struct SinkBoard(pub Arc<[(Arc<str>, bool, Shared)]>);
+
+impl SinkBoard {
+    pub fn all(&self) -> Vec<SinkStatus> {
+        let one = |(id, holds, shared): &(Arc<str>, bool, Shared)| SinkStatus {
+            id: Arc::clone(id),
+            holds: *holds,
+            queued_bytes: shared.queued.load(Ordering::Relaxed),
+            trouble: shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        self.0.iter().map(one).collect()
+    }
 }
 
 /// The task of one sink.
@@ -98,7 +128,7 @@ impl SinkTask {
         let Attached { inputs, acknowledgements: holds, max_refused_share, sink, .. } = attached;
         let terms = sink.terms();
         Self {
-            health: SinkHealth::new(Arc::clone(&id), &inputs, holds, health.clone()),
+            health: SinkHealth::new(Arc::clone(&id), &inputs, holds, health.clone(), Arc::clone(&shared.trouble)),
             id,
             sink: sink.into(),
             terms,

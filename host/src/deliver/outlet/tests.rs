@@ -118,6 +118,7 @@ struct Case {
     kept: Arc<Kept>,
     route: Route,
     memory: Memory,
+    board: SinkBoard,
 }
 
 impl Case {
@@ -139,8 +140,9 @@ impl Case {
         let (pipeline, tasks) = Pipeline::new(lines, vec![attached], &health, clock, &random);
         tokio::spawn(committer.run());
         tasks.into_iter().for_each(|task| drop(tokio::spawn(task.run())));
+        let board = pipeline.board();
         let route = pipeline.route(StreamKey::new("acme", "log"), &Nature::default(), Alerts::new(Duration::ZERO));
-        Self { far, kept, route, memory: Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20) }
+        Self { far, kept, route, memory: Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20), board }
     }
 
     /// Sends a chunk of events with these numbers.
@@ -233,7 +235,13 @@ async fn the_far_side_is_left_alone_for_as_long_as_it_says() {
     let mut case = Case::new(Terms::default(), vec![busy]);
     let begun = Instant::now();
     case.send(0..1).await;
+    sleep(Duration::from_secs(60)).await;
+    let status = case.board.all().remove(0);
+    assert_eq!(status.trouble.as_deref(), Some("busy"));
+    assert!(status.holds && status.queued_bytes > 0);
     case.settled(1).await;
+    let status = case.board.all().remove(0);
+    assert_eq!((status.trouble, status.queued_bytes), (None, 0), "and when it is over, that is known too");
     assert!(begun.elapsed() >= wait && begun.elapsed() < wait * 2, "{:?}", begun.elapsed());
     assert_eq!(case.given().len(), 2);
 }
