@@ -138,6 +138,7 @@ impl Bench {
                 seen_for: Duration::from_millis(self.stream.repeats_within_ms),
                 gaps: Vec::new(),
                 partly: None,
+                alerts: Default::default(),
                 at_ms: self.records.served_ms,
             };
             disk.commit(vec![commit]).expect("the disk has room");
@@ -167,6 +168,8 @@ impl Bench {
                     inputs: vec!["*".into()],
                     acknowledgements: true,
                     max_refused_share: 0.05,
+                    only: Default::default(),
+                    rules: Default::default(),
                     sink: Box::new(Null),
                 };
                 let outside = Outside { clock: self.clock, random: Random::seeded(1), network: Arc::new(NoNetwork) };
@@ -200,6 +203,7 @@ impl Bench {
                 max_in_flight_bytes: 8 << 20,
                 limits: Default::default(),
                 network: config::network::NetworkSettings::default(),
+                alert_window: Duration::from_secs(86_400),
                 rules: Default::default(),
             },
             streams: vec![LogStream { quota: None, ..self.stream.clone() }],

@@ -1,9 +1,18 @@
 //! What is embedded is a component of the contract, and wants no more of its host than the contract allows.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 
+use mimecast_simulator as sim;
+use tempfile::TempDir;
 use tributary_host::sandbox::{LoadError, Sandbox, Settings};
-use tributary_tests::world::component;
+use tributary_host::{Host, Options, config};
+use tributary_tests::process::{Output, command, output};
+use tributary_tests::world::{component, configuration};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");
 
 /// What `wit/` says that a source may import.
 const ALLOWED: [&str; 9] = [
@@ -69,4 +78,107 @@ fn the_contract_beside_it_is_its_own() {
     for function in ["describe:", "plan-for:", "authenticate:", "open:", "pull:"] {
         assert!(code.clone().any(|line| line.trim_start().starts_with(function)), "{function}");
     }
+}
+
+/// A configuration whose source is run by a component in a file.
+struct Site(TempDir);
+
+impl Site {
+    fn new(component: &[u8]) -> Self {
+        let site = Self(tempfile::tempdir().unwrap());
+        fs::write(site.0.path().join("acme.wasm"), component).unwrap();
+        site
+    }
+
+    /// Of this type, with keys at the top.
+    fn write(&self, kind: &str, top: &str) -> PathBuf {
+        let folder = self.0.path();
+        let text = configuration(folder, "http://127.0.0.1:1", &[sim::Tenant::v2("one", 60)], "", "");
+        let text = text.replace("type = \"mimecast\"", &format!("type = \"{kind}\""));
+        let component = format!("[components.acme]\npath = \"{}/acme.wasm\"\n", folder.display());
+        let file = folder.join("tributary.toml");
+        fs::write(&file, format!("{top}\n{text}\n{component}")).unwrap();
+        file
+    }
+
+    fn call(&self, verb: &str) -> Output {
+        let file = self.0.path().join("tributary.toml");
+        output(&mut command(BINARY, &["--config", file.to_str().unwrap(), verb]))
+    }
+}
+
+#[tokio::test]
+async fn the_built_in_component_is_compiled_only_for_a_source_of_its_own() {
+    let site = Site::new(tributary_host::COMPONENT);
+    let plan = async |kind: &str, built_in: &'static [u8]| {
+        let config = config::load(&site.write(kind, "")).unwrap().config;
+        let options = Options { component: Cow::Borrowed(built_in), ..Options::new(tributary_host::COMPONENT) };
+        let host = Host::load(options).unwrap().with_components(&config).await;
+        let planned = host.plan(&config.sources["one"]).await;
+        planned.map(|planned| planned.plan.streams.len()).map_err(|error| error.to_string())
+    };
+    // Something that cannot be compiled tells whether it was tried.
+    assert_eq!(plan("acme", b"no wasm").await, Ok(26));
+    let refused = plan("mimecast", b"no wasm").await.unwrap_err();
+    assert!(refused.contains("source one: the built-in component cannot be run"), "{refused}");
+    assert_eq!(plan("mimecast", tributary_host::COMPONENT).await, Ok(26));
+}
+
+#[test]
+fn a_component_that_needs_more_memory_to_start_is_judged_with_the_room_that_it_is_given() {
+    let site = Site::new(&starting_with(640, tributary_host::COMPONENT));
+    for (top, validate, check) in [
+        ("", 78, 78),
+        // Not as much as it needs.
+        ("limits.memory_bytes = 35651584", 78, 78),
+        ("limits.memory_bytes = 67108864", 0, 75),
+    ] {
+        site.write("acme", top);
+        let words = if validate == 0 { "The configuration can be run" } else { "limits.memory_bytes" };
+        site.call("validate").expect(validate, &[words]);
+        // As far as it comes without a vendor.
+        site.call("check").expect(check, &[if check == 75 { "refused" } else { "limits.memory_bytes" }]);
+    }
+}
+
+/// The component with another initial size of its memory, in pages of 64 KiB.
+fn starting_with(pages: u32, component: &[u8]) -> Vec<u8> {
+    const CORE_MODULE: u8 = 1;
+    const MEMORY: u8 = 5;
+    let patched = |module: &[u8]| {
+        sections(module, |id, section| {
+            // One memory, without an upper limit.
+            (id == MEMORY && section.starts_with(&[1, 0])).then(|| [&[1, 0][..], &leb128(pages)].concat())
+        })
+    };
+    let component = sections(component, |id, section| (id == CORE_MODULE).then(|| patched(section)));
+    assert_ne!(component, tributary_host::COMPONENT);
+    component
+}
+
+/// A WebAssembly binary with some of its sections replaced.
+fn sections(binary: &[u8], replaced: impl Fn(u8, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let (head, mut rest) = binary.split_at(8);
+    let mut all = head.to_vec();
+    while let [id, after @ ..] = rest {
+        let end = after.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+        let length = after[..end].iter().rev().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        let (section, next) = after[end..].split_at(length);
+        let section = replaced(*id, section).unwrap_or_else(|| section.to_vec());
+        all.push(*id);
+        all.extend(leb128(section.len() as u32));
+        all.extend(section);
+        rest = next;
+    }
+    all
+}
+
+fn leb128(mut number: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }

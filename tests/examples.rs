@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tributary_host::cli::exit;
+use tributary_host::cli::test::{Test, test};
 use tributary_host::config::{self, Format};
 use tributary_host::{COMPONENT, Host, Options};
 
@@ -36,7 +38,20 @@ fn the_example_of_each_sink_is_accepted() {
         types.push(name);
     }
     types.sort();
-    for expected in ["file", "kafka", "nats", "object_store", "syslog"] {
+    let expected = [
+        "elasticsearch",
+        "file",
+        "http",
+        "kafka",
+        "nats",
+        "object_store",
+        "otlp",
+        "splunk_hec",
+        "sumo",
+        "syslog",
+        "vector",
+    ];
+    for expected in expected {
         assert!(types.iter().any(|found| found == expected), "{expected}: {types:?}");
     }
 }
@@ -65,12 +80,12 @@ async fn every_example_is_accepted() {
         "ACME_CLIENT_ID" | "ACME_CLIENT_SECRET" | "UMBRELLA_CLIENT_ID" | "UMBRELLA_CLIENT_SECRET" => {
             Some("made-up".to_owned())
         }
-        "PROXY_USER" | "PROXY_PASSWORD" => Some("made-up".to_owned()),
+        "PROXY_USER" | "PROXY_PASSWORD" | "PSEUDONYM_KEY" => Some("made-up".to_owned()),
         "COMPANY_CA" => Some(authority.display().to_string()),
         "SECRETS_DIRECTORY" => Some(secrets.path().display().to_string()),
         _ => None,
     };
-    let host = Host::load(Options::new(COMPONENT)).await.unwrap();
+    let host = Host::load(Options::new(COMPONENT)).unwrap();
     let mut sources = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -96,5 +111,27 @@ async fn every_example_is_accepted() {
             Err(error) => assert!(error.to_string().contains("sources."), "{error}"),
         }
     }
-    assert_eq!(sources, 6);
+    assert_eq!(sources, 7);
+}
+
+#[test]
+fn the_tests_in_examples_pass() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/configurations/rules.toml"));
+    let all = Test { names: Vec::new(), junit: None };
+    let mut out = Vec::new();
+    let code = test(path, &all, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(code, exit::OK, "{out}");
+    assert!(out.ends_with("All 3 passed.\n"), "{out}");
+
+    // Each of them holds a rule that would be missed.
+    let text = std::fs::read_to_string(path).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("rules.toml");
+    for name in ["probe", "people", "subjects", "severe"] {
+        let rule = text.split("\n[").find(|section| section.contains(&format!("name = \"{name}\""))).unwrap();
+        std::fs::write(&broken, text.replacen(&format!("\n[{rule}"), "\n", 1)).unwrap();
+        let mut out = Vec::new();
+        assert_eq!(test(&broken, &all, &mut out).unwrap(), exit::FAILED, "{name}: {}", String::from_utf8_lossy(&out));
+    }
 }

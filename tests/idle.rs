@@ -95,7 +95,7 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
         let ready = Ready {
             config: planned.config,
             streams: planned.plan.streams,
-            quotas: host.component().descriptor().quotas.clone(),
+            quotas: host.component().await.unwrap().descriptor().quotas.clone(),
             source: planned.source,
         };
         let sink = Attached {
@@ -103,6 +103,8 @@ async fn an_idle_source_writes_at_most_once_in_ten_minutes() {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            only: Default::default(),
+            rules: Default::default(),
             sink,
         };
         let network = Arc::new(world.memory.clone());

@@ -75,6 +75,7 @@ fn commit(source: &str, stream: &str) -> Commit {
         accepted: 70,
         gaps: 1,
         pieces: Pieces { listed: 12, fetched: 9, gone: 2 },
+        rules: Default::default(),
         sinks: [("lake".to_owned(), lake), ("probe".to_owned(), probe)].into(),
     };
     let gap = Gap {
@@ -93,6 +94,7 @@ fn commit(source: &str, stream: &str) -> Commit {
         seen_for: 60 * MINUTE,
         gaps: vec![gap],
         partly: None,
+        alerts: Default::default(),
         at_ms: 1_795_000_000_000,
     }
 }

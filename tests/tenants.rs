@@ -46,7 +46,12 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let tenants = ["one", "two", "three"].map(|name| sim::Tenant::v2(name, 300)).to_vec();
+        Self::of(300)
+    }
+
+    /// With so many events a day each.
+    fn of(messages: u64) -> Self {
+        let tenants = ["one", "two", "three"].map(|name| sim::Tenant::v2(name, messages)).to_vec();
         let world =
             World::new(sim::Settings { tenants: tenants.clone(), backlog_ms: 6 * HOUR, ..sim::Settings::default() });
         let text = provider(world.folder.path(), guest::API, &tenants, "");
@@ -163,6 +168,45 @@ async fn customers_come_change_and_go_and_the_others_do_not_notice() {
         let found = site.compare(tenant, begin);
         assert!(found.is_exact() && found.total() > 60, "{tenant}: {found}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_of_a_customer_that_is_gone_for_a_month_is_dropped_while_the_host_runs() {
+    let site = Site::of(0);
+    let keys = "collect = [\"audit\"]\n";
+    let write = |customer: &str| site.write(&format!("{customer}.toml"), keys);
+    let run = async || site.world.host().await.collect(&site.config()).await.unwrap();
+    // A day in which a host runs takes seconds.
+    let hours = async |hours: u32| tokio::time::advance(hours * 60 * MINUTE).await;
+    let stored = |running: &Running, customer: &str| {
+        let disk = running.disk().unwrap();
+        let summary = disk.store.summary(StreamKey::new(customer, "audit")).unwrap();
+        (summary.position.is_some(), summary.ledger.since_ms)
+    };
+    ["one", "two", "three"].iter().for_each(|customer| write(customer));
+    let running = run().await;
+    running.caught_up().await;
+    // Where it is, is stored in ten minutes, since there is nothing new.
+    tokio::time::sleep(20 * MINUTE).await;
+    let before = stored(&running, "two");
+    assert!(before.0 && stored(&running, "three").0);
+    assert!(running.stop().await);
+    // Two go, and the third comes back in time.
+    site.remove("two.toml");
+    site.remove("three.toml");
+    assert!(run().await.stop().await);
+    hours(20 * 24).await;
+    write("three");
+    assert!(run().await.stop().await);
+    hours(9 * 24 + 12).await;
+    let running = run().await;
+    assert_eq!(stored(&running, "two"), before, "after 29 days and a half");
+    tokio::time::sleep(26 * 60 * MINUTE).await;
+    assert_eq!(stored(&running, "two"), (false, before.1), "after a day in which none came or went; the ledger stays");
+    assert!(stored(&running, "one").0 && stored(&running, "three").0);
+    // Nothing holds the store when the host has ended.
+    assert!(running.stop().await);
+    assert!(run().await.stop().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,17 +70,27 @@ impl Clock {
 
 /// A cryptographic random number generator, shared by its clones.
 #[derive(Clone)]
-pub struct Random(Arc<Mutex<StdRng>>);
+pub struct Random(Arc<Mutex<Generator>>);
+
+/// Each stream of each tenant has a generator of its own, and most never draw a number from it: so it is made for the first.
+enum Generator {
+    Seed(u64),
+    Running(Box<StdRng>),
+}
 
 impl Random {
     /// Seeded by the operating system.
     pub fn system() -> Self {
-        Self(Arc::new(Mutex::new(StdRng::from_rng(&mut rand::rng()))))
+        Self::of(Generator::Running(Box::new(StdRng::from_rng(&mut rand::rng()))))
     }
 
     /// The same numbers for the same seed.
     pub fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+        Self::of(Generator::Seed(seed))
+    }
+
+    fn of(generator: Generator) -> Self {
+        Self(Arc::new(Mutex::new(generator)))
     }
 
     /// A generator of its own, seeded from this one: what one user draws does not shift what another gets.
@@ -100,7 +110,13 @@ impl Random {
 
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
         // A generator has no state that a panic elsewhere could have left half-done.
-        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut generator = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &mut *generator {
+                Generator::Running(running) => return draw(running),
+                Generator::Seed(seed) => *generator = Generator::Running(Box::new(StdRng::seed_from_u64(*seed))),
+            }
+        }
     }
 }
 

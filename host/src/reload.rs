@@ -1,13 +1,12 @@
 //! Another configuration while the host runs: what of it takes effect at once, and what needs a restart.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::collect::StreamState;
 use crate::config::{self, Config};
-use crate::deliver::{Disk, Storage, blocking};
-use crate::host::{Wrong, tell_retired};
+use crate::deliver::Disk;
+use crate::host::{Wrong, retire};
 use crate::{Control, Host, SourceError};
 
 /// Gives a host that runs another configuration.
@@ -102,8 +101,9 @@ impl Reloader {
         }
         fleet.put(begin);
         result.news = self.note_wrong(new, &result.refused);
+        self.control.wanted.set(new);
         if !(result.added.is_empty() && result.removed.is_empty()) {
-            self.retire(new).await;
+            self.retire().await;
         }
         result
     }
@@ -121,15 +121,11 @@ impl Reloader {
     }
 
     /// Notes in the state which sources are gone, and which are back.
-    async fn retire(&self, new: &Config) {
-        let Some(disk) = &self.disk else { return };
-        let kept: BTreeSet<String> =
-            new.sources.keys().cloned().chain(new.refused.iter().map(|file| file.id.clone())).collect();
-        let (storage, disk, now) = (Arc::clone(disk) as Arc<dyn Storage>, Arc::clone(disk), self.host.now_ms());
-        let retired = blocking(&storage, move |_| disk.store.retire(|source| kept.contains(source), now)).await;
-        match retired {
-            Ok(retired) => tell_retired(&retired, now),
-            // It is noted at the next change, or the next start.
+    async fn retire(&self) {
+        let (Some(disk), now) = (&self.disk, self.host.now_ms()) else { return };
+        match self.control.wanted.retire(disk, now).await {
+            Ok(retired) => retire::tell(&retired, now),
+            // It is noted at the next change, or tomorrow.
             Err(error) => tracing::warn!("which sources are no longer configured cannot be noted: {error}"),
         }
     }
@@ -169,7 +165,7 @@ impl Reloader {
         }
         for (id, source) in &new.sources {
             // The pool of instances was made for the largest at the start.
-            let fits = self.host.component().has_room_for(&source.limits);
+            let fits = self.host.has_room_for(&source.limits);
             compare(&format!("sources.{id}.limits (memory_bytes, table_elements)"), fits);
         }
         differs

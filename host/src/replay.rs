@@ -10,12 +10,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::collect::Source as _;
 use crate::collect::{
     Account, Board, Ended, Gaps, Mark, Reach, Replay, Schedule, Span, StreamStatus, Surroundings, Worker,
 };
-use crate::deliver::{Ids, Memory, Pipeline, Storage, blocking};
+use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline, Storage, blocking};
 use crate::fair::Fair;
 use crate::observe::Health;
+use crate::rules::Rules;
 use crate::sandbox::LogStream;
 use crate::state::{Commit, Counts, Gap, StateError, StreamKey};
 
@@ -159,8 +161,10 @@ impl Drop for Replaying {
 /// A source of which spans can be read again.
 pub(crate) struct Replayable {
     pub account: Arc<Account>,
-    pub streams: Vec<LogStream>,
+    pub streams: Vec<Arc<LogStream>>,
     pub max_in_flight_bytes: usize,
+    pub rules: Rules,
+    pub alert_window: Duration,
     /// What the streams' own workers have on their way.
     pub ids: BTreeMap<String, Ids>,
 }
@@ -351,6 +355,7 @@ impl Booked {
             seen_for: Duration::ZERO,
             gaps: Vec::new(),
             partly: None,
+            alerts: Default::default(),
             at_ms: self.at_ms,
         };
         let begun = blocking(&self.storage, move |storage| {
@@ -381,7 +386,7 @@ impl Drop for Running {
 
 impl Ground {
     /// The source and the stream that a request means.
-    fn find(&self, request: &Request) -> Result<(&Replayable, &LogStream), ReplayError> {
+    fn find(&self, request: &Request) -> Result<(&Replayable, &Arc<LogStream>), ReplayError> {
         let Request { source, stream, sink, .. } = request;
         let Some(known) = self.sources.get(source) else {
             let ids: Vec<&str> = self.sources.keys().map(String::as_str).collect();
@@ -435,7 +440,7 @@ impl Ground {
     fn worker(
         &self,
         source: &Replayable,
-        stream: &LogStream,
+        stream: &Arc<LogStream>,
         request: &Request,
         key: &StreamKey,
         board: &Board,
@@ -444,13 +449,16 @@ impl Ground {
         let account = &source.account;
         let entry = board.entry(&account.id, &account.tenant, &key.stream.as_str().into());
         let interval = Duration::from_millis(stream.interval_ms.into());
+        let nature = Nature { kinds: account.source.kinds(), rules: source.rules.clone() };
+        // Each alert of the span comes once, whatever was seen before: the operator wants it again.
+        let alerts = Alerts::of_replay(source.alert_window);
         Worker::new(
             Arc::clone(account),
             Surroundings { random: self.around.random.fork(), stop, ..self.around.clone() },
-            stream.clone(),
+            Arc::clone(stream),
             Schedule::new(&account.id, &stream.name, interval, 1, Instant::now()),
             Memory::new(&account.tenant, source.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
-            self.pipeline.route_to(key.clone(), request.sink.as_deref()),
+            self.pipeline.route_to(key.clone(), &stream.name, &nature, alerts, request.sink.as_deref()),
             entry,
             Reach::default(),
         )

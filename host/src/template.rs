@@ -97,6 +97,19 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// One without any text.
+    pub fn empty() -> Self {
+        Self { parts: Vec::new() }
+    }
+
+    /// The texts between the places.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Place(_) => None,
+        })
+    }
+
     /// The text before the last `/` that stands before the first place, and the template of what follows; `None` without
     /// such a `/`.
     pub fn split_folder(&self) -> Option<(&str, Template)> {

@@ -125,6 +125,16 @@ async fn a_slow_answer_is_waited_for_and_silence_is_not() {
     assert!(took >= 5 * patient.wall, "{took:?}");
 }
 
+/// Neither waiting nor a machine that is busy with others is the guest's doing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_many_pieces_costs_no_cpu_time_while_it_is_waited_for() {
+    let limits = Limits { cpu: Duration::from_millis(300), ..Limits::default() };
+    let mut configuration = asks("answers", 1);
+    // Each piece comes after more than a tick.
+    configuration["url"] = json!(format!("{}/slow/100/15", Web::URL));
+    assert_eq!(body(&pull(limits, configuration).await.unwrap())["bytes"], 100);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_has_limits_too() {
     let limits = Limits { cpu: Duration::from_millis(200), ..Limits::default() };

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tributary_host::config;
 
 /// In this test's own memory the secrets never stand as they are.
@@ -67,6 +69,58 @@ fn found<const N: usize>(secrets: [&[u8]; N]) -> [usize; N] {
         }
     }
     counts
+}
+
+/// The base64 of a secret, both masked. Nothing longer than three letters stands here as it is.
+fn base64(secret: &[u8]) -> Vec<u8> {
+    let encoded = secret.chunks(3).flat_map(|three| {
+        let plain: Vec<u8> = three.iter().map(|byte| byte ^ MASK).collect();
+        STANDARD.encode(plain).into_bytes()
+    });
+    mask(encoded)
+}
+
+#[test]
+fn a_proxys_password_and_a_private_key_are_wiped_with_the_settings_that_hold_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [top, own, key] = [5, 6, 7].map(masked);
+    write(&at("top"), 0o600, "", &top, "\n");
+    write(&at("own"), 0o600, "", &own, "\n");
+    let [top_sent, own_sent, text] = [&top, &own, &key].map(|secret| base64(secret));
+    // Whether it is a key, whoever uses it finds out.
+    let (first, second) = text.split_at(64);
+    let line: Vec<u8> = first.iter().copied().chain([b'\n' ^ MASK]).chain(second.iter().copied()).collect();
+    write(&at("key.pem"), 0o600, "-----BEGIN PRIVATE KEY-----\n", &line, "\n-----END PRIVATE KEY-----\n");
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(at("crt.pem"), certificate).unwrap();
+    let path = folder.path().display();
+    // Of three letters with the colon, so that the password's base64 stands by itself.
+    let text_of = |more: &str| {
+        format!(
+            "data_dir = '{path}/state'\nproxy.https = 'http://us:SECRET[d.top]@one.example:1'\n\
+             proxy.http = 'http://us:SECRET[d.top]@one.example:1'\n[sources.a]\ntype = 'mimecast'\n\
+             proxy.https = 'http://us:SECRET[d.own]@two.example:1'\n\
+             tls = {{ crt_file = '{path}/crt.pem', key_file = '{path}/key.pem' }}\n\
+             [sources.b]\ntype = 'mimecast'\n{more}\n\
+             [sinks.s]\ntype = 'stdout'\ninputs = ['*']\n[secret]\nd = {{ type = 'directory', path = '{path}' }}\n"
+        )
+    };
+    fs::write(at("good.toml"), text_of("")).unwrap();
+    fs::write(at("bad.toml"), text_of("proxy = { https = 'https://us:SECRET[d.top]@h:1', more = 'SECRET[d.own]' }"))
+        .unwrap();
+    let all: [&[u8]; 6] = [&top, &own, &key, &top_sent, &own_sent, &text];
+    let loaded = config::load(&at("good.toml")).unwrap();
+    // At the top, for both schemes, and the first source's own; what is sent is the base64 of it.
+    let [top_plain, own_plain, keys, top_sent, own_sent, texts] = found(all);
+    assert_eq!((top_plain, own_plain, texts), (0, 0, 0), "of the text and the file nothing is left");
+    assert_eq!((keys, own_sent), (1, 1), "they are held while they are used");
+    assert!((2..=4).contains(&top_sent), "{top_sent}");
+    drop(loaded);
+    assert_eq!(found(all), [0; 6]);
+    // Nor is anything left of one that is refused.
+    let refused = config::load(&at("bad.toml")).unwrap_err();
+    assert_eq!((refused.problems.len(), found(all)), (2, [0; 6]), "{refused}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Site {
         site.program(&format!("echo '{{\"key\":{{\"value\":\"{client_secret}\",\"error\":null}}}}'"));
         let path = site.folder.path();
         let keys = format!("{}\ncollect = [\"audit\"]", quota(&tenant));
-        let text = configuration(path, &site.server.api_url, &[tenant.clone()], &keys, "");
+        let text = configuration(path, &site.server.api_url, std::slice::from_ref(&tenant), &keys, "");
         let text = text.replace(&format!("\"{client_secret}\""), "\"SECRET[program.key]\"");
         let secret = format!("[secret.program]\ntype = \"exec\"\ncommand = [\"{}/program\"]\n", path.display());
         fs::write(site.file(), text + &secret).unwrap();

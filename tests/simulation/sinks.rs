@@ -27,7 +27,15 @@ pub struct Carrier {
 impl Carrier {
     pub fn attach(self, wrap: impl FnOnce(Box<dyn Sink>) -> Box<dyn Sink>) -> Attached {
         let (id, acknowledgements) = (self.manner.id.to_owned(), self.manner.acknowledgements);
-        Attached { id, inputs: vec!["*".into()], acknowledgements, max_refused_share: 1.0, sink: wrap(Box::new(self)) }
+        Attached {
+            id,
+            inputs: vec!["*".into()],
+            acknowledgements,
+            max_refused_share: 1.0,
+            only: Default::default(),
+            rules: Default::default(),
+            sink: wrap(Box::new(self)),
+        }
     }
 
     async fn carry(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {

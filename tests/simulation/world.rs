@@ -212,13 +212,14 @@ impl World {
             max_in_flight_bytes: plan.in_flight_bytes,
             limits: Default::default(),
             network: tributary_tests::guest::network(),
+            alert_window: Duration::from_secs(86_400),
             rules: Default::default(),
         };
         let (inner, streams, quotas): (Arc<dyn Source>, _, _) = if self.scenario.real_component {
             let options = Options { outside: outside.clone(), ..Options::new(tributary_host::COMPONENT) };
             let host = Host::around(tributary_tests::world::component().await, options);
             let planned = host.plan(&source).await.unwrap();
-            (planned.source, planned.plan.streams, host.component().descriptor().quotas.clone())
+            (planned.source, planned.plan.streams, host.component().await.unwrap().descriptor().quotas.clone())
         } else {
             let (streams, quotas) = native::plan(source.settings.as_json());
             (Arc::new(Native { settings: source.settings.as_json().into(), wires }), streams, quotas)

@@ -149,6 +149,17 @@ fn text(streams: &[Stored], gaps: bool, live: bool, out: &mut impl Write) -> io:
         .collect();
     writeln!(out)?;
     table(out, titles, 4..10, &rows)?;
+    let rows: Vec<_> = streams
+        .iter()
+        .flat_map(|Stored { summary: row, .. }| row.ledger.counts.rules.iter().map(move |counted| (row, counted)))
+        .map(|(row, (rule, events))| {
+            [tenant(row).to_owned(), row.key.source.clone(), row.key.stream.clone(), rule.clone(), events.to_string()]
+        })
+        .collect();
+    if !rows.is_empty() {
+        writeln!(out)?;
+        table(out, ["TENANT", "SOURCE", "STREAM", "RULE OR ROUTE", "EVENTS"], 4..5, &rows)?;
+    }
     if gaps {
         let rows: Vec<_> = streams
             .iter()
@@ -201,6 +212,6 @@ fn value(Stored { summary: row, gaps }: &Stored, live: bool) -> Value {
             "listed": counts.pieces.listed, "fetched": counts.pieces.fetched, "gone": counts.pieces.gone,
             "open": counts.pieces.open(),
         },
-        "sinks": sinks, "imbalances": counts.imbalances(),
+        "rules": counts.rules, "sinks": sinks, "imbalances": counts.imbalances(),
     })
 }

@@ -81,7 +81,7 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
         return Ok(Err(exit::USAGE));
     }
-    let host = match Host::load(Options::new(crate::COMPONENT).with_room_for(&config)).await {
+    let host = match Host::load(Options::new(crate::COMPONENT).with_room_for(&config)) {
         Ok(host) => Arc::new(host.with_components(&config).await),
         Err(error) => {
             eprintln!("tributary: {error}");
@@ -142,6 +142,13 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
                     code: exit::CONFIGURATION,
                     result: reason.to_string(),
                     next: format!("Correct the name in sources.{id}.quotas, or take it out"),
+                },
+                reason @ SourceReason::BuiltIn(_) => Line {
+                    source: id.clone(),
+                    stream: String::new(),
+                    code: exit::SOFTWARE,
+                    result: reason.to_string(),
+                    next: "Report it".into(),
                 },
                 reason @ (SourceReason::Component(_) | SourceReason::NotLoaded { .. }) => Line {
                     source: id.clone(),

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
-use super::{Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status};
+use super::{
+    Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status, test,
+};
 use crate::config::Config;
 use crate::observe::init_logging;
 use crate::protect::protect;
@@ -55,6 +57,7 @@ fn perform(cli: &Cli) -> u8 {
         Verb::Run(arguments) => Ok(runtime.block_on(run::run(&cli.config, arguments))),
         Verb::Check(arguments) => check::check(&cli.config, arguments, &runtime, &mut io::stdout()),
         Verb::Validate(arguments) => validate_with_host(&cli.config, arguments, &runtime),
+        Verb::Test(arguments) => test::test(&cli.config, arguments, &mut io::stdout().lock()),
         Verb::Audit(arguments) => audit::audit(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::DeadLetters(arguments) => {
             dead_letters::dead_letters(&cli.config, arguments, &runtime, &mut io::stdout().lock())
@@ -84,7 +87,7 @@ fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> i
     let mut plan_for = |config: &Config, source: &_| {
         let make = || {
             let options = Options::new(crate::COMPONENT).with_room_for(config);
-            runtime.block_on(async { Ok(Host::load(options).await?.with_components(config).await) })
+            runtime.block_on(async { Ok(Host::load(options)?.with_components(config).await) })
         };
         let host: &Result<Host, LoadError> = made.get_or_insert_with(make);
         match host.as_ref().map(|host| runtime.block_on(host.plan(source))) {

@@ -16,6 +16,7 @@ pub mod restart;
 pub mod run;
 pub mod state;
 pub mod status;
+pub mod test;
 pub mod validate;
 mod view;
 
@@ -34,7 +35,7 @@ use crate::observe::LogFormat;
 #[command(name = "tributary", version, long_version = LONG_VERSION)]
 #[command(propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 the ledger does not balance, 64 wrong command line, 74 damaged state, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 the ledger does not balance or a test failed, 64 wrong command line, 74 damaged state, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
 )]
 pub struct Cli {
     /// Configuration file: .toml, .yaml, .yml or .json
@@ -93,6 +94,10 @@ pub enum Verb {
     ///
     /// Prints a line for each step. Exits with 78 if one failed.
     Validate(Validate),
+    /// Run the tests that stand in the configuration: which sinks get an event, and what of it
+    ///
+    /// No service is called and no secret asked for. Exits with 1 if a test failed, 66 if there is none.
+    Test(test::Test),
     /// Try the credentials and one call for each stream, and store nothing
     ///
     /// Says what each refusal means and what to do. Exits with 75 for a passing fault, 77 if the service refuses the

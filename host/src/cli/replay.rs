@@ -122,7 +122,7 @@ async fn alone(config: &Config, request: &Request, said: &mut Said<'_, impl Writ
         Err(error) => return Ok(refused(exit::SOFTWARE, &error)),
     };
     let options = Options { drain: DRAIN, ..Options::new(crate::COMPONENT).with_room_for(config) };
-    let host = match Host::load(options).await {
+    let host = match Host::load(options) {
         Ok(host) => host.with_components(config).await,
         Err(error) => return Ok(refused(exit::SOFTWARE, &error)),
     };

@@ -33,7 +33,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
     let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
     let options = Options { drain, ..Options::new(crate::COMPONENT).with_room_for(&loaded.config) };
     let started = async {
-        let host = Host::load(options).await?.with_components(&loaded.config).await;
+        let host = Host::load(options)?.with_components(&loaded.config).await;
         Ok((host.clone().collect(&loaded.config).await?, host))
     };
     let (running, host) = match started.await {

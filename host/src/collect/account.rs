@@ -10,6 +10,7 @@ use super::quota::Quota;
 use super::session::Sessions;
 use super::source::{Call, Reader, Source};
 use crate::config::OnPositionLost;
+use crate::deliver::Alerts;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::sandbox::{NetworkCounts, Session, Start};
@@ -22,6 +23,8 @@ pub struct Account {
     pub sessions: Sessions,
     /// By name.
     pub quotas: BTreeMap<String, Arc<Quota>>,
+    /// Which of its alerts were seen.
+    pub alerts: Alerts,
     policy: RwLock<Policy>,
     /// How often the streams were told to begin anew.
     restarts: watch::Sender<u64>,
@@ -46,6 +49,7 @@ impl Account {
         refused: Arc<Notify>,
         (clock, random): (Clock, Random),
         health: &Health,
+        alerts: Alerts,
     ) -> Self {
         let source = Arc::new(Replaceable::new(source));
         Self {
@@ -54,6 +58,7 @@ impl Account {
             sessions: Sessions::new(Arc::clone(&source) as _, clock, random).told_to(health.clone(), id.into()),
             source,
             quotas,
+            alerts,
             policy: RwLock::new(policy),
             restarts: watch::Sender::new(0),
             refused,
@@ -117,6 +122,10 @@ impl Source for Replaceable {
     fn open<'a>(&'a self, stream: &'a str, start: Start) -> Call<'a, Box<dyn Reader>> {
         let source = self.current();
         Box::pin(async move { source.open(stream, start).await })
+    }
+
+    fn kinds(&self) -> Arc<[String]> {
+        self.current().kinds()
     }
 
     fn network(&self) -> Option<NetworkCounts> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::sandbox::{
@@ -18,6 +19,11 @@ pub trait Source: Send + Sync {
 
     /// Opens a stream, in an instance of its own that is gone when the reader is dropped.
     fn open<'a>(&'a self, stream: &'a str, start: Start) -> Call<'a, Box<dyn Reader>>;
+
+    /// The names of its kinds of events, in the order of their indices.
+    fn kinds(&self) -> Arc<[String]> {
+        Arc::default()
+    }
 
     /// What it did on the network, where that is counted.
     fn network(&self) -> Option<NetworkCounts> {
@@ -52,6 +58,10 @@ impl Source for ComponentSource {
             guest.open(self.settings.as_json(), stream, start).await?;
             Ok(Box::new(guest) as Box<dyn Reader>)
         })
+    }
+
+    fn kinds(&self) -> Arc<[String]> {
+        Arc::clone(self.component.kinds())
     }
 
     fn network(&self) -> Option<NetworkCounts> {

@@ -147,6 +147,8 @@ impl Case {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            only: Default::default(),
+            rules: Default::default(),
             sink: Box::new(Memorizing(Arc::clone(&self.world))),
         };
         self.start_with(vec![sink])
@@ -165,6 +167,7 @@ impl Case {
             max_in_flight_bytes: self.in_flight,
             limits: Default::default(),
             network: Default::default(),
+            alert_window: Duration::from_secs(86_400),
             rules: Default::default(),
         };
         let stream = LogStream {

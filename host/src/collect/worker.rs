@@ -54,7 +54,7 @@ pub struct Surroundings {
 pub struct Worker {
     account: Arc<Account>,
     around: Surroundings,
-    stream: LogStream,
+    stream: Arc<LogStream>,
     origin: Origin,
     key: StreamKey,
     schedule: Schedule,
@@ -70,7 +70,7 @@ pub struct Worker {
     /// Tells when the streams of the source begin anew.
     restarts: watch::Receiver<u64>,
     /// Set if it reads a span again.
-    replay: Option<Replay>,
+    replay: Option<Box<Replay>>,
     standstill: Standstill,
 }
 
@@ -97,7 +97,7 @@ impl Worker {
     pub fn new(
         account: Arc<Account>,
         around: Surroundings,
-        stream: LogStream,
+        stream: Arc<LogStream>,
         schedule: Schedule,
         memory: Memory,
         route: Route,
@@ -131,7 +131,7 @@ impl Worker {
     }
 
     /// Reads until the host stops. Dropped at any moment, it loses nothing, and another can go on from its reach.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         self.entry.enter(StreamState::Started);
         let mut stop = self.around.stop.clone();
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
@@ -179,6 +179,7 @@ impl Worker {
 
     /// Takes up the stored position.
     async fn restore(&mut self) {
+        self.restore_alerts().await;
         let key = self.key.clone();
         let state = self.stored("the stored position cannot be read", move |storage| storage.stream(&key)).await;
         if self.reach.is_known() {
@@ -188,6 +189,15 @@ impl Worker {
             self.reach.set(state.position);
             self.route.restore(state.partly);
         }
+    }
+
+    /// Takes up which alerts an earlier run has seen.
+    async fn restore_alerts(&self) {
+        let Some(alerts) = self.route.alerts().cloned() else { return };
+        let Some(since_ms) = alerts.wants(self.around.clock.millis()) else { return };
+        let source = self.key.source.clone();
+        let what = "the alerts that were seen cannot be read";
+        alerts.load(self.stored(what, move |storage| storage.alerts(&source, since_ms)).await);
     }
 
     /// Reads from the state, as often as it takes.

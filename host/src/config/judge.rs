@@ -46,6 +46,7 @@ impl Made {
             if problems.is_empty() {
                 self.customers.push(customer);
             } else {
+                wipe(&mut customer.table);
                 self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
             }
         }
@@ -77,7 +78,7 @@ pub fn judge(
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
-    top.close(&["secret", "templates"]);
+    top.close(&["secret", "templates", "tests"]);
     let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
     let named = named_components(&component_tables);
     let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
@@ -263,6 +264,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         &[("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)],
     );
     let max_in_flight_bytes = section.whole("max_in_flight_bytes", MIB, 1 << 40, 8 * MIB) as usize;
+    let alert_window = Duration::from_secs(section.whole("alert_window_secs", 1, 30 * 86_400, 86_400));
     let quotas = match section.take("quotas") {
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
@@ -290,6 +292,7 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
         max_in_flight_bytes,
         limits,
         network,
+        alert_window,
         rules,
     })
 }

@@ -27,6 +27,7 @@ mod shape;
 mod sinks;
 mod templates;
 mod tree;
+pub mod unit_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,11 +43,13 @@ pub use shape::{
     Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
     most_pulls,
 };
-pub(crate) use shape::{glob, takes, takes_health};
+pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
+pub(crate) use sinks::everywhere;
 pub use sinks::{
-    AwsCredentials, BatchOptions, Compression, FileOptions, Framing, KafkaCompression, KafkaOptions, KafkaTls,
-    NatsCredentials, NatsOptions, ObjectStoreOptions, Sasl, Secret, Sink, SinkKind, Store, SyslogOptions,
-    is_topic_character,
+    Auth, AwsCredentials, BatchOptions, ClientOptions, Compression, Credentials, ElasticsearchOptions, Encoding,
+    Endpoint, FileOptions, Framing, HttpOptions, IndexerAcknowledgements, KafkaCompression, KafkaOptions, KafkaTls,
+    NatsCredentials, NatsOptions, ObjectStoreOptions, OtlpOptions, Route, Sasl, Secret, Sink, SinkKind,
+    SplunkHecOptions, Store, SumoOptions, SyslogOptions, Where, is_topic_character,
 };
 pub use tree::Format;
 
@@ -138,6 +141,15 @@ fn named_data_dir(
     folder.filter(|_| problems.is_empty()).ok_or_else(|| failed(problems))
 }
 
+/// Reads the tests of the file at `path`, and no more of it than they need: no secret is asked for.
+///
+/// # Errors
+/// All problems at once.
+pub fn load_tests(path: &Path) -> Result<unit_tests::Suite, ConfigError> {
+    let Document { path, format, text } = Document::read(path)?;
+    unit_tests::read(&text, format, &path.display().to_string(), &|name: &str| std::env::var(name).ok())
+}
+
 /// Reads the file at `path`, with the process's environment. Returns all problems at once.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     Document::read(path)?.fill()
@@ -149,6 +161,8 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         .map_err(|problem| ConfigError { problems: vec![problem], warnings: Vec::new() })?;
     let mut problems = Vec::new();
     let mut secrets = backends(&mut tree, environment, &mut problems);
+    // Those are for `tributary test`, and what stands in them is not filled in.
+    tree.as_object_mut().and_then(|top| top.remove("tests"));
     let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
@@ -197,6 +211,7 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     let mut tables = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (kind, id, table)));
     let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
     let found = found.or_else(|| network::password_written_out(&tree)).or_else(|| rules::key_written_out(&tree));
+    let found = found.or_else(|| sinks::secret_written_out(&tree));
     interpolate::wipe(&mut tree);
     let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::interpolate::join;
 use super::problem::{Problem, listed, suggestion};
 use super::section::Section;
-use crate::rules::{Action, Conditions, Field, IDENTITY, Key, Pattern, Replacement, Rule, Rules};
+use crate::rules::{Action, Conditions, Fault, Field, IDENTITY, Key, Pattern, Replacement, Rule, Rules};
 
 /// More are a program, and every event pays for each of them.
 const MOST_RULES: usize = 100;
@@ -37,7 +37,7 @@ const TYPES: [&str; 4] = ["include", "exclude", "mask", "hash"];
 #[derive(Default)]
 pub struct Reader {
     /// Those of templates are the same in every source.
-    patterns: RefCell<BTreeMap<String, Result<Pattern, (String, String)>>>,
+    patterns: RefCell<BTreeMap<String, Result<Pattern, Fault>>>,
     warnings: RefCell<Vec<Problem>>,
 }
 
@@ -77,7 +77,7 @@ impl Reader {
         let conditions = Conditions {
             streams: globs("streams", &mut section),
             kinds: globs("kinds", &mut section),
-            severity_at_least: severity(&mut section),
+            severity_at_least: severity("severity_at_least", &mut section),
             pattern: self.pattern(&mut section),
             field: field(&mut section, hides),
         };
@@ -117,7 +117,7 @@ impl Reader {
         };
         let mut patterns = self.patterns.borrow_mut();
         let compiled = patterns.entry(text).or_insert_with_key(|text| Pattern::compile(text)).clone();
-        compiled.map_err(|(message, hint)| section.fault("pattern", message, Some(hint))).ok()
+        compiled.map_err(|fault| section.fault("pattern", fault.message, Some(fault.hint.into()))).ok()
     }
 
     fn key(&self, section: &mut Section<'_>) -> Option<Key> {
@@ -176,16 +176,17 @@ fn globs(key: &'static str, section: &mut Section<'_>) -> Vec<String> {
     globs.unwrap_or_default()
 }
 
-fn severity(section: &mut Section<'_>) -> u8 {
+/// From 0 (unknown, and the default) to 6 (fatal).
+pub(super) fn severity(key: &'static str, section: &mut Section<'_>) -> u8 {
     let known: Vec<(&'static str, u8)> = SEVERITIES.into_iter().zip(0..).collect();
-    section.choice("severity_at_least", &known)
+    section.choice(key, &known)
 }
 
 fn field(section: &mut Section<'_>, hides: bool) -> Option<Field> {
     let text = section.text("field")?;
     match Field::parse(&text) {
-        Err((message, hint)) => {
-            section.fault("field", message, Some(hint.into()));
+        Err(fault) => {
+            section.fault("field", fault.message, Some(fault.hint.into()));
             None
         }
         Ok(field) => {

@@ -1,17 +1,25 @@
 //! Takes keys out of one table of the configuration, and says what is wrong with them.
 
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use super::interpolate::join;
+use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step, listed, suggestion};
+use super::secrets::Secret;
 
-/// One table. Keys are taken out one by one; what is left is unknown.
+/// One table. Keys are taken out one by one; what is left is unknown, and its memory is wiped in the end.
 pub struct Section<'a> {
     path: String,
     step: Step,
     map: Map<String, Value>,
     known: Vec<&'static str>,
     problems: &'a mut Vec<Problem>,
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        self.map.values_mut().for_each(wipe);
+    }
 }
 
 impl<'a> Section<'a> {
@@ -103,6 +111,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The same, of a text in which there may be a secret.
+    pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        self.text(key).map(Zeroizing::new)
+    }
+
     /// A whole number from `least` to `most`, or `default`. A number as text is one too: interpolation gives texts.
     pub fn whole(&mut self, key: &'static str, least: u64, most: u64, default: u64) -> u64 {
         let Some(value) = self.take(key) else { return default };
@@ -188,8 +201,8 @@ impl<'a> Section<'a> {
     }
 
     /// What is left, for somebody else to judge.
-    pub fn rest(self) -> Map<String, Value> {
-        self.map
+    pub fn rest(mut self) -> Map<String, Value> {
+        std::mem::take(&mut self.map)
     }
 
     /// Says of what is left that it is unknown. `also` are known keys that were not asked for.

@@ -115,6 +115,8 @@ pub struct Source {
     pub limits: Limits,
     /// Which hosts it may reach, and how.
     pub network: NetworkSettings,
+    /// In which each alert passes once to the sinks that take alerts alone.
+    pub alert_window: Duration,
     /// What is done with its events before any sink gets them.
     pub rules: Rules,
 }
@@ -219,9 +221,25 @@ impl Serialize for Settings {
     }
 }
 
-/// Whether a sink with these inputs takes the source `id`.
+/// The output of a source that has the first event of each of its alerts, and no others.
+pub(crate) const ALERTS: &str = "alerts";
+
+/// An input's source, and the output that it names.
+pub(crate) fn split(input: &str) -> (&str, Option<&str>) {
+    match input.rsplit_once('.') {
+        Some((source, output)) => (source, Some(output)),
+        None => (input, None),
+    }
+}
+
+/// Whether a sink with these inputs takes anything of the source `id`.
 pub(crate) fn takes(inputs: &[String], id: &str) -> bool {
-    inputs.iter().any(|input| glob(input, id))
+    inputs.iter().any(|input| glob(split(input).0, id))
+}
+
+/// Whether a sink with these inputs takes of the source `id` only the first event of each alert.
+pub(crate) fn takes_alerts_alone(inputs: &[String], id: &str) -> bool {
+    inputs.iter().map(|input| split(input)).filter(|(source, _)| glob(source, id)).all(|(_, output)| output.is_some())
 }
 
 /// Whether a sink with these inputs takes the host's health events: one of them fits the word, and is more than `*`, which
@@ -295,6 +313,7 @@ mod tests {
                 max_in_flight_bytes: 1,
                 limits: Limits::default(),
                 network: NetworkSettings::default(),
+                alert_window: Duration::from_secs(1),
                 rules: Rules::default(),
             };
             source.named_streams().into_iter().collect::<Vec<_>>().join(" ")

@@ -78,6 +78,11 @@ impl Batch {
         Batch { origin: self.origin.clone(), bodies: self.bodies.clone(), events }
     }
 
+    /// Bytes that it keeps in memory beside those that it shares with `other`.
+    pub fn copied_from(&self, other: &Batch) -> usize {
+        if self.bodies.as_ptr() == other.bodies.as_ptr() { 0 } else { self.held() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

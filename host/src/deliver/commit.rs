@@ -292,7 +292,7 @@ impl Committer {
         }
         for key in keys {
             let Some(queue) = self.queues.get_mut(&key) else { continue };
-            queue.collect(&mut transaction, all);
+            queue.collect(&key, &mut transaction, all);
             self.idle.set(&key, queue.idle_since());
             if queue.is_busy() {
                 self.busy.insert(key);

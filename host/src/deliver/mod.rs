@@ -1,15 +1,19 @@
 //! From a worker's chunks to the sinks, and from their acknowledgements to the stored position.
 
+mod alerts;
 mod batch;
 mod commit;
 mod flight;
 mod outlet;
+mod passage;
 mod pipeline;
 mod storage;
 
+pub use alerts::{Alerts, Sighting};
 pub use batch::{Batch, EventId, Head, Origin};
 pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, Progress, committer};
 pub use flight::{Flight, Ids, Memory, Room, host_memory};
 pub use outlet::{SinkTask, deliver_once};
+pub use passage::Nature;
 pub use pipeline::{Attached, Pipeline, Route};
 pub use storage::{Disk, Storage, blocking};

@@ -6,12 +6,15 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::alerts::{Alerts, First};
 use super::commit::{Expected, Line, Lines, Parcel};
 use super::outlet::{Delivery, Shared, SinkTask};
+use super::passage::{Nature, Passage, Passed, Tally};
 use super::{Batch, EventId};
-use crate::config::takes;
+use crate::config::{Where, takes, takes_alerts_alone};
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
+use crate::rules::Rules;
 use crate::sinks::Sink;
 use crate::state::{Partly, StreamKey};
 
@@ -22,13 +25,14 @@ const UNHELD_BYTES: usize = 16 << 20;
 #[derive(Clone)]
 pub struct Pipeline {
     lines: Lines,
-    outlets: Arc<[Outlet]>,
+    outlets: Arc<[Arc<Outlet>]>,
 }
 
-#[derive(Clone)]
 struct Outlet {
     id: Arc<str>,
     inputs: Arc<[String]>,
+    only: Arc<Where>,
+    rules: Rules,
     /// Whether positions wait for it.
     holds: bool,
     queue: UnboundedSender<Delivery>,
@@ -39,6 +43,10 @@ struct Outlet {
 pub struct Attached {
     pub id: String,
     pub inputs: Vec<String>,
+    /// Which of their events.
+    pub only: Where,
+    /// What is done with those before.
+    pub rules: Rules,
     /// Whether positions wait for it. If they do not, what it cannot take in time is lost to it, and counted.
     pub acknowledgements: bool,
     /// If it refuses a greater share of what it is given, it is given the same again: that is a mistake of configuration.
@@ -55,11 +63,22 @@ impl Outlet {
 /// The way of one stream's chunks: to the sinks that take its source, then to the committer.
 pub struct Route {
     line: Line,
-    outlets: Vec<Outlet>,
+    /// The source's own rules, if it has any.
+    source: Option<Box<Passage>>,
+    exits: Box<[Exit]>,
+    /// Which alerts were seen, if a sink takes them alone.
+    alerts: Option<Alerts>,
     /// Those of other routes too.
-    all: Arc<[Outlet]>,
+    all: Arc<[Arc<Outlet>]>,
     /// What sinks had of what comes again after a restart.
     had: Partly,
+}
+
+/// One sink of a route.
+struct Exit {
+    outlet: Arc<Outlet>,
+    /// `None` if everything passes.
+    passage: Option<Box<Passage>>,
 }
 
 impl Pipeline {
@@ -75,13 +94,15 @@ impl Pipeline {
         for attached in sinks {
             let (sender, queue) = unbounded_channel();
             let (id, shared): (Arc<str>, _) = (attached.id.as_str().into(), Shared::default());
-            outlets.push(Outlet {
+            outlets.push(Arc::new(Outlet {
                 id: Arc::clone(&id),
                 inputs: attached.inputs.as_slice().into(),
+                only: attached.only.clone().into(),
+                rules: attached.rules.clone(),
                 holds: attached.acknowledgements,
                 queue: sender,
                 shared: shared.clone(),
-            });
+            }));
             tasks.push(SinkTask::new(id, attached, queue, shared, health, (clock, random.fork())));
         }
         (Self { lines, outlets: outlets.into() }, tasks)
@@ -92,15 +113,25 @@ impl Pipeline {
         self.outlets.iter().filter(|outlet| outlet.takes(source)).map(|outlet| Arc::clone(&outlet.id)).collect()
     }
 
-    pub fn route(&self, key: StreamKey) -> Route {
-        self.route_to(key, None)
+    /// The way of a stream's chunks to all sinks that take its source.
+    pub fn route(&self, key: StreamKey, nature: &Nature, alerts: Alerts) -> Route {
+        let stream = key.stream.clone();
+        self.route_to(key, &stream, nature, alerts, None)
     }
 
-    /// To one sink alone, if one is named.
-    pub fn route_to(&self, key: StreamKey, sink: Option<&str>) -> Route {
-        let wanted = |outlet: &&Outlet| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
-        let outlets = self.outlets.iter().filter(wanted).cloned().collect();
-        Route { line: self.lines.line(key), outlets, all: Arc::clone(&self.outlets), had: Partly::new() }
+    /// The way of what is stored under `key`, but is of the stream `stream`; to one sink alone, if one is named.
+    pub fn route_to(&self, key: StreamKey, stream: &str, nature: &Nature, alerts: Alerts, sink: Option<&str>) -> Route {
+        let wanted = |outlet: &&Arc<Outlet>| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
+        let exit = |outlet: &Arc<Outlet>| {
+            let alerts = takes_alerts_alone(&outlet.inputs, &key.source);
+            let passage = Passage::new(&outlet.only, alerts, &outlet.rules, stream, nature);
+            Exit { outlet: Arc::clone(outlet), passage }
+        };
+        let exits: Box<[Exit]> = self.outlets.iter().filter(wanted).map(exit).collect();
+        let passages = exits.iter().filter_map(|exit| exit.passage.as_ref());
+        let alerts = passages.into_iter().any(|passage| passage.takes_alerts()).then_some(alerts);
+        let (source, line, all) = (Passage::of_source(stream, nature), self.lines.line(key), Arc::clone(&self.outlets));
+        Route { line, source, exits, alerts, all, had: Partly::new() }
     }
 }
 
@@ -116,39 +147,78 @@ impl Route {
         self.had = partly;
     }
 
+    /// The alerts of the source, if a sink takes them alone.
+    pub fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
+    }
+
     /// Asks all sinks not to wait for company: there is no room for any, and nobody knows who has it.
     pub fn flush(&self) {
         self.all.iter().for_each(|outlet| outlet.shared.flush.notify_one());
     }
 
     /// Sends a chunk on its way.
-    pub fn send(&mut self, parcel: Parcel, batch: Batch) {
+    pub fn send(&mut self, mut parcel: Parcel, batch: Batch) {
         let batch = Arc::new(batch);
-        let outlets = if batch.is_empty() { &[] } else { self.outlets.as_slice() };
-        let had = &mut self.had;
-        let batches: Vec<Arc<Batch>> = outlets.iter().map(|outlet| without(&batch, had.get_mut(&*outlet.id))).collect();
-        let expected = outlets.iter().zip(&batches);
-        let expected = expected
-            .map(|(outlet, batch)| Expected::new(Arc::clone(&outlet.id), outlet.holds, batch.events.len() as u64));
-        let acknowledgements = self.line.announce(parcel, batch, expected.collect());
-        for ((outlet, batch), acknowledgement) in outlets.iter().zip(batches).zip(acknowledgements) {
-            outlet.send(Delivery { batch, acknowledgement });
+        let at_ms = parcel.commit.at_ms;
+        let (mut expected, mut deliveries, mut copied) = (Vec::new(), Vec::new(), 0);
+        if !batch.is_empty() {
+            let tally = &mut parcel.commit.counts.rules;
+            let ruled = pass(self.source.as_deref(), None, &batch, &First::default(), tally, at_ms);
+            copied += ruled.batch.copied_from(&batch);
+            let (first, sightings) =
+                self.alerts.as_ref().map(|alerts| alerts.first(&ruled.batch, at_ms)).unwrap_or_default();
+            parcel.commit.alerts = sightings;
+            for Exit { outlet, passage } in &self.exits {
+                let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
+                copied += passed.batch.copied_from(&ruled.batch);
+                passed.letters.extend(ruled.letters.iter().map(|letter| letter.clone().of_sink(&outlet.id)));
+                let given = passed.batch.events.len() + passed.letters.len();
+                let filtered = (batch.events.len() - given) as u64;
+                let sent = without(&passed.batch, &batch, self.had.get_mut(&*outlet.id));
+                let sent_events = (sent.events.len() + passed.letters.len()) as u64;
+                expected.push(Expected::new(Arc::clone(&outlet.id), outlet.holds, filtered, sent_events));
+                deliveries.push((sent, passed.letters));
+            }
+        }
+        if copied > 0 {
+            // What rules changed is in memory beside what was pulled.
+            parcel.room.fit(batch.held() + copied);
+        }
+        let acknowledgements = self.line.announce(parcel, batch, expected);
+        for ((exit, (batch, letters)), acknowledgement) in self.exits.iter().zip(deliveries).zip(acknowledgements) {
+            exit.outlet.send(Delivery { batch, letters, acknowledgement });
         }
     }
 }
 
-/// The batch without the events that the sink `had` before a restart.
-fn without(batch: &Arc<Batch>, had: Option<&mut BTreeSet<EventId>>) -> Arc<Batch> {
+/// Lets a batch pass where everything does, or where `passage` says.
+fn pass(
+    passage: Option<&Passage>,
+    sink: Option<&str>,
+    batch: &Arc<Batch>,
+    first: &First,
+    tally: &mut Tally,
+    at_ms: u64,
+) -> Passed {
+    match passage {
+        Some(passage) => passage.pass(sink, batch, first, tally, at_ms),
+        None => Passed { batch: Arc::clone(batch), letters: Vec::new() },
+    }
+}
+
+/// The batch without the events that the sink `had` before a restart. Those of `all` come no more often.
+fn without(batch: &Arc<Batch>, all: &Batch, had: Option<&mut BTreeSet<EventId>>) -> Arc<Batch> {
     let Some(had) = had.filter(|had| !had.is_empty()) else { return Arc::clone(batch) };
-    let mut rest = Batch::clone(batch);
-    rest.events.retain(|event| !had.remove(&event.id));
-    Arc::new(rest)
+    let known: BTreeSet<EventId> = all.events.iter().map(|event| event.id).filter(|id| had.remove(id)).collect();
+    let rest = batch.events.iter().filter(|event| !known.contains(&event.id));
+    Arc::new(batch.with(rest.cloned().collect()))
 }
 
 impl Outlet {
     fn send(&self, delivery: Delivery) {
         if delivery.batch.is_empty() {
-            return delivery.acknowledgement.acknowledge(Vec::new());
+            return delivery.acknowledgement.acknowledge(delivery.letters);
         }
         let bytes = delivery.batch.held();
         let queued = self.shared.queued.fetch_add(bytes, Ordering::Relaxed);

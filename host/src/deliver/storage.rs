@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Sighting;
 use crate::state::{Commit, DeadLetter, DeadLetters, Forget, HealthRow, StateError, Store, StreamKey, StreamState};
 
 /// The durable state. All calls block; [`blocking`] makes them from a task.
@@ -20,6 +21,11 @@ pub trait Storage: Send + Sync + 'static {
 
     /// All of it, or nothing; on disk when it returns.
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError>;
+
+    /// The alerts of `source` that were first seen at `since_ms` or later, with when that was.
+    fn alerts(&self, _source: &str, _since_ms: u64) -> Result<Vec<Sighting>, StateError> {
+        Ok(Vec::new())
+    }
 
     /// Forgets where a stream is, and which ids it has seen.
     fn forget(&self, key: &StreamKey) -> Result<(), StateError>;
@@ -59,6 +65,10 @@ impl Storage for Disk {
 
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
         self.store.commit(commits)
+    }
+
+    fn alerts(&self, source: &str, since_ms: u64) -> Result<Vec<Sighting>, StateError> {
+        self.store.alerts(source, since_ms)
     }
 
     fn forget(&self, key: &StreamKey) -> Result<(), StateError> {

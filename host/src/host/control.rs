@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::SourceError;
 use super::fleet::Fleet;
+use super::retire::Wanted;
 use crate::collect::{Board, Source as _, StreamStatus};
 use crate::config::{Config, RefusedFile};
 use crate::observe::{Cause, Happening, Health, Place};
@@ -22,6 +23,8 @@ pub struct Control {
     pub(super) refused: Arc<Notify>,
     pub(super) health: Health,
     pub(super) misconfigured: Misconfigured,
+    /// Whose state is kept.
+    pub(crate) wanted: Wanted,
 }
 
 /// What is wrong with the configuration of sources, by id. Their files are to be mended; the others run.

@@ -15,7 +15,7 @@ use crate::collect::{
     Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Surroundings, Worker,
 };
 use crate::config::{self, QuotaLimit};
-use crate::deliver::{Ids, Memory, Pipeline};
+use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
 use crate::fair::Fair;
 use crate::observe::{Cause, Health};
 use crate::replay::{Replayable, Replays};
@@ -52,7 +52,7 @@ pub(super) struct Ground {
 struct AtWork {
     config: config::Source,
     account: Arc<Account>,
-    streams: Vec<LogStream>,
+    streams: Vec<Arc<LogStream>>,
     workers: BTreeMap<String, Working>,
 }
 
@@ -134,27 +134,28 @@ impl Fleet {
     /// merely told, unless what all of them share is another.
     pub async fn change(&self, ready: Ready) {
         let Some(mut old) = self.take_out(&ready.config.id) else { return self.put(vec![ready]) };
-        let Ready { config, streams, .. } = &ready;
-        if !old.is_shared_alike(config) {
+        if !old.is_shared_alike(&ready.config) {
             self.leave(&old.account.id, std::mem::take(&mut old.workers)).await;
             return self.put(vec![ready]);
         }
+        let Ready { config, streams, source, .. } = ready;
+        let streams = shared(streams);
         let stays = |name: &String| old.streams.iter().any(|stream| stream.name == *name && streams.contains(stream));
         let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
             old.workers.into_iter().partition(|(name, _)| stays(name));
         self.leave(&old.account.id, leave).await;
         let policy = Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost };
         let of = |config: &config::Source| (config.settings.clone(), config.limits, config.network.clone());
-        let same = of(&old.config) == of(config);
-        let settings = (!same).then(|| Arc::clone(&ready.source));
+        let same = of(&old.config) == of(&config);
+        let settings = (!same).then_some(source);
         old.account.reconfigure(settings, policy);
         let mut state = self.lock();
         let State { ground, sources, left } = &mut *state;
         let Some(ground) = ground else { return };
-        ground.health.watch(config);
+        ground.health.watch(&config);
         let (account, begin) = (old.account, Begin::of(streams.len().saturating_sub(stay.len())));
-        let workers = ground.workers(&account, config, streams, stay, left, begin);
-        let source = ground.replayable(AtWork { config: ready.config, account, streams: ready.streams, workers });
+        let workers = ground.workers(&account, &config, &streams, stay, left, begin);
+        let source = ground.replayable(AtWork { config, account, streams, workers });
         sources.insert(Arc::clone(&source.account.id), source);
     }
 
@@ -220,6 +221,7 @@ impl AtWork {
         // The tenant is part of each event's identity, and of where files go.
         (&old.kind, &old.tenant, &old.quotas) == (&new.kind, &new.tenant, &new.quotas)
             && (old.quota_share, old.max_in_flight_bytes) == (new.quota_share, new.max_in_flight_bytes)
+            && (&old.rules, old.alert_window) == (&new.rules, new.alert_window)
     }
 }
 
@@ -239,6 +241,7 @@ impl Begin {
 impl Ground {
     fn begin(&self, ready: Ready, left: &mut BTreeMap<StreamKey, Post>, begin: Begin) -> AtWork {
         let Ready { config, streams, quotas, source } = ready;
+        let streams = shared(streams);
         self.health.watch(&config);
         let account = Arc::new(self.account(&config, &quotas, source));
         let workers = self.workers(&account, &config, &streams, BTreeMap::new(), left, begin);
@@ -259,6 +262,7 @@ impl Ground {
             Arc::clone(&self.refused),
             (self.around.clock, self.around.random.fork()),
             &self.health,
+            Alerts::new(config.alert_window),
         )
     }
 
@@ -267,12 +271,13 @@ impl Ground {
         &self,
         account: &Arc<Account>,
         config: &config::Source,
-        streams: &[LogStream],
+        streams: &[Arc<LogStream>],
         stay: BTreeMap<String, Working>,
         left: &mut BTreeMap<StreamKey, Post>,
         begin: Begin,
     ) -> BTreeMap<String, Working> {
         let mut workers = stay;
+        let nature = Nature { kinds: account.source.kinds(), rules: config.rules.clone() };
         for stream in streams.iter().filter(|_| self.collects) {
             if workers.contains_key(&stream.name) {
                 continue;
@@ -287,14 +292,14 @@ impl Ground {
             let worker = Worker::new(
                 Arc::clone(account),
                 Surroundings { random: self.around.random.fork(), ..self.around.clone() },
-                stream.clone(),
+                Arc::clone(stream),
                 Schedule::new(&account.id, &stream.name, interval, begin.streams, begin.now),
                 Memory::new(&account.tenant, config.max_in_flight_bytes, self.memory.clone(), self.memory_bytes),
-                self.pipeline.route(key),
+                self.pipeline.route(key, &nature, account.alerts.clone()),
                 post.entry.clone(),
                 post.reach.clone(),
             );
-            let task = Task(tokio::spawn(guarded(worker.run(), post.entry.clone())));
+            let task = Task(tokio::spawn(guarded(Box::new(worker), post.entry.clone())));
             workers.insert(stream.name.clone(), Working { task, post });
         }
         workers
@@ -307,17 +312,25 @@ impl Ground {
             account: Arc::clone(&source.account),
             streams: source.streams.clone(),
             max_in_flight_bytes: source.config.max_in_flight_bytes,
+            rules: source.config.rules.clone(),
+            alert_window: source.config.alert_window,
             ids: ids.collect::<BTreeMap<String, Ids>>(),
         });
         source
     }
 }
 
-/// Runs a worker; should it panic, its stream says so, and the others go on.
-async fn guarded(worker: impl Future<Output = ()>, entry: Entry) {
-    let mut worker = std::pin::pin!(worker);
+/// What a source's streams are, for all that has to know it.
+fn shared(streams: Vec<LogStream>) -> Vec<Arc<LogStream>> {
+    streams.into_iter().map(Arc::new).collect()
+}
+
+/// Runs a worker; should it panic, its stream says so, and the others go on. The worker comes in a box: a future holds what
+/// it is handed twice, as it came and as it is used, and there is one for each stream of each tenant.
+async fn guarded(mut worker: Box<Worker>, entry: Entry) {
+    let mut run = std::pin::pin!(worker.run());
     let ended = std::future::poll_fn(|context| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| worker.as_mut().poll(context))) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
             Ok(poll) => poll.map(|()| true),
             Err(_) => Poll::Ready(false),
         }

@@ -1,7 +1,9 @@
 //! The whole host as a value: start it with a configuration, watch it, stop it.
 
+mod built_in;
 mod control;
 mod fleet;
+pub(crate) mod retire;
 mod running;
 mod start;
 
@@ -9,19 +11,19 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::built_in::BuiltIn;
 pub use self::control::Control;
 pub(crate) use self::control::Wrong;
 #[cfg(test)]
 pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
-pub(crate) use self::start::tell_retired;
 use crate::collect::ComponentSource;
 use crate::components::{ComponentError, Components};
 use crate::config::{self, Config, EMBEDDED_SOURCE};
 use crate::outside::Outside;
 use crate::sandbox::{
-    self, Component, Context, Egress, Fault, FaultClass, GuestError, LoadError, NetworkError, Notebook, PatternError,
-    Plan, Sandbox, Way,
+    self, Component, Context, Egress, Fault, FaultClass, GuestError, Limits, LoadError, NetworkError, Notebook,
+    PatternError, Plan, Sandbox, Way,
 };
 use crate::sinks::SinkError;
 use crate::state::StateError;
@@ -31,7 +33,7 @@ use crate::state::StateError;
 pub struct Options {
     pub outside: Outside,
     pub sandbox: sandbox::Settings,
-    /// The component of all sources whose `type` no `[components.NAME]` names.
+    /// The component of the sources of the type [`EMBEDDED_SOURCE`]; it is compiled when there is one.
     pub component: Cow<'static, [u8]>,
     /// How long [`Running::stop`] waits for sinks to take what was pulled. What they have not taken then is pulled again.
     pub drain: Duration,
@@ -86,6 +88,8 @@ pub enum SourceReason {
     Quota { name: String, known: String },
     #[error(transparent)]
     Component(#[from] Box<ComponentError>),
+    #[error("the built-in component cannot be run: {0}")]
+    BuiltIn(Box<LoadError>),
     #[error("its component `{kind}` was not loaded. Restart tributary")]
     NotLoaded { kind: String },
     #[error("the component's plan names a host that cannot be allowed: {0}")]
@@ -94,10 +98,11 @@ pub enum SourceReason {
     Network(#[from] NetworkError),
 }
 
-/// A component that is ready to run sources, without anything that runs.
+/// Ready to run sources, without anything that runs.
 #[derive(Clone)]
 pub struct Host {
-    pub(super) component: Component,
+    sandbox: Sandbox,
+    built_in: BuiltIn,
     /// Those that the configuration names.
     pub(super) components: Components,
     pub(super) options: Options,
@@ -113,30 +118,41 @@ pub struct Planned {
 }
 
 impl Host {
-    /// Compiles the component.
+    /// Makes the sandbox. The component of `options` is compiled when a source first asks for it.
     ///
     /// # Errors
-    /// When it cannot be run.
-    pub async fn load(options: Options) -> Result<Self, LoadError> {
-        let component = Sandbox::new(options.sandbox)?.load(&options.component).await?;
-        Ok(Self::around(component, options))
+    /// When the system refuses the address space.
+    pub fn load(mut options: Options) -> Result<Self, LoadError> {
+        let sandbox = Sandbox::new(options.sandbox)?;
+        let built_in = BuiltIn::new(std::mem::take(&mut options.component));
+        Ok(Self { sandbox, built_in, components: Components::default(), options, notes: Notebook::default() })
     }
 
     /// Around a component that is compiled already; of `options`, `sandbox` and `component` have done their work. Several
     /// hosts in one process need compile only once.
     pub fn around(component: Component, options: Options) -> Self {
-        Self { component, components: Components::default(), options, notes: Notebook::default() }
+        let (sandbox, built_in) = (component.sandbox().clone(), BuiltIn::compiled(component));
+        Self { sandbox, built_in, components: Components::default(), options, notes: Notebook::default() }
     }
 
     /// With the components that `config` names and some source runs. What is wrong with one is told by [`Host::plan`] of its
     /// sources.
     pub async fn with_components(self, config: &Config) -> Self {
-        let components = Components::load(self.component.sandbox(), config).await;
+        let components = Components::load(&self.sandbox, config).await;
         Self { components, ..self }
     }
 
-    pub fn component(&self) -> &Component {
-        &self.component
+    /// The built-in component, compiled.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub async fn component(&self) -> Result<&Component, LoadError> {
+        self.built_in.get(&self.sandbox).await
+    }
+
+    /// Whether instances with these limits fit into the slots that were made at the start. What does not fit is cut.
+    pub(crate) fn has_room_for(&self, limits: &Limits) -> bool {
+        self.sandbox.has_room_for(limits)
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -151,10 +167,12 @@ impl Host {
         self.try_plan(source).await.map_err(|reason| SourceError { id: source.id.clone(), reason })
     }
 
-    fn component_of(&self, kind: &str) -> Result<&Component, SourceReason> {
+    async fn component_of(&self, kind: &str) -> Result<&Component, SourceReason> {
         match self.components.get(kind) {
             Some(loaded) => Ok(loaded.map_err(|error| Box::new(error.clone()))?),
-            None if kind == EMBEDDED_SOURCE => Ok(&self.component),
+            None if kind == EMBEDDED_SOURCE => {
+                self.component().await.map_err(|error| SourceReason::BuiltIn(Box::new(error)))
+            }
             None => Err(SourceReason::NotLoaded { kind: kind.to_owned() }),
         }
     }
@@ -162,7 +180,7 @@ impl Host {
     async fn try_plan(&self, source: &config::Source) -> Result<Planned, SourceReason> {
         let Outside { clock, random, network } = &self.options.outside;
         let sealed = Context::sealed(&source.id, *clock, random.fork());
-        let component = self.component_of(&source.kind)?.with_limits(source.limits);
+        let component = self.component_of(&source.kind).await?.with_limits(source.limits);
         let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await?;
         let known = || component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
@@ -192,7 +210,7 @@ impl StartError {
                 // It does not even start.
                 SourceReason::Guest(GuestError::Limit(_)) => true,
                 SourceReason::Guest(_) => false,
-                SourceReason::NotLoaded { .. } => false,
+                SourceReason::NotLoaded { .. } | SourceReason::BuiltIn(_) => false,
                 SourceReason::Host(_)
                 | SourceReason::Network(_)
                 | SourceReason::Quota { .. }

@@ -8,10 +8,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::Control;
 use super::fleet::{self, Fleet, Ground};
+use super::{Control, retire};
 use crate::collect::{Board, Source, StreamStatus, Surroundings};
-use crate::config;
+use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Pipeline, Storage, committer, host_memory};
 use crate::fair::{Fair, Rule};
 use crate::observe::api::Api;
@@ -50,6 +50,8 @@ pub struct Running {
     pipeline: Option<Pipeline>,
     delivery: JoinSet<()>,
     keeper: JoinSet<()>,
+    /// What looks after the state of sources that are gone.
+    retiring: JoinSet<()>,
     health: Health,
     pub(super) control: Control,
     clock: Clock,
@@ -118,17 +120,27 @@ impl Running {
         });
         fleet.put(sources);
         let owned = (fleet::Owned(fleet.clone()), replay::Owned(replays.clone()));
-        let (misconfigured, told) = (Default::default(), health.clone());
-        let control = Control { fleet, board, replays, refused, health: told, misconfigured };
+        let told = health.clone();
+        let (misconfigured, wanted) = Default::default();
+        let control = Control { fleet, board, replays, refused, health: told, misconfigured, wanted };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
         let pipeline = Some(pipeline);
-        Self { stop, pipeline, delivery, keeper, health, control, clock, disk: None, _owned: owned, drain }
+        let retiring = JoinSet::new();
+        Self { stop, pipeline, delivery, keeper, retiring, health, control, clock, disk: None, _owned: owned, drain }
     }
 
     /// With its state in this folder.
     pub(super) fn stored_in(self, disk: Arc<Disk>) -> Self {
         Self { disk: Some(disk), ..self }
+    }
+
+    /// Drops the state of sources that `config` has not, and no later one has, when it was kept long enough.
+    pub(super) fn retire_daily(&mut self, config: &Config) {
+        self.control.wanted.set(config);
+        if let Some(disk) = self.disk.clone() {
+            self.retiring.spawn(retire::daily(self.control.wanted.clone(), disk, self.clock));
+        }
     }
 
     /// Every stream, by source and name.
@@ -176,7 +188,10 @@ impl Running {
             self.health.close();
             while self.keeper.join_next().await.is_some() {}
         };
-        timeout_at(deadline, drained).await.is_ok()
+        let drained = timeout_at(deadline, drained).await.is_ok();
+        // It holds the store.
+        self.retiring.shutdown().await;
+        drained
     }
 
     /// Ends at once. Positions stay where they were stored.
@@ -185,6 +200,7 @@ impl Running {
         self.control.fleet.kill().await;
         self.delivery.shutdown().await;
         self.keeper.shutdown().await;
+        self.retiring.shutdown().await;
     }
 }
 

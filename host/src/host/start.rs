@@ -1,16 +1,16 @@
 //! From a configuration to a host at work.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use super::running::Caps;
-use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong};
+use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong, retire};
 use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Storage};
+use crate::rules::Rules;
 use crate::sinks;
-use crate::state::{KEPT, Retired};
 
 impl Host {
     /// Starts collecting everything that `config` selects.
@@ -18,7 +18,7 @@ impl Host {
     /// # Errors
     /// When anything is wrong that the operator has to mend first; nothing was fetched then.
     pub async fn start(config: &Config, options: Options) -> Result<Running, StartError> {
-        Self::load(options.with_room_for(config)).await?.with_components(config).await.collect(config).await
+        Self::load(options.with_room_for(config))?.with_components(config).await.collect(config).await
     }
 
     /// The same, with this component.
@@ -39,10 +39,12 @@ impl Host {
         if !errors.is_empty() {
             return Err(StartError::Sources(errors));
         }
+        warn_of_unknown(config, &planned);
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
-        let now = self.options.outside.clock.millis();
-        tell_retired(&disk.store.retire(|source| config.keeps(source), now)?, now);
-        let running = self.assemble(config, planned, disk, true)?;
+        let now = self.now_ms();
+        retire::tell(&disk.store.retire(|source| config.keeps(source), now)?, now);
+        let mut running = self.assemble(config, planned, disk, true)?;
+        running.retire_daily(config);
         wrong.extend(config.refused.iter().map(Wrong::file));
         running.control.note_misconfigured(wrong).iter().for_each(|wrong| wrong.log(false));
         Ok(running)
@@ -76,6 +78,8 @@ impl Host {
                 inputs: sink.inputs.clone(),
                 acknowledgements: sink.acknowledgements,
                 max_refused_share: sink.max_refused_share,
+                only: sink.only.clone(),
+                rules: sink.rules.clone(),
                 sink: built,
             });
         }
@@ -121,20 +125,45 @@ impl Host {
     }
 }
 
-/// Sources that are planned at the same time: each takes an instance for a fraction of a millisecond.
-const PLANNED_AT_ONCE: usize = 16;
-
-/// Says what becomes of the state of sources that are no longer configured.
-pub(crate) fn tell_retired(retired: &[Retired], now_ms: u64) {
-    for Retired { source, since_ms, dropped } in retired {
-        if *dropped {
-            tracing::warn!(%source, "no longer configured for 30 days: its positions and seen ids are dropped, its ledger stays");
-            continue;
+/// Warns of rules and routes that name kinds or streams which none of the sources has that they see: events could be kept
+/// back, or be left as they are, by a slip of the pen.
+fn warn_of_unknown(config: &Config, planned: &[Planned]) {
+    let seen_by = |takes: &dyn Fn(&str) -> bool| {
+        let (mut kinds, mut streams) = (BTreeSet::new(), BTreeSet::new());
+        for source in planned.iter().filter(|source| takes(&source.config.id)) {
+            kinds.extend(source.source.component.kinds().iter().map(String::as_str));
+            streams.extend(source.plan.streams.iter().map(|stream| stream.name.as_str()));
         }
-        let left = KEPT.saturating_sub(Duration::from_millis(now_ms.saturating_sub(*since_ms)));
-        let days = left.as_secs().div_ceil(86_400);
-        if days > 0 {
-            tracing::info!(%source, days_left = days, "no longer configured: its state is kept, and goes on if it is added again; `tributary state move` gives it another name");
+        (kinds.into_iter().collect::<Vec<_>>(), streams.into_iter().collect::<Vec<_>>())
+    };
+    let warn = |path: String, what: &str, name: &str| {
+        tracing::warn!(
+            "{path}: no source that it sees has a {what} `{}`. `tributary describe` lists them",
+            name.escape_debug()
+        );
+    };
+    let told = |place: &str, rules: &Rules, kinds: &[&str], streams: &[&str]| {
+        let unknown_kinds = rules.unknown_kinds(kinds).into_iter().map(|found| ("kind", found));
+        let unknown_streams = rules.unknown_streams(streams).into_iter().map(|found| ("stream", found));
+        for (what, (index, name)) in unknown_kinds.chain(unknown_streams) {
+            warn(format!("{place}.rules[{index}]"), what, name);
+        }
+    };
+    for source in planned.iter().filter(|source| !source.config.rules.is_empty()) {
+        let (kinds, streams) = seen_by(&|id| id == source.config.id);
+        told(&format!("sources.{}", source.config.id), &source.config.rules, &kinds, &streams);
+    }
+    for sink in config.sinks.values().filter(|sink| !sink.rules.is_empty() || !sink.only.is_everything()) {
+        let (kinds, streams) = seen_by(&|id| sink.takes(id));
+        let place = format!("sinks.{}", sink.id);
+        told(&place, &sink.rules, &kinds, &streams);
+        for (what, named, known) in [("kind", &sink.only.kinds, &kinds), ("stream", &sink.only.streams, &streams)] {
+            for name in named.iter().filter(|name| !known.iter().any(|known| config::glob(name, known))) {
+                warn(format!("{place}.where"), what, name);
+            }
         }
     }
 }
+
+/// Sources that are planned at the same time: each takes an instance for a fraction of a millisecond.
+const PLANNED_AT_ONCE: usize = 16;

@@ -301,7 +301,14 @@ impl<'a> Rest<'a> {
 
     fn close(self) -> Arc<Batch> {
         let Some(events) = self.events else { return Arc::clone(self.given) };
-        let bodies = self.bodies.map_or_else(|| self.given.bodies.clone(), Bytes::from);
+        let bodies = self.bodies.map_or_else(
+            || self.given.bodies.clone(),
+            |mut bodies| {
+                // Where much was left out, it stays in memory no longer than the batch that was given.
+                bodies.shrink_to_fit();
+                Bytes::from(bodies)
+            },
+        );
         Arc::new(Batch { origin: self.given.origin.clone(), bodies, events })
     }
 }

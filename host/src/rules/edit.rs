@@ -51,7 +51,12 @@ pub fn edit(
             if !*active || rule.conditions.field.as_ref().is_some_and(|field| !field.reaches(place)) {
                 continue;
             }
-            match replace(rule, new.as_deref().unwrap_or(spelled), most) {
+            let text = match &new {
+                Some(new) => Text::of(new),
+                None if value.escaped => Text::of(spelled),
+                None => Text::plain(spelled),
+            };
+            match replace(rule, &text, new.as_deref().unwrap_or(spelled), most) {
                 Ok(None) => {}
                 Ok(Some(_)) if is_identity(place, spelled, id) => break,
                 Ok(Some(replaced)) => {
@@ -88,9 +93,9 @@ pub fn edit(
 
 struct TooLong;
 
-/// What stands between the quotes after the rule replaced what it matches; `None` if that is nothing.
-fn replace(rule: &Rule, spelled: &str, most: usize) -> Result<Option<String>, TooLong> {
-    let text = Text::of(spelled);
+/// What stands between the quotes after the rule replaced what it matches; `None` if that is nothing. `text` is that of
+/// `spelled`.
+fn replace(rule: &Rule, text: &Text<'_>, spelled: &str, most: usize) -> Result<Option<String>, TooLong> {
     let (mut out, mut copied, mut changed) = (String::new(), 0, false);
     let mut put = |part: Range<usize>| {
         let place = text.spelled(part.clone());

@@ -3,6 +3,7 @@
 
 use memchr::memmem;
 
+use super::Fault;
 use super::json::{Frame, Place, Text};
 
 /// No event has more; a path is compared with every value.
@@ -24,8 +25,8 @@ enum Step {
 
 impl Field {
     /// # Errors
-    /// What is wrong, and what to do; neither says the path itself.
-    pub fn parse(text: &str) -> Result<Self, (String, &'static str)> {
+    /// If it is no path.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         let (mut steps, mut rest) = (Vec::new(), text);
         loop {
             if !(steps.is_empty() && rest.starts_with('[')) {
@@ -95,15 +96,13 @@ impl Field {
     }
 }
 
-fn fault(message: &str) -> (String, &'static str) {
-    (
-        message.to_owned(),
-        "Write it like actor.user.email_addr, evidences[0].url, observables[*].value or labels.\"a.b\"",
-    )
+fn fault(message: &str) -> Fault {
+    let hint = "Write it like actor.user.email_addr, evidences[0].url, observables[*].value or labels.\"a.b\"";
+    Fault { message: message.to_owned(), hint }
 }
 
 /// The name at the begin of `text`, and what comes after it.
-fn name(text: &str) -> Result<(String, &str), (String, &'static str)> {
+fn name(text: &str) -> Result<(String, &str), Fault> {
     if text.starts_with('"') {
         let mut closed = text.match_indices('"').skip(1).map(|(at, _)| at);
         let end = closed.find(|end| !escaped(&text[1..*end])).ok_or_else(|| fault("a quote is not closed"))?;

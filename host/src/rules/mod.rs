@@ -21,6 +21,8 @@ mod edit;
 mod field;
 mod json;
 mod key;
+#[cfg(test)]
+mod laws;
 mod pattern;
 mod select;
 #[cfg(test)]
@@ -65,6 +67,15 @@ impl Action {
     pub fn hides(&self) -> bool {
         matches!(self, Action::Mask(_) | Action::Hash(_))
     }
+}
+
+/// Why what an operator wrote cannot be used. It does not show what was written, as any of it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: &'static str,
 }
 
 /// A text that stands where another stood.

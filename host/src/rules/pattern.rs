@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
+use super::Fault;
+
 /// Longer ones are lists, and belong into several rules.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// What a compiled expression may take in memory, and its cache once more for each thread that uses it. `[\w.+-]+@[\w.-]+`
+/// What a compiled expression may take in memory, and as much again for each thread that searches with it. `[\w.+-]+@[\w.-]+`
 /// takes 70 KiB; `\w{1,200}` goes over it.
 const MOST_MEMORY: usize = 2 << 20;
 
@@ -26,22 +28,22 @@ struct Compiled {
 
 impl Pattern {
     /// # Errors
-    /// What is wrong, and what to do; neither says the expression itself.
-    pub fn compile(text: &str) -> Result<Self, (String, String)> {
+    /// If it is no regular expression, or is over a limit.
+    pub fn compile(text: &str) -> Result<Self, Fault> {
         if text.is_empty() {
-            return Err(("must not be empty".into(), "Leave it out to mean the whole field".into()));
+            return Err(say("must not be empty", "Leave it out to mean the whole field"));
         }
         if text.len() > MOST_BYTES {
-            return Err((format!("has more than {MOST_BYTES} bytes"), "Write several rules".into()));
+            return Err(say(&format!("has more than {MOST_BYTES} bytes"), "Write several rules"));
         }
         let hir = regex_syntax::parse(text).map_err(|error| fault(&error))?;
         let regex = RegexBuilder::new(text).size_limit(MOST_MEMORY).dfa_size_limit(MOST_MEMORY).build();
         let regex = regex.map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => (
-                format!("takes more than {} MiB when it is compiled", limit >> 20),
-                "Use smaller repetitions, or ASCII classes such as [0-9A-Za-z_] in place of \\w".into(),
+            regex::Error::CompiledTooBig(limit) => say(
+                &format!("takes more than {} MiB when it is compiled", limit >> 20),
+                "Use smaller repetitions, or ASCII classes such as [0-9A-Za-z_] in place of \\w",
             ),
-            _ => ("is no regular expression".into(), HINT.into()),
+            _ => say("is no regular expression", HINT),
         })?;
         Ok(Self(Arc::new(Compiled { regex, searches_lines: keeps_in_lines(&hir) })))
     }
@@ -69,17 +71,21 @@ fn keeps_in_lines(hir: &regex_syntax::hir::Hir) -> bool {
 const HINT: &str = "The syntax is that of https://docs.rs/regex, which has neither look-around nor back-references";
 
 /// What the parser says, without the expression.
-fn fault(error: &regex_syntax::Error) -> (String, String) {
+fn fault(error: &regex_syntax::Error) -> Fault {
     let (what, at) = match error {
         regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start.offset),
         regex_syntax::Error::Translate(error) => (error.kind().to_string(), error.span().start.offset),
-        _ => return ("is no regular expression".into(), HINT.into()),
+        _ => return say("is no regular expression", HINT),
     };
     let mut what = what;
     if what.len() > 160 {
         what.truncate((0..=160).rev().find(|at| what.is_char_boundary(*at)).unwrap_or(0));
     }
-    (format!("is no regular expression: {what}, at byte {at}"), HINT.into())
+    say(&format!("is no regular expression: {what}, at byte {at}"), HINT)
+}
+
+fn say(message: &str, hint: &'static str) -> Fault {
+    Fault { message: message.to_owned(), hint }
 }
 
 impl PartialEq for Pattern {
@@ -111,7 +117,7 @@ mod tests {
             (r"\p{Hunter2}", "Unicode property not found, at byte 0"),
             (r"(?-u:\xff)", "pattern can match invalid UTF-8, at byte 5"),
         ] {
-            let (message, hint) = Pattern::compile(text).unwrap_err();
+            let Fault { message, hint } = Pattern::compile(text).unwrap_err();
             assert_eq!(message, format!("is no regular expression: {what}"), "{text}");
             assert!(!message.contains("hunter2") && hint.contains("docs.rs/regex"));
         }
@@ -121,7 +127,7 @@ mod tests {
         for text in
             [r"[\w.+-]+@[\w.-]+\.\p{L}{2,}", r"(?i)straße", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", &"a".repeat(MOST_BYTES)]
         {
-            assert!(Pattern::compile(text).is_ok(), "{:?}", Pattern::compile(text).map_err(|fault| fault.0));
+            assert!(Pattern::compile(text).is_ok(), "{:?}", Pattern::compile(text));
         }
     }
 

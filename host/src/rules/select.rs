@@ -30,7 +30,8 @@ pub fn matches(
             ValueKind::String => &body[value.at.start + 1..value.at.end - 1],
             ValueKind::Number | ValueKind::Bool | ValueKind::Container => &body[value.at],
         };
-        let matched = |pattern: &Pattern| pattern.regex().is_match(Text::of(spelled).as_str());
+        let text = || if value.escaped { Text::of(spelled) } else { Text::plain(spelled) };
+        let matched = |pattern: &Pattern| pattern.regex().is_match(text().as_str());
         found = field.reaches(place) && pattern.is_none_or(matched);
         if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

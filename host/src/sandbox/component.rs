@@ -61,6 +61,8 @@ pub struct Component {
     /// What its instances may use.
     pub(super) limits: Limits,
     descriptor: Arc<Descriptor>,
+    /// Their names, once for all sources.
+    kinds: Arc<[String]>,
     imports: Arc<[String]>,
 }
 
@@ -92,6 +94,7 @@ impl Component {
             pre: Arc::new(pre),
             limits: sandbox.room,
             descriptor: Arc::new(Descriptor::empty()),
+            kinds: Arc::default(),
             imports: imports.into(),
         };
         // With all the room that there is: how much it may have of that, its sources say later.
@@ -100,6 +103,7 @@ impl Component {
         let nothing = Context::sealed("describe", clock, Random::seeded(0));
         let mut guest = loaded.instantiate(&nothing).await.map_err(LoadError::Describe)?;
         loaded.descriptor = Arc::new(guest.describe().await.map_err(LoadError::Describe)?);
+        loaded.kinds = loaded.descriptor.kinds.iter().map(|kind| kind.name.clone()).collect();
         loaded.limits = sandbox.limits;
         Ok(loaded)
     }
@@ -116,15 +120,14 @@ impl Component {
         Self { limits, ..self.clone() }
     }
 
-    /// Whether instances with these limits fit into the slots that the engine was made with. What does not fit is cut.
-    pub fn has_room_for(&self, limits: &Limits) -> bool {
-        let room = &self.sandbox.room;
-        limits.memory <= room.memory && limits.table_elements <= room.table_elements
-    }
-
     /// What it was compiled by: others that are to share its slots are too.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// The names of its kinds, in the order of their indices.
+    pub fn kinds(&self) -> &Arc<[String]> {
+        &self.kinds
     }
 
     /// What it said of itself.

@@ -75,6 +75,11 @@ impl Sandbox {
         Component::load(self, bytes).await
     }
 
+    /// Whether instances with these limits fit into the slots that the engine was made with. What does not fit is cut.
+    pub fn has_room_for(&self, limits: &Limits) -> bool {
+        limits.memory <= self.room.memory && limits.table_elements <= self.room.table_elements
+    }
+
     /// A place for one instance.
     pub(super) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed, so there is always a permit in the end.

@@ -58,16 +58,11 @@ impl Guest {
         // For each call and each list or text in it alike; the heads of events count as they lie in memory.
         store.set_hostcall_fuel(limits.chunk_bytes);
         store.set_max_component_handles(limits.handles);
-        let ticks = u32::try_from(limits.cpu.as_millis() / Limits::TICK.as_millis()).unwrap_or(u32::MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |mut store| {
-            let gauge = &mut store.data_mut().gauge;
-            gauge.ticks += 1;
-            if gauge.ticks > ticks {
-                gauge.exceed(Limit::cpu(limits.cpu));
-                return Ok(UpdateDeadline::Interrupt);
-            }
-            Ok(UpdateDeadline::Yield(1))
+        let counted = Arc::clone(&meter);
+        store.epoch_deadline_callback(move |_| match counted.has_cpu_left() {
+            true => Ok(UpdateDeadline::Yield(1)),
+            false => Ok(UpdateDeadline::Interrupt),
         });
         let kinds = component.descriptor().kinds.len();
         let made = meter.within(Time::Quick, component.pre.instantiate_async(&mut store)).await;
@@ -157,7 +152,6 @@ impl Guest {
     /// What is counted, is counted for each call.
     fn begin(&mut self) {
         self.meter.begin();
-        self.store.data_mut().gauge.ticks = 0;
         self.store.set_epoch_deadline(1);
     }
 

@@ -12,7 +12,8 @@ use super::meter::Meter;
 pub struct Limits {
     /// Linear memory of an instance, in bytes. A guest that grows beyond it is stopped.
     pub memory: usize,
-    /// CPU time of one call. Counted in ticks of [`Limits::TICK`] while the guest's own code runs, so waiting is free.
+    /// CPU time of one call, with what the host does for it meanwhile. Waiting is free, also for the CPU. It is looked at in
+    /// ticks of [`Limits::TICK`].
     pub cpu: Duration,
     /// Wall-clock time of one call that may use the network, since an answer last brought something. A slow answer that
     /// goes on arriving is not cut off before [`Limits::LONGEST`] times as long.
@@ -37,7 +38,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How often a running guest lets others run, and its time is counted.
+    /// How often a running guest lets others run, and its time is looked at.
     pub const TICK: Duration = Duration::from_millis(10);
 
     /// Wall-clock time of a call without I/O (`describe`, `plan-for`, `open`).
@@ -192,15 +193,13 @@ pub(super) struct Gauge {
     memory: usize,
     table_elements: usize,
     meter: Arc<Meter>,
-    /// Ticks of CPU time in this call.
-    pub ticks: u32,
     /// The most memory that the instance had, in bytes.
     pub peak: usize,
 }
 
 impl Gauge {
     pub fn new(limits: &Limits, meter: Arc<Meter>) -> Self {
-        Self { memory: limits.memory, table_elements: limits.table_elements, meter, ticks: 0, peak: 0 }
+        Self { memory: limits.memory, table_elements: limits.table_elements, meter, peak: 0 }
     }
 
     pub fn exceed(&self, limit: Limit) {

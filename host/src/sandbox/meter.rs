@@ -1,12 +1,15 @@
 //! Counts what one call of a guest uses of the outside: requests, bytes of answers, lines, time.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::Error as WasiError;
@@ -18,6 +21,7 @@ use super::{Body, Limit, Limits};
 pub(super) struct Meter {
     limits: Limits,
     used: Mutex<Used>,
+    cpu: Cpu,
     /// Woken when a limit was passed: a guest that goes on regardless is stopped at its next tick or wait.
     passed: Notify,
 }
@@ -43,14 +47,21 @@ pub(super) enum Ended<T> {
 impl Meter {
     pub fn new(limits: Limits) -> Self {
         let used = Used { requests: 0, response_bytes: 0, stderr_bytes: 0, progress: Instant::now(), exceeded: None };
-        Self { limits, used: Mutex::new(used), passed: Notify::new() }
+        Self { limits, used: Mutex::new(used), cpu: Cpu::default(), passed: Notify::new() }
     }
 
     /// A new call: all is counted for each.
     pub fn begin(&self) {
+        self.cpu.spent.store(0, Ordering::Relaxed);
         let mut used = self.lock();
         (used.requests, used.response_bytes, used.stderr_bytes) = (0, 0, 0);
         used.progress = Instant::now();
+    }
+
+    /// Whether the call that runs now may go on; asked by the guest's own thread, at each tick.
+    pub fn has_cpu_left(&self) -> bool {
+        let limit = self.limits.cpu;
+        self.cpu.spent_now() <= limit || self.check(&mut self.lock(), |_| false, Limit::cpu(limit))
     }
 
     /// Counts a request; false if it may not be made.
@@ -96,6 +107,8 @@ impl Meter {
 
     /// Runs a call until it answers or has to be stopped.
     pub async fn within<T>(&self, time: Time, call: impl Future<Output = wasmtime::Result<T>>) -> Ended<T> {
+        let mut call = std::pin::pin!(call);
+        let call = std::future::poll_fn(|context| self.cpu.count(|| call.as_mut().poll(context)));
         // An answer that is there counts first, as with a plain time-out.
         tokio::select! {
             biased;
@@ -150,6 +163,38 @@ impl Meter {
     fn lock(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The CPU time of a call, as the system counts it: what the guest's thread has while the call is polled. Neither a wait nor
+/// another process that takes the CPU makes it more.
+#[derive(Debug, Default)]
+struct Cpu {
+    /// Nanoseconds of the polls that are over.
+    spent: AtomicU64,
+    /// What the thread's clock said when the poll that is under way began, in nanoseconds.
+    begun: AtomicU64,
+}
+
+impl Cpu {
+    fn count<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let begun = thread_nanos();
+        self.begun.store(begun, Ordering::Relaxed);
+        let polled = poll();
+        self.spent.fetch_add(thread_nanos().saturating_sub(begun), Ordering::Relaxed);
+        polled
+    }
+
+    /// While it is polled, on the thread that does.
+    fn spent_now(&self) -> Duration {
+        let running = thread_nanos().saturating_sub(self.begun.load(Ordering::Relaxed));
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed).saturating_add(running))
+    }
+}
+
+/// CPU time of this thread.
+fn thread_nanos() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 /// How long a call may take.

@@ -11,37 +11,43 @@ use crate::outside::Outside;
 
 mod encode;
 mod file;
+mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "object_store")]
 mod object_store;
+mod otlp;
 mod stdout;
 mod syslog;
 
 /// Makes the sink that the configuration describes. What a crash left of its earlier work is put in order first, so
 /// this may take a while, and blocks. A remote sink is not asked whether it is there: that is its [check](Sink::check).
 pub fn build(sink: &config::Sink, outside: &Outside) -> Result<Box<dyn Sink>, SinkError> {
-    // Not all builds have a sink that asks for it.
-    let _ = &outside;
-    match &sink.kind {
-        SinkKind::Stdout => Ok(Box::new(stdout::Stdout::new())),
-        SinkKind::File(options) => Ok(Box::new(file::FileSink::open(options.clone())?)),
+    let id = &*sink.id;
+    Ok(match &sink.kind {
+        SinkKind::Stdout => Box::new(stdout::Stdout::new()),
+        SinkKind::File(options) => Box::new(file::FileSink::open(options.clone())?),
+        SinkKind::Http(options) | SinkKind::Vector(options) => Box::new(http::Http::new(id, options, outside)?),
+        SinkKind::SplunkHec(options) => Box::new(http::SplunkHec::new(id, options, outside)?),
+        SinkKind::Elasticsearch(options) => Box::new(http::Elasticsearch::new(id, options, outside)?),
+        SinkKind::Sumo(options) => Box::new(http::Sumo::new(id, options, outside)?),
+        SinkKind::Otlp(options) => Box::new(otlp::Otlp::new(id, options, outside)?),
         #[cfg(feature = "kafka")]
-        SinkKind::Kafka(options) => Ok(Box::new(kafka::Kafka::new(options)?)),
+        SinkKind::Kafka(options) => Box::new(kafka::Kafka::new(options)?),
         #[cfg(feature = "nats")]
-        SinkKind::Nats(options) => Ok(Box::new(nats::Nats::new(options)?)),
+        SinkKind::Nats(options) => Box::new(nats::Nats::new(options)?),
         #[cfg(feature = "object_store")]
-        SinkKind::ObjectStore(options) => Ok(Box::new(object_store::Objects::new(&sink.id, options, outside)?)),
+        SinkKind::ObjectStore(options) => Box::new(object_store::Objects::new(id, options, outside)?),
         #[cfg(not(feature = "kafka"))]
-        SinkKind::Kafka(_) => Err(not_built_in("kafka")),
+        SinkKind::Kafka(_) => return Err(not_built_in("kafka")),
         #[cfg(not(feature = "nats"))]
-        SinkKind::Nats(_) => Err(not_built_in("nats")),
+        SinkKind::Nats(_) => return Err(not_built_in("nats")),
         #[cfg(not(feature = "object_store"))]
-        SinkKind::ObjectStore(_) => Err(not_built_in("object_store")),
-        SinkKind::Syslog(options) => Ok(Box::new(syslog::Syslog::new((**options).clone())?)),
-    }
+        SinkKind::ObjectStore(_) => return Err(not_built_in("object_store")),
+        SinkKind::Syslog(options) => Box::new(syslog::Syslog::new((**options).clone())?),
+    })
 }
 
 /// For a type without whose feature this was built; such a configuration was refused.
@@ -255,6 +261,7 @@ pub(crate) mod tests {
             inputs: vec!["*".into()],
             acknowledgements: true,
             max_refused_share: 0.05,
+            only: Default::default(),
             rules: Default::default(),
             kind,
         };

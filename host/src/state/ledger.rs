@@ -23,6 +23,9 @@ pub struct Counts {
     /// Gaps that the source reported.
     pub gaps: u64,
     pub pieces: Pieces,
+    /// How many events each rule or route kept back or changed: `rules.NAME` of the source, and of a sink `SINK.rules.NAME`,
+    /// `SINK.where`, and `SINK.alerts` for repeated alerts.
+    pub rules: BTreeMap<String, u64>,
     /// What became of the accepted events, by sink.
     pub sinks: BTreeMap<String, SinkCounts>,
 }
@@ -105,7 +108,7 @@ impl SinkCounts {
 impl Counts {
     /// Adds the numbers of `other`.
     pub fn add(&mut self, other: &Counts) {
-        let Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, sinks } = other;
+        let Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, rules, sinks } = other;
         self.pieces.add(pieces);
         for (sum, more) in [
             (&mut self.records, records),
@@ -116,6 +119,10 @@ impl Counts {
             (&mut self.accepted, accepted),
             (&mut self.gaps, gaps),
         ] {
+            *sum = sum.saturating_add(*more);
+        }
+        for (rule, more) in rules {
+            let sum = self.rules.entry(rule.clone()).or_default();
             *sum = sum.saturating_add(*more);
         }
         for (sink, more) in sinks {
@@ -170,6 +177,7 @@ struct StoredCounts {
     accepted: u64,
     gaps: u64,
     pieces: Pieces,
+    rules: BTreeMap<String, u64>,
     sinks: BTreeMap<String, SinkCounts>,
     /// Format 1 knew no more of a sink, and each that was sent an event had it.
     delivered: BTreeMap<String, u64>,
@@ -177,12 +185,23 @@ struct StoredCounts {
 
 impl From<StoredCounts> for Counts {
     fn from(stored: StoredCounts) -> Self {
-        let StoredCounts { records, events, malformed, merged, repeated, accepted, gaps, pieces, mut sinks, delivered } =
-            stored;
+        let StoredCounts {
+            records,
+            events,
+            malformed,
+            merged,
+            repeated,
+            accepted,
+            gaps,
+            pieces,
+            rules,
+            mut sinks,
+            delivered,
+        } = stored;
         for (sink, delivered) in delivered {
             sinks.entry(sink).or_default().add(&SinkCounts { accepted: delivered, delivered, ..SinkCounts::default() });
         }
-        Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, sinks }
+        Counts { records, events, malformed, merged, repeated, accepted, gaps, pieces, rules, sinks }
     }
 }
 
@@ -229,6 +248,7 @@ mod tests {
             accepted: 80,
             gaps: 1,
             pieces: Pieces::default(),
+            rules: BTreeMap::new(),
             sinks: [("full".to_owned(), full), ("loose".to_owned(), loose)].into(),
         }
     }

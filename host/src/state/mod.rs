@@ -116,6 +116,17 @@ pub struct Commit {
     pub gaps: Vec<Gap>,
     /// What sinks have of what lies behind the position; `None` leaves it as it is.
     pub partly: Option<Partly>,
+    /// Alerts that were seen for the first time.
+    pub alerts: Sightings,
     /// Now, in milliseconds since the Unix epoch.
     pub at_ms: u64,
+}
+
+/// Alerts of a source that were seen for the first time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Sightings {
+    /// Older ones are of no interest any more, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Alert keys, and when.
+    pub seen: Vec<(u128, u64)>,
 }

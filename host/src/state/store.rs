@@ -1,5 +1,6 @@
 //! The store: positions, ledgers, gaps and seen ids in one file.
 
+mod alerts;
 mod care;
 mod exchange;
 mod health;
@@ -41,9 +42,11 @@ const REPLAY_KEPT: Duration = Duration::from_secs(30 * 86_400);
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    place: Arc<dyn Place>,
     /// `None` after a fault of the disk, until the file could be opened again.
     database: RwLock<Option<Database>>,
+    /// Behind the database, whose last words are written while it is dropped: this holds the folder's lock, and whoever gets
+    /// that next must find a file that is finished.
+    place: Arc<dyn Place>,
     filters: Mutex<Filters>,
     next_run: AtomicU64,
     next_commit: AtomicU64,
@@ -295,6 +298,9 @@ impl Store {
 
                 if !commit.gaps.is_empty() {
                     add_gaps(&mut gaps, row, &commit.gaps)?;
+                }
+                if !commit.alerts.seen.is_empty() {
+                    alerts::add(&transaction, &commit.key.source, &commit.alerts)?;
                 }
                 if let Some(sinks) = &commit.partly {
                     remove_stream(&mut partly, row)?;

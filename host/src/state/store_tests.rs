@@ -19,7 +19,18 @@ fn commit(stream: &str, position: &str, seen: Vec<u128>, at_ms: u64) -> Commit {
     };
     let key = StreamKey::new("acme", stream);
     let (tenant, position) = ("Acme".to_owned(), Some(position.into()));
-    Commit { key, tenant, position, counts, seen, seen_for: DAY, gaps: vec![], partly: None, at_ms }
+    Commit {
+        key,
+        tenant,
+        position,
+        counts,
+        seen,
+        seen_for: DAY,
+        gaps: vec![],
+        partly: None,
+        alerts: Default::default(),
+        at_ms,
+    }
 }
 
 fn run_count(store: &Store, key: &StreamKey) -> usize {

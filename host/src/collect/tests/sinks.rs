@@ -25,7 +25,15 @@ impl Steered {
 
     pub fn attached(self: &Arc<Self>, id: &str, acknowledgements: bool) -> Attached {
         let sink = Box::new(Handle(Arc::clone(self)));
-        Attached { id: id.into(), inputs: vec!["*".into()], acknowledgements, max_refused_share: 0.05, sink }
+        Attached {
+            id: id.into(),
+            inputs: vec!["*".into()],
+            acknowledgements,
+            max_refused_share: 0.05,
+            only: Default::default(),
+            rules: Default::default(),
+            sink,
+        }
     }
 }
 

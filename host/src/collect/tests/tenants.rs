@@ -141,6 +141,7 @@ fn config(id: &str, tenant: &str) -> config::Source {
         max_in_flight_bytes: 8 << 20,
         limits: Default::default(),
         network: Default::default(),
+        alert_window: Duration::from_secs(86_400),
         rules: Default::default(),
     }
 }
@@ -198,6 +199,8 @@ async fn beside(
         inputs: vec![inputs.into()],
         acknowledgements: true,
         max_refused_share: 0.05,
+        only: Default::default(),
+        rules: Default::default(),
         sink: Box::new(Slow(dead)),
     };
     let sinks = vec![attached("hogs", "hog-*", sink), attached("others", "idle-*", false)];
@@ -230,6 +233,8 @@ async fn a_dead_sink_of_a_thousand_tenants_keeps_no_more_than_the_hosts_memory()
         inputs: vec!["*".into()],
         acknowledgements: true,
         max_refused_share: 0.05,
+        only: Default::default(),
+        rules: Default::default(),
         sink: Box::new(Slow(true)),
     };
     let running = Running::assemble(sources, vec![dead], Arc::new(Forgetful), caps, outside(), MINUTE, true);
@@ -266,6 +271,8 @@ async fn sources_come_and_go_and_the_others_do_not_notice() {
         inputs: vec!["*".into()],
         acknowledgements: true,
         max_refused_share: 0.05,
+        only: Default::default(),
+        rules: Default::default(),
         sink: Box::new(Slow(false)),
     };
     let running = Running::new(vec![first], vec![attached], Arc::new(Forgetful), 256 << 20, outside(), MINUTE);

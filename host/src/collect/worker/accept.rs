@@ -78,6 +78,7 @@ impl Worker {
             seen_for,
             gaps,
             partly: None,
+            alerts: Default::default(),
             at_ms,
         };
         self.reach.set(Some(chunk.position));

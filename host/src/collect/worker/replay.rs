@@ -107,7 +107,7 @@ impl Worker {
     /// Makes it a replay that goes on at `position` (the source's own) and delivers under the key `key`.
     #[must_use]
     pub fn replaying(mut self, replay: Replay, key: StreamKey, position: Option<Vec<u8>>, partly: Partly) -> Self {
-        (self.key, self.replay) = (key, Some(replay));
+        (self.key, self.replay) = (key, Some(Box::new(replay)));
         self.reach.set(position);
         self.route.restore(partly);
         self

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::files::Files;
-use super::interpolate::join;
+use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step};
 use super::section::Section;
 use crate::sandbox::EgressSettings;
@@ -53,7 +53,7 @@ pub struct Networks {
     reader: RefCell<Reader>,
 }
 
-/// A table at the top. A source's table of the same name adds to it, key by key.
+/// A table at the top. A source's table of the same name adds to it, key by key. What stands in it may be secret.
 #[derive(Default)]
 struct Inherited<T> {
     table: Map<String, Value>,
@@ -99,6 +99,11 @@ impl Networks {
         }
     }
 
+    /// Warns of what stands under `key` of a sink.
+    pub fn warn(&self, sink: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
+        self.reader.borrow_mut().warn(sink, key, message, hint);
+    }
+
     /// Warns of a time-out that the call's own time without anything new, `wall`, comes before. `path` is the source's.
     pub fn judge_wall(&self, path: &str, timeouts: &TimeoutSettings, wall: Duration) {
         let TimeoutSettings { connect, first_byte, idle } = *timeouts;
@@ -123,16 +128,24 @@ impl Networks {
     }
 }
 
+impl<T> Drop for Inherited<T> {
+    fn drop(&mut self) {
+        self.table.values_mut().for_each(wipe);
+    }
+}
+
 impl<T: Clone + Default> Inherited<T> {
     fn take(key: &'static str, top: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> Self {
         let table = top.peek(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut inherited = Self { table, read: T::default() };
         let before = top.problems();
         let read = top.table(key).map(read);
         match read {
             // What is wrong is said once, not again for each source.
-            Some(read) if top.problems() == before => Self { table, read },
-            _ => Self::default(),
+            Some(read) if top.problems() == before => inherited.read = read,
+            _ => inherited = Self::default(),
         }
+        inherited
     }
 
     fn source(&self, key: &'static str, source: &mut Section<'_>, read: impl Fn(Section<'_>) -> T) -> T {
@@ -146,8 +159,8 @@ impl<T: Clone + Default> Inherited<T> {
 
 /// Where a proxy's password is written out in a configuration that is not filled in yet.
 pub(super) fn password_written_out(tree: &Value) -> Option<String> {
-    let sources = tree.get("sources").and_then(Value::as_object).into_iter().flatten();
-    let own = sources.map(|(id, source)| (join("sources", id), source));
+    let tables = ["sources", "sinks"].into_iter().filter_map(|kind| Some((kind, tree.get(kind)?.as_object()?)));
+    let own = tables.flat_map(|(kind, tables)| tables.iter().map(move |(id, table)| (join(kind, id), table)));
     std::iter::once((String::new(), tree)).chain(own).find_map(|(path, place)| {
         let proxies = place.get("proxy")?.as_object()?.iter();
         let mut proxies = proxies.filter_map(|(key, address)| Some((key, address.as_str()?)));

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
 
+use crate::config::secrets::Secret;
 use crate::config::section::Section;
 
 /// Through which proxy a source's requests go.
@@ -29,8 +31,8 @@ pub struct ProxyAddress {
     /// A name or an address, without brackets.
     pub host: String,
     pub port: u16,
-    /// The value of `proxy-authorization`: a secret.
-    authorization: Option<Arc<str>>,
+    /// The value of `proxy-authorization`: a secret, which is wiped after the last use.
+    authorization: Option<Arc<Secret>>,
 }
 
 /// A host that is reached directly.
@@ -59,11 +61,19 @@ impl ProxySettings {
 impl ProxyAddress {
     /// The value of `proxy-authorization`. Send it to the proxy and show it to nobody.
     pub fn authorization(&self) -> Option<&str> {
-        self.authorization.as_deref()
+        self.authorization.as_ref().map(|value| value.as_str())
     }
 
     fn parse(text: &str) -> Result<Self, &'static str> {
-        let uri: Uri = text.parse().map_err(|_| "is no URL")?;
+        // The credentials stand apart before anything else is read: what reads URLs keeps copies.
+        let begin = text.find("://").map_or(0, |at| at + 3);
+        let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |at| begin + at);
+        let (credentials, host) = match text[begin..end].rsplit_once('@') {
+            Some((credentials, host)) => (Some(credentials), host),
+            None => (None, &text[begin..end]),
+        };
+        let uri = [&text[..begin], host, &text[end..]].concat();
+        let uri: Uri = uri.parse().map_err(|_| "is no URL")?;
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => {
@@ -75,20 +85,26 @@ impl ProxyAddress {
             return Err("has something after its host and port");
         }
         let authority = uri.authority().ok_or("has no host")?;
-        let authorization = match authority.as_str().rsplit_once('@') {
-            None => None,
-            Some((credentials, _)) => {
-                let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-                let mut plain: Vec<u8> = percent_decode_str(user).collect();
-                plain.push(b':');
-                plain.extend(percent_decode_str(password));
-                Some(format!("Basic {}", STANDARD.encode(plain)).into())
-            }
-        };
+        let authorization = credentials.map(|credentials| Arc::new(basic(credentials)));
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         // Vector's, and curl's.
         Ok(Self { host, port: authority.port_u16().unwrap_or(1080), authorization })
     }
+}
+
+/// The value of `proxy-authorization` for what stands before the host: `user:password`, with percent signs.
+fn basic(credentials: &str) -> Secret {
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    // As long as they may be: what grows leaves copies behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(credentials.len() + 1));
+    plain.extend(percent_decode_str(user));
+    plain.push(b':');
+    plain.extend(percent_decode_str(password));
+    const SCHEME: &str = "Basic ";
+    let mut value = Zeroizing::new(String::with_capacity(SCHEME.len() + plain.len().div_ceil(3) * 4));
+    value.push_str(SCHEME);
+    STANDARD.encode_string(plain.as_slice(), &mut value);
+    value
 }
 
 impl fmt::Debug for ProxyAddress {
@@ -155,7 +171,7 @@ impl Direct {
 pub fn read(mut section: Section<'_>) -> ProxySettings {
     let enabled = section.flag("enabled", true);
     let mut address = |key: &'static str| {
-        let text = section.text(key)?;
+        let text = section.secret(key)?;
         match ProxyAddress::parse(&text) {
             Ok(address) => Some(address),
             Err(wrong) => {

@@ -236,3 +236,34 @@ fn a_private_key_that_everybody_may_read_is_warned_of() {
     }
     assert!(!format!("{:?}", network("", &keys)).contains("AAAA"));
 }
+
+#[test]
+fn a_private_key_is_found_wherever_it_stands_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("crt.pem"), folder.path().join("key.pem"));
+    let section = |label: &str, text: &str| format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n");
+    let chain = section("CERTIFICATE", "AAAA");
+    fs::write(&certificate, &chain).unwrap();
+    let keys = format!("tls.crt_file = '{}'\ntls.key_file = '{}'", certificate.display(), key.display());
+    let [pkcs8, pkcs1, sec1] = ["", "RSA ", "EC "].map(|kind| section(&format!("{kind}PRIVATE KEY"), "AQID\nBAUG"));
+    let encrypted = section("ENCRYPTED PRIVATE KEY", "AAAA");
+    for text in [
+        pkcs8.clone(),
+        pkcs1.clone(),
+        sec1.clone(),
+        format!("a word before\n{chain}{pkcs8}{chain}"),
+        format!("{}{encrypted}{sec1}", section("EC PARAMETERS", "AAAA")),
+        pkcs8.replace('\n', "\r\n"),
+        pkcs8.trim_end().to_owned(),
+    ] {
+        fs::write(&key, &text).unwrap();
+        let identity = network("", &keys).tls.identity.unwrap();
+        assert_eq!(identity.key.secret_der(), [1, 2, 3, 4, 5, 6], "{text}");
+    }
+    for text in [String::new(), chain, encrypted, pkcs8.replace("AQID", "A*ID"), pkcs8.replace("-----END", "-----ENDE")]
+    {
+        fs::write(&key, &text).unwrap();
+        let problems = loaded("", &keys).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].contains("there is no private key in"), "{problems:?}");
+    }
+}

@@ -7,8 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Reader;
 use crate::config::section::Section;
@@ -59,12 +62,20 @@ pub enum TlsVersion {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorities(pub Vec<CertificateDer<'static>>);
 
-/// A certificate with those that vouch for it, and its private key.
+/// A certificate with those that vouch for it, and its private key. The key is wiped with it, and so are its file's text and
+/// all that was made of it on the way. What rustls and ring make of the key to sign with cannot be wiped: a copy of its
+/// numbers lies in memory that they have given back, after the source's connections are gone.
 #[derive(PartialEq, Eq)]
 pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// A secret.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
 }
 
 impl fmt::Debug for Authorities {
@@ -172,9 +183,9 @@ fn private_key(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>)
         let message = format!("a private key lies in a file that everybody may read (mode {mode:04o})");
         reader.borrow_mut().warn(section, "key_file", message, &format!("Run: chmod 600 {}", path.display()));
     }
-    match PrivateKeyDer::from_pem_slice(&bytes) {
-        Ok(key) => Some(key),
-        Err(_) => {
+    match first_key(&bytes) {
+        Some(key) => Some(key),
+        None => {
             let hint = "It must be PEM text that is not encrypted, with -----BEGIN PRIVATE KEY-----";
             section.fault("key_file", format!("there is no private key in {}", path.display()), Some(hint.into()));
             None
@@ -182,10 +193,39 @@ fn private_key(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>)
     }
 }
 
-fn bytes(path: &Path, key: &str, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<Vec<u8>> {
+/// The first private key of a PEM file. The parser of rustls would leave a copy of the text behind.
+fn first_key(pem: &[u8]) -> Option<PrivateKeyDer<'static>> {
+    let mut lines = pem.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
+    loop {
+        let Some(label) = marked(lines.next()?, b"-----BEGIN ") else { continue };
+        // As long as it will be at most: what grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(pem.len()));
+        loop {
+            let line = lines.next()?;
+            if marked(line, b"-----END ") == Some(label) {
+                break;
+            }
+            text.extend_from_slice(line);
+        }
+        let Ok(kind) = SectionKind::try_from(label) else { continue };
+        let mut der = Zeroizing::new(vec![0; text.len()]);
+        let Ok(length) = STANDARD.decode_slice(&*text, &mut der) else { continue };
+        if let Some(key) = PrivateKeyDer::from_pem(kind, der[..length].to_vec()) {
+            return Some(key);
+        }
+    }
+}
+
+/// What stands between `begin` and five dashes.
+fn marked<'a>(line: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
+    line.strip_prefix(begin)?.strip_suffix(b"-----")
+}
+
+/// Wiped in the end: it may be a key.
+fn bytes(path: &Path, key: &str, section: &mut Section<'_>, reader: &RefCell<Reader>) -> Option<Zeroizing<Vec<u8>>> {
     reader.borrow_mut().files.note(path);
     match fs::read(path) {
-        Ok(bytes) => Some(bytes),
+        Ok(bytes) => Some(Zeroizing::new(bytes)),
         Err(error) => {
             let hint = "Name a file that this user may read";
             section.fault(key, format!("cannot read {}: {error}", path.display()), Some(hint.into()));

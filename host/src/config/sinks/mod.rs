@@ -1,13 +1,24 @@
 //! The sinks of a configuration: what all have in common here, and one file for what each type has of its own.
 
+mod auth;
 #[cfg(test)]
 mod broker_tests;
+mod client;
+mod elasticsearch;
 mod file;
+mod http;
 mod kafka;
 mod nats;
 mod object_store;
+mod otlp;
+mod route;
 mod shared;
+mod splunk_hec;
+mod sumo;
 mod syslog;
+mod templated;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,12 +26,22 @@ use std::path::Path;
 
 use serde_json::Value;
 
+pub use auth::{Auth, Credentials};
+pub use client::{ClientOptions, Endpoint};
+pub use elasticsearch::ElasticsearchOptions;
 pub use file::FileOptions;
+pub use http::{Encoding, HttpOptions};
 pub use kafka::{KafkaCompression, KafkaOptions, KafkaTls, Sasl, is_topic_character};
 pub use nats::{NatsCredentials, NatsOptions};
 pub use object_store::{AwsCredentials, ObjectStoreOptions, Store};
+pub use otlp::OtlpOptions;
+pub use route::{Route, Where, read as read_where};
 pub use shared::{BatchOptions, Compression, Secret};
+pub use splunk_hec::{IndexerAcknowledgements, SplunkHecOptions};
+pub use sumo::SumoOptions;
 pub use syslog::{Framing, SyslogOptions};
+
+pub(crate) use client::everywhere;
 
 use super::interpolate::join;
 use super::judge::component_type;
@@ -28,10 +49,23 @@ use super::network::Networks;
 use super::problem::{Problem, Step, suggestion};
 use super::rules;
 use super::section::Section;
-use super::shape::{HEALTH, glob, takes, takes_health};
+use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
 use crate::rules::Rules;
 
-const TYPES: [&str; 6] = ["file", "kafka", "nats", "object_store", "stdout", "syslog"];
+const TYPES: [&str; 12] = [
+    "elasticsearch",
+    "file",
+    "http",
+    "kafka",
+    "nats",
+    "object_store",
+    "otlp",
+    "splunk_hec",
+    "stdout",
+    "sumo",
+    "syslog",
+    "vector",
+];
 
 /// Those whose clients are heavy, and whether this program has them: each by the cargo feature of its name.
 const FEATURES: [(&str, bool); 3] = [
@@ -44,14 +78,17 @@ const FEATURES: [(&str, bool); 3] = [
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sink {
     pub id: String,
-    /// Ids of sources; `*` stands for any characters.
+    /// Ids of sources, in which `*` stands for any characters; with `.alerts` behind, only the first event of each of their
+    /// alerts.
     pub inputs: Vec<String>,
     /// Whether positions wait for this sink. If they do not, it may lose events, which are counted.
     pub acknowledgements: bool,
     /// If it refuses a greater share of its events for good, they are held instead of given up: that looks like a mistake
     /// of configuration. 1 holds nothing.
     pub max_refused_share: f64,
-    /// What is done with events before this sink gets them.
+    /// Which events of its inputs it takes.
+    pub only: Where,
+    /// What is done with those before it gets them.
     pub rules: Rules,
     pub kind: SinkKind,
 }
@@ -67,6 +104,13 @@ impl Sink {
 pub enum SinkKind {
     Stdout,
     File(FileOptions),
+    Http(HttpOptions),
+    /// The same, to Vector.
+    Vector(HttpOptions),
+    SplunkHec(SplunkHecOptions),
+    Elasticsearch(ElasticsearchOptions),
+    Sumo(SumoOptions),
+    Otlp(OtlpOptions),
     Kafka(Box<KafkaOptions>),
     Nats(Box<NatsOptions>),
     ObjectStore(Box<ObjectStoreOptions>),
@@ -104,7 +148,17 @@ pub fn sink(
     };
     for (i, input) in inputs.iter().enumerate() {
         // Without any source each input would be wrong; that there is none has been said.
-        let health = takes_health(std::slice::from_ref(input));
+        let (input, output) = split(input);
+        if let Some(output) = output.filter(|output| *output != ALERTS) {
+            let message = format!("there is no output `{}`", output.escape_debug());
+            section.fault(
+                &format!("inputs[{i}]"),
+                message,
+                Some(format!("Known is `{ALERTS}`: the first event of each alert")),
+            );
+            continue;
+        }
+        let health = output.is_none() && takes_health(std::slice::from_ref(&input.to_owned()));
         if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
             let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
             let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
@@ -117,19 +171,48 @@ pub fn sink(
             }
         }
     }
-    let acknowledgements = section.flag("acknowledgements", true);
+    let (acknowledgements, indexer) = match kind.as_deref() {
+        Some("splunk_hec") => {
+            let (holds, indexer) = splunk_hec::acknowledgements(&mut section);
+            (holds, Some(indexer))
+        }
+        _ => (section.flag("acknowledgements", true), None),
+    };
     let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
+    let only = route::read(&mut section);
     let rules = rules.take(&mut section);
-    let kind = match kind?.as_str() {
-        "stdout" => SinkKind::Stdout,
-        "kafka" => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
-        "nats" => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
-        "object_store" => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
-        "syslog" => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
+    let kind = match (kind?.as_str(), indexer) {
+        ("stdout", _) => SinkKind::Stdout,
+        ("http", _) => SinkKind::Http(http::read(&mut section, networks)),
+        ("vector", _) => SinkKind::Vector(http::vector(&mut section, networks)),
+        ("elasticsearch", _) => SinkKind::Elasticsearch(elasticsearch::read(&mut section, networks)),
+        ("sumo", _) => SinkKind::Sumo(sumo::read(&mut section, networks)),
+        ("otlp", _) => SinkKind::Otlp(otlp::read(&mut section, networks)),
+        (_, Some(indexer)) => SinkKind::SplunkHec(splunk_hec::read(&mut section, networks, indexer)),
+        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
+        ("nats", _) => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
+        ("object_store", _) => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
+        ("syslog", _) => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
         _ => SinkKind::File(file::read(&mut section)),
     };
     section.close(&[]);
-    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, rules, kind })
+    Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, only, rules, kind })
+}
+
+/// Where a sink's secret is written out in a configuration that is not filled in yet.
+pub(super) fn secret_written_out(tree: &Value) -> Option<String> {
+    let sinks = tree.get("sinks")?.as_object()?;
+    sinks.iter().find_map(|(id, sink)| {
+        // A whole address is one where whoever has it may send.
+        let secret =
+            if sink.get("type").and_then(Value::as_str) == Some("sumo") { "/endpoint" } else { "/default_token" };
+        let places = [secret, "/token", "/auth/password", "/auth/token", "/auth/api_key", "/auth/value"];
+        let found = places.into_iter().find(|place| {
+            let text = sink.pointer(place).and_then(Value::as_str);
+            text.is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+        })?;
+        Some(join(&join("sinks", id), &found[1..].replace('/', ".")))
+    })
 }
 
 /// Two file sinks in one folder would finish each other's files.

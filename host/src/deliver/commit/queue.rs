@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,7 +16,9 @@ pub struct Expected {
     pub sink: Arc<str>,
     /// Whether the position waits for it.
     pub holds: bool,
-    /// How many of the chunk's events it is sent; it has the others since before a restart.
+    /// How many of the chunk's events a rule or route keeps from it.
+    pub filtered: u64,
+    /// How many it is sent; it has the others since before a restart.
     pub sent: u64,
     answer: Option<Answer>,
     /// Whether the store knows what the sink has of this chunk.
@@ -23,8 +26,8 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn new(sink: Arc<str>, holds: bool, sent: u64) -> Self {
-        Self { sink, holds, sent, answer: None, noted: false }
+    pub fn new(sink: Arc<str>, holds: bool, filtered: u64, sent: u64) -> Self {
+        Self { sink, holds, filtered, sent, answer: None, noted: false }
     }
 }
 
@@ -72,8 +75,17 @@ pub struct Queue {
     /// What the store knows of sinks that have what the position does not cover.
     partly: Partly,
     partly_changed: bool,
-    /// The last chunk that was stored, without what it stored.
-    last: Option<Commit>,
+    /// Of the last chunk that was stored.
+    last: Option<Heading>,
+}
+
+/// What a commit says beside what it stores and of which stream. Kept of each stream for as long as the host runs, so it
+/// is no whole commit.
+#[derive(Clone)]
+struct Heading {
+    tenant: String,
+    seen_for: Duration,
+    at_ms: u64,
 }
 
 /// What goes into one transaction.
@@ -163,7 +175,7 @@ impl Queue {
 
     /// Takes what is to be stored now: the acknowledged prefix, what sinks have behind it for long enough, and what is
     /// idle, if it has company or is to be written with `all` others.
-    pub fn collect(&mut self, transaction: &mut Transaction, all: bool) {
+    pub fn collect(&mut self, key: &StreamKey, transaction: &mut Transaction, all: bool) {
         let mut merged: Option<Box<Commit>> = None;
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.is_ready() && waiting.is_kept()) {
             let Waiting { parcel, batch, sinks, .. } = waiting;
@@ -174,12 +186,16 @@ impl Queue {
             }
             self.covered(&batch, caught_up);
             transaction.stored.push((commit.counts.clone(), room, flight, report));
-            self.last = Some(blank(&commit));
+            self.last = Some(Heading::of(&commit));
             merge(&mut merged, commit);
+        }
+        if self.waiting.is_empty() {
+            // Most streams have nothing on its way most of the time.
+            self.waiting = VecDeque::new();
         }
         self.note();
         if std::mem::take(&mut self.partly_changed)
-            && let Some(blank) = self.blank()
+            && let Some(blank) = self.blank(key)
         {
             merge(&mut merged, Commit { partly: Some(self.partly.clone()), ..blank });
         }
@@ -188,7 +204,7 @@ impl Queue {
             merged.as_ref().is_some_and(|new| new.partly.is_some() || new.key.is_replay() || is_news(&new.counts));
         if self.late != Counts::default()
             && self.late_letters.is_empty()
-            && let Some(blank) = self.blank()
+            && let Some(blank) = self.blank(key)
         {
             merge(&mut merged, Commit { counts: std::mem::take(&mut self.late), ..blank });
         }
@@ -243,8 +259,9 @@ impl Queue {
     }
 
     /// A commit of this stream that stores nothing.
-    fn blank(&self) -> Option<Commit> {
-        self.last.clone().or_else(|| self.waiting.front().map(|waiting| blank(&waiting.parcel.commit)))
+    fn blank(&self, key: &StreamKey) -> Option<Commit> {
+        let oldest = || self.waiting.front().map(|waiting| Heading::of(&waiting.parcel.commit));
+        Some(self.last.clone().or_else(oldest)?.blank(key))
     }
 }
 
@@ -273,8 +290,9 @@ impl Waiting {
 
 impl Expected {
     fn counts(self, accepted: u64) -> SinkCounts {
-        let had = accepted.saturating_sub(self.sent);
-        let counts = SinkCounts { accepted, delivered: had, ..SinkCounts::default() };
+        let filtered = self.filtered;
+        let had = accepted.saturating_sub(filtered + self.sent);
+        let counts = SinkCounts { accepted, filtered, delivered: had, ..SinkCounts::default() };
         match self.answer {
             Some(Answer::Taken { refused, .. }) => {
                 let refused = refused.len() as u64;
@@ -289,21 +307,31 @@ impl Expected {
 
 /// Whether there is more to store than that a poll read again what is known.
 fn is_news(counts: &Counts) -> bool {
-    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, sinks } = counts;
+    let Counts { records: _, events: _, repeated: _, merged: _, accepted, malformed, gaps, pieces: _, rules: _, sinks } =
+        counts;
     *accepted + *malformed + *gaps > 0 || !sinks.is_empty()
 }
 
-fn blank(commit: &Commit) -> Commit {
-    Commit {
-        key: commit.key.clone(),
-        tenant: commit.tenant.clone(),
-        position: None,
-        counts: Counts::default(),
-        seen: Vec::new(),
-        seen_for: commit.seen_for,
-        gaps: Vec::new(),
-        partly: None,
-        at_ms: commit.at_ms,
+impl Heading {
+    fn of(commit: &Commit) -> Self {
+        Self { tenant: commit.tenant.clone(), seen_for: commit.seen_for, at_ms: commit.at_ms }
+    }
+
+    /// A commit that stores nothing.
+    fn blank(self, key: &StreamKey) -> Commit {
+        let Self { tenant, seen_for, at_ms } = self;
+        Commit {
+            key: key.clone(),
+            tenant,
+            position: None,
+            counts: Counts::default(),
+            seen: Vec::new(),
+            seen_for,
+            gaps: Vec::new(),
+            partly: None,
+            alerts: Default::default(),
+            at_ms,
+        }
     }
 }
 
@@ -314,6 +342,8 @@ fn merge(sum: &mut Option<Box<Commit>>, newer: Commit) {
             sum.counts.add(&newer.counts);
             sum.seen.extend(newer.seen);
             sum.gaps.extend(newer.gaps);
+            sum.alerts.since_ms = sum.alerts.since_ms.max(newer.alerts.since_ms);
+            sum.alerts.seen.extend(newer.alerts.seen);
             sum.position = newer.position.or(sum.position.take());
             sum.partly = newer.partly.or(sum.partly.take());
             (sum.seen_for, sum.at_ms) = (newer.seen_for, newer.at_ms);

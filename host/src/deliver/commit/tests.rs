@@ -123,7 +123,7 @@ impl Case {
         let counts = Counts { records, events: records, accepted: records, pieces, ..Counts::default() };
         let parcel = self.parcel(line, position, counts, malformed).await;
         let sinks = sinks.chars().enumerate();
-        let expected = sinks.map(|(number, kind)| Expected::new(number.to_string().into(), kind == 'x', records));
+        let expected = sinks.map(|(number, kind)| Expected::new(number.to_string().into(), kind == 'x', 0, records));
         line.announce(parcel, batch(position, records), expected.collect()).collect()
     }
 
@@ -148,6 +148,7 @@ impl Case {
                 seen_for: Duration::ZERO,
                 gaps: vec![],
                 partly: None,
+                alerts: Default::default(),
                 at_ms: 0,
             },
             dead_letters: malformed.then_some(letter).into_iter().collect(),

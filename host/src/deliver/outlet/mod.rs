@@ -26,7 +26,8 @@ use self::load::{Gatherer, Load};
 pub use self::once::deliver_once;
 use self::pace::Pace;
 use self::refusals::Refusals;
-use self::tickets::{Tickets, letter};
+use self::tickets::Tickets;
+pub use self::tickets::letter;
 use super::Batch;
 use super::commit::Acknowledgement;
 use super::pipeline::Attached;
@@ -42,6 +43,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// flight is bounded in bytes.
 pub struct Delivery {
     pub batch: Arc<Batch>,
+    /// Of events that the sink is not given, as a rule could not be applied to them.
+    pub letters: Vec<DeadLetter>,
     pub acknowledgement: Acknowledgement,
 }
 
@@ -246,7 +249,8 @@ impl SinkTask {
             again.insert(place, error.clone());
             error
         });
-        if self.refusals.hold(load.events(), refused.len()) {
+        // Of what comes again nobody knows yet.
+        if self.refusals.hold(load.events().saturating_sub(again.len()), refused.len()) {
             let first = refused.values().next().map(String::as_str).unwrap_or_default();
             let message =
                 format!("it refuses {} of {} events for good, the first so: {first}", refused.len(), load.events());
@@ -327,3 +331,6 @@ impl SinkTask {
 
 /// Of an event in a delivery: the index of its batch, and its own in it.
 type Place = (usize, usize);
+
+#[cfg(test)]
+mod tests;

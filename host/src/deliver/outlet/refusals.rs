@@ -17,13 +17,13 @@ impl Refusals {
         Self { max_share, answered: 0, refused: 0, holds: false }
     }
 
-    /// Whether `refused` of `events` in one delivery are to be held rather than given up. Held, it stays so until a delivery
-    /// is taken whole.
+    /// Whether `refused` of the `events` in one delivery that the sink has decided on are to be held rather than given up.
+    /// Held, it stays so until all of a delivery are taken.
     pub fn hold(&mut self, events: usize, refused: usize) -> bool {
         if self.max_share >= 1.0 {
             return false;
         }
-        if refused == 0 {
+        if refused == 0 && events > 0 {
             self.holds = false;
         }
         let (answered, all) = (self.answered + events as u64, self.refused + refused as u64);
@@ -55,6 +55,7 @@ mod tests {
         assert!((0..4).all(|_| !refusals.hold(2, 1)));
         assert!(refusals.hold(1, 1), "but all of a few do");
         assert!(refusals.hold(1, 1), "again and again");
+        assert!(refusals.hold(0, 0), "nothing is decided");
         assert!(!refusals.hold(1, 0), "until it is mended");
         let mut refusals = Refusals::new(0.05);
         assert!((0..1000).all(|_| !refusals.hold(30, 1)), "one in thirty is less");

@@ -26,11 +26,11 @@ struct Open {
 
 impl Tickets {
     pub fn open(&mut self, delivery: Delivery) -> (u64, Arc<Batch>) {
-        let Delivery { batch, acknowledgement } = delivery;
+        let Delivery { batch, letters, acknowledgement } = delivery;
         let ticket = self.next;
         self.next += 1;
         let (left, held) = (batch.events.len(), batch.held());
-        self.open.insert(ticket, Open { acknowledgement, left, held, letters: Vec::new() });
+        self.open.insert(ticket, Open { acknowledgement, left, held, letters });
         (ticket, batch)
     }
 

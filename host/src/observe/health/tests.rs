@@ -22,6 +22,7 @@ fn source(id: &str, settings: &str) -> config::Source {
         max_in_flight_bytes: 1,
         limits: Default::default(),
         network: Default::default(),
+        alert_window: Duration::from_secs(86_400),
         rules: Default::default(),
     }
 }

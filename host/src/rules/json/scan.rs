@@ -18,10 +18,18 @@ pub struct NotJson {
 /// One step from the root to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// In an object: where the member's key stands, without its quotes.
-    Member(Range<usize>),
+    /// In an object.
+    Member(Key),
     /// In an array: the element's number, from 0.
     Element(usize),
+}
+
+/// A member's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Where it stands, without its quotes.
+    at: Range<usize>,
+    escaped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub enum ValueKind {
 pub struct Value {
     pub kind: ValueKind,
     pub at: Range<usize>,
+    /// Of a string: whether something in it is escaped.
+    pub escaped: bool,
 }
 
 /// How one comes from the root to a value.
@@ -55,10 +65,10 @@ impl<'a> Place<'a> {
         self.frames
     }
 
-    /// Whether the key at `key` is `name`, however it is spelled.
-    pub fn is(&self, key: &Range<usize>, name: &str) -> bool {
-        let raw = &self.line[key.clone()];
-        if raw == name { !raw.contains('\\') } else { raw.contains('\\') && Text::of(raw).as_str() == name }
+    /// Whether `key` is `name`, however it is spelled.
+    pub fn is(&self, key: &Key, name: &str) -> bool {
+        let spelled = &self.line[key.at.clone()];
+        if key.escaped { Text::of(spelled).as_str() == name } else { spelled == name }
     }
 }
 
@@ -86,8 +96,8 @@ impl Scan {
             // A value stands here.
             cursor.space();
             let begin = cursor.at;
-            let kind = cursor.value()?;
-            let value = Value { kind, at: begin..cursor.at };
+            let (kind, escaped) = cursor.value()?;
+            let value = Value { kind, at: begin..cursor.at, escaped };
             if visit(value, Place { line, frames }).is_break() {
                 return Ok(());
             }
@@ -158,20 +168,24 @@ impl Cursor<'_> {
     }
 
     /// Goes behind a scalar, or behind the first byte of an object or array.
-    fn value(&mut self) -> Result<ValueKind, NotJson> {
-        match self.peek() {
-            Some(b'"') => self.string().map(|_| ValueKind::String),
+    fn value(&mut self) -> Result<(ValueKind, bool), NotJson> {
+        let kind = match self.peek() {
+            Some(b'"') => return self.string().map(|text| (ValueKind::String, text.escaped)),
             Some(b'{' | b'[') => {
                 self.at += 1;
-                Ok(ValueKind::Container)
+                ValueKind::Container
             }
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| ValueKind::Number),
-            Some(b't') => self.word(b"true", ValueKind::Bool),
-            Some(b'f') => self.word(b"false", ValueKind::Bool),
-            Some(b'n') => self.word(b"null", ValueKind::Null),
-            Some(_) => Err(self.error("a value is missing")),
-            None => Err(self.error("it ends too early")),
-        }
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                ValueKind::Number
+            }
+            Some(b't') => self.word(b"true", ValueKind::Bool)?,
+            Some(b'f') => self.word(b"false", ValueKind::Bool)?,
+            Some(b'n') => self.word(b"null", ValueKind::Null)?,
+            Some(_) => return Err(self.error("a value is missing")),
+            None => return Err(self.error("it ends too early")),
+        };
+        Ok((kind, false))
     }
 
     fn word(&mut self, word: &[u8], kind: ValueKind) -> Result<ValueKind, NotJson> {
@@ -182,8 +196,8 @@ impl Cursor<'_> {
         Ok(kind)
     }
 
-    /// A key with its colon; where it stands without its quotes.
-    fn key(&mut self) -> Result<Range<usize>, NotJson> {
+    /// A key, with its colon.
+    fn key(&mut self) -> Result<Key, NotJson> {
         if self.peek() != Some(b'"') {
             return Err(self.error("a key is missing"));
         }
@@ -196,12 +210,11 @@ impl Cursor<'_> {
         Ok(key)
     }
 
-    /// Where the string's text stands, without its quotes.
-    fn string(&mut self) -> Result<Range<usize>, NotJson> {
+    fn string(&mut self) -> Result<Key, NotJson> {
         let begin = self.at + 1;
-        let end = string_end(self.bytes, begin).map_err(|(at, what)| NotJson { at, what })?;
+        let (end, escaped) = string_end(self.bytes, begin).map_err(|(at, what)| NotJson { at, what })?;
         self.at = end + 1;
-        Ok(begin..end)
+        Ok(Key { at: begin..end, escaped })
     }
 
     fn number(&mut self) -> Result<(), NotJson> {
@@ -247,7 +260,7 @@ mod tests {
             let mut path = String::new();
             for frame in place.frames() {
                 match frame {
-                    Frame::Member(key) => path += &format!(".{}", &line[key.clone()]),
+                    Frame::Member(key) => path += &format!(".{}", &line[key.at.clone()]),
                     Frame::Element(number) => path += &format!("[{number}]"),
                 }
             }

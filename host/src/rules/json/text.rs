@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The end of the string whose text begins at `begin`: where its closing quote stands.
+/// The end of the string whose text begins at `begin`: where its closing quote stands, and whether something is escaped.
 ///
 /// # Errors
 /// Where it is no string, and why.
-pub fn string_end(bytes: &[u8], begin: usize) -> Result<usize, (usize, &'static str)> {
-    let mut at = begin;
+pub fn string_end(bytes: &[u8], begin: usize) -> Result<(usize, bool), (usize, &'static str)> {
+    let (mut at, mut escaped) = (begin, false);
     loop {
         // Eight at once, until one of them needs a look.
         while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -21,8 +21,11 @@ pub fn string_end(bytes: &[u8], begin: usize) -> Result<usize, (usize, &'static 
         }
         match bytes.get(at) {
             None => return Err((at, "a string does not end")),
-            Some(b'"') => return Ok(at),
-            Some(b'\\') => at += escape(&bytes[at..]).ok_or((at, "an escape that there is not"))?,
+            Some(b'"') => return Ok((at, escaped)),
+            Some(b'\\') => {
+                at += escape(&bytes[at..]).ok_or((at, "an escape that there is not"))?;
+                escaped = true;
+            }
             Some(0..0x20) => return Err((at, "a control character in a string")),
             Some(_) => at += 1,
         }
@@ -58,7 +61,7 @@ impl<'a> Text<'a> {
     /// Of what stands between the quotes of a valid string, or of a number's text. Half a surrogate pair is U+FFFD.
     pub fn of(spelled: &'a str) -> Self {
         let Some(mut next) = spelled.find('\\') else {
-            return Self { meant: Cow::Borrowed(spelled), places: Vec::new() };
+            return Self::plain(spelled);
         };
         let (mut meant, mut places, mut begin) = (String::with_capacity(spelled.len()), Vec::new(), 0);
         loop {
@@ -75,6 +78,11 @@ impl<'a> Text<'a> {
         }
         meant.push_str(&spelled[begin..]);
         Self { meant: Cow::Owned(meant), places }
+    }
+
+    /// The same where nothing is escaped.
+    pub fn plain(spelled: &'a str) -> Self {
+        Self { meant: Cow::Borrowed(spelled), places: Vec::new() }
     }
 
     pub fn as_str(&self) -> &str {
@@ -186,7 +194,11 @@ mod tests {
                 let text = "x".repeat(length) + special + "\"";
                 let plain = text.bytes().position(|byte| byte == b'"' || byte < 0x20).unwrap();
                 let expected = if text.as_bytes()[plain] == b'"' { Ok(plain) } else { Err(plain) };
-                assert_eq!(string_end(text.as_bytes(), 0).map_err(|(at, _)| at), expected, "{text:?}");
+                assert_eq!(
+                    string_end(text.as_bytes(), 0).map(|(end, _)| end).map_err(|(at, _)| at),
+                    expected,
+                    "{text:?}"
+                );
             }
         }
     }

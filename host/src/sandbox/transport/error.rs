@@ -167,7 +167,7 @@ fn tls(error: &rustls::Error) -> TransportError {
                     "If an authority of your own, or a proxy that opens TLS, signed it, name its PEM file with `tls.ca_file`"
                 }
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    "Check the host's name in the source's address, and what answers there"
+                    "Check the host's name in the address that is configured, and what answers there"
                 }
                 CertificateError::Expired
                 | CertificateError::ExpiredContext { .. }
@@ -175,7 +175,7 @@ fn tls(error: &rustls::Error) -> TransportError {
                 | CertificateError::NotValidYetContext { .. } => {
                     "Check this machine's clock; if it is right, the server needs a new certificate"
                 }
-                _ => "Check what answers at the source's address",
+                _ => "Check what answers at the address that is configured",
             };
             TransportError::Certificate { reason, hint }
         }

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use zeroize::Zeroizing;
 
 /// What a proxy's answer may take before its end.
 const HEAD: usize = 16 << 10;
@@ -48,12 +49,12 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<S, TunnelError> {
     let unreachable =
         |error: io::Error| TunnelError::Unreachable { proxy: proxy.to_owned(), reason: error.to_string() };
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some(authorization) = authorization {
-        request += &format!("Proxy-Authorization: {authorization}\r\n");
-    }
-    request += "\r\n";
+    let begin = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
+    let header = authorization.map_or(["", "", ""], |value| ["Proxy-Authorization: ", value, "\r\n"]);
+    // Made in one piece, so that no copy is left behind.
+    let request = Zeroizing::new([&[begin.as_str()][..], &header, &["\r\n"]].concat().concat());
     stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
+    drop(request);
     let mut head = Vec::with_capacity(512);
     let end = loop {
         if let Some(at) = head.windows(4).position(|window| window == b"\r\n\r\n") {

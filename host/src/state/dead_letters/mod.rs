@@ -85,6 +85,15 @@ impl DeadLetter {
         letter
     }
 
+    /// The same of another sink.
+    #[must_use]
+    pub fn of_sink(mut self, sink: &str) -> Self {
+        if let Some(refused) = &mut self.refused {
+            sink.clone_into(&mut refused.sink);
+        }
+        self
+    }
+
     /// Whether only a part of its bytes is here.
     pub fn is_cut(&self) -> bool {
         self.size.is_some_and(|size| size > self.head.len() as u64)

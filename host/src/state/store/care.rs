@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::{
     CLOCKS, Contents, FORMAT, GAPS, LEDGERS, PARTLY, POSITIONS, RETIRED, corrupted, parse_ledger, rehearse,
 };
-use super::{Store, health, remove_stream};
+use super::{Store, alerts, health, remove_stream};
 use crate::state::folder::{DataDir, STATE_FILE};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
@@ -156,6 +156,7 @@ impl Store {
                 self.forget(key, Forget::All)?;
             }
             self.forget_health(&retired.source)?;
+            self.forget_alerts(&retired.source)?;
         }
         self.change(|transaction| {
             let mut table = transaction.open_table(RETIRED)?;
@@ -241,6 +242,7 @@ impl Store {
                 }
             }
             health::rename(transaction, old, new)?;
+            alerts::rename(transaction, old, new)?;
             transaction.open_table(RETIRED)?.remove(old)?;
             Ok(())
         })

@@ -5,7 +5,9 @@ use std::path::Path;
 use super::super::schema::{FORMAT_KEY, META};
 use super::*;
 use crate::state::filter::tests::ids;
-use crate::state::{Commit, Counts, Gap, HealthRow, ImportError, KEPT_HEALTH, Partly, SinkCounts, StreamState};
+use crate::state::{
+    Commit, Counts, Gap, HealthRow, ImportError, KEPT_HEALTH, Partly, Sightings, SinkCounts, StreamState,
+};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -31,6 +33,7 @@ fn commit(source: &str, stream: &str, seen: Vec<u128>) -> Commit {
         seen_for: std::time::Duration::from_secs(86_400),
         gaps: vec![gap],
         partly: Some([("lake".to_owned(), [1, 2].into()), ("other".to_owned(), [3].into())].into()),
+        alerts: Sightings { since_ms: 0, seen: vec![(stream.len() as u128, 1_000)] },
         at_ms: 1_000,
     }
 }
@@ -99,6 +102,7 @@ fn an_export_is_taken_in_whole_or_not_at_all() {
     assert_eq!(seen_of(&other), seen_of(&store));
     assert_eq!(health(&other), health(&store));
     assert_eq!(health(&other).len(), 2);
+    assert_eq!(other.alerts("acme", 0).unwrap(), [(5, 1_000), (7, 1_000)]);
     assert_eq!(exported(&other).lines().count(), lines.len());
     // It can be used: what was seen stays so, and more comes.
     other.commit(vec![commit("acme", "audit", ids(9, 3_000))]).unwrap();
@@ -127,6 +131,12 @@ fn a_source_is_renamed_with_all_that_is_known_of_it() {
     // And it goes on.
     store.commit(vec![commit("new", "audit", ids(5, 10))]).unwrap();
     assert_eq!(store.gaps(&StreamKey::new("new", "audit")).unwrap().len(), 3);
+    assert_eq!((store.alerts("acme", 0).unwrap(), store.alerts("acme2", 0).unwrap()), (vec![], vec![(5, 1_000)]));
+    assert_eq!(store.alerts("new", 0).unwrap(), [(5, 1_000), (7, 1_000)]);
+    assert_eq!(store.alerts("new", 1_001).unwrap(), []);
+    let later = Sightings { since_ms: 1_001, seen: vec![(9, 1_500)] };
+    store.commit(vec![Commit { alerts: later, ..commit("new", "audit", vec![]) }]).unwrap();
+    assert_eq!(store.alerts("new", 0).unwrap(), [(9, 1_500)], "what is too old is gone");
 }
 
 #[test]
@@ -268,6 +278,7 @@ fn what_a_replay_delivers_its_stream_has_seen() {
         seen_for: hour,
         gaps: Vec::new(),
         partly: None,
+        alerts: Default::default(),
         at_ms,
     };
     store.commit(vec![commit(&stream, &[1], 1_000_000)]).unwrap();
@@ -301,6 +312,7 @@ fn a_replay_does_not_age_its_stream() {
         key,
         seen_for: Duration::from_secs(3600),
         partly: None,
+        alerts: Default::default(),
         at_ms,
         ..commit("acme", "", vec![id])
     };

@@ -1,6 +1,7 @@
 //! How a store is given away and taken in: as lines of JSON that people can read.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
 use redb::{ReadTransaction, WriteTransaction};
@@ -8,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::schema::{CLOCKS, GAPS, HEALTH, LEDGERS, PARTLY, POSITION_FORM, POSITIONS, corrupted, id_bytes, parse_ids};
-use super::{Store, add_gaps, health, read};
+use super::{Store, add_gaps, alerts, health, read};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
-use crate::state::{Gap, Ledger, StateError, StreamKey, StreamState};
+use crate::state::{Gap, Ledger, Sightings, StateError, StreamKey, StreamState};
 
 /// Ids in one line of an export: 16 bytes each, as hexadecimal.
 const LINE_IDS: usize = 1_000;
@@ -29,6 +30,7 @@ enum Line {
     Partly { source: String, stream: String, sink: String, ids: Vec<String> },
     Seen { source: String, stream: String, run: u64, oldest_expires: u64, expires: u64, ids: Vec<String> },
     Health { source: String, event: Box<RawValue> },
+    Alert { source: String, key: String, at_ms: u64 },
     End { lines: u64 },
 }
 
@@ -146,6 +148,10 @@ impl Store {
             Line::Health { source, event } => {
                 health::add(&mut transaction.open_table(HEALTH)?, &source, event.get().as_bytes())?;
             }
+            Line::Alert { source, key, at_ms } => {
+                let seen = vec![(parse_id(&key)?, at_ms)];
+                alerts::add(transaction, &source, &Sightings { since_ms: 0, seen })?;
+            }
             Line::Partly { source, stream, sink, ids } => {
                 let row = StreamKey::new(source, stream).row();
                 let ids = ids.iter().map(|id| parse_id(id)).collect::<Result<Vec<_>, _>>()?;
@@ -250,6 +256,12 @@ fn export(transaction: &ReadTransaction, out: &mut impl Write) -> Result<(), Fai
         for event in health::of(transaction, &source)? {
             let event = serde_json::from_slice(&event).map_err(|error| corrupted(error.to_string()))?;
             put(&Line::Health { source: source.clone(), event })?;
+        }
+    }
+    let sources: BTreeSet<String> = read::streams(transaction)?.into_iter().map(|key| key.source).collect();
+    for source in sources {
+        for (key, at_ms) in alerts::of(transaction, &source, 0)? {
+            put(&Line::Alert { source: source.clone(), key: format!("{key:032x}"), at_ms })?;
         }
     }
     put(&Line::End { lines: lines.get() })?;

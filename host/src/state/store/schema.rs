@@ -31,6 +31,10 @@ pub const RETIRED: TableDefinition<&str, u64> = TableDefinition::new("retired");
 /// a release that does not know it may leave it alone: so it is part of no format.
 pub const HEALTH: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("health");
 
+/// (Source, when, alert key): an alert was first seen then, in milliseconds since the Unix epoch. As with health, it is part
+/// of no format.
+pub const ALERTS: TableDefinition<(&str, u64, u128), ()> = TableDefinition::new("alerts");
+
 pub const FORMAT_KEY: &str = "format";
 pub const LAST_COMMIT: &str = "last-commit";
 
@@ -96,6 +100,10 @@ fn inspect(database: &Database) -> Result<Contents, redb::Error> {
         transaction.open_table(RETIRED)?;
     }
     match transaction.open_table(HEALTH) {
+        Ok(_) | Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match transaction.open_table(ALERTS) {
         Ok(_) | Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }

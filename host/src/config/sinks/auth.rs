@@ -1,0 +1,97 @@
+//! `auth`: who we are at the far side, named as Vector names it.
+
+use http::{HeaderName, HeaderValue, header};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::shared::Secret;
+use crate::config::section::Section;
+
+/// The header that says who we are, if one does.
+pub type Auth = Option<Credentials>;
+
+/// A header that is a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub header: HeaderName,
+    pub value: Secret,
+    /// The key that it comes from, for whoever has to mend it.
+    pub key: &'static str,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Strategy {
+    #[default]
+    None,
+    Basic,
+    Bearer,
+    ApiKey,
+    Custom,
+}
+
+const STRATEGIES: [(&str, Strategy); 5] = [
+    ("none", Strategy::None),
+    ("basic", Strategy::Basic),
+    ("bearer", Strategy::Bearer),
+    ("api_key", Strategy::ApiKey),
+    ("custom", Strategy::Custom),
+];
+
+/// `auth = { strategy = "basic", user, password }`, `{ strategy = "bearer", token }`, `{ strategy = "api_key", api_key }`
+/// (Elastic's, encoded), or `{ strategy = "custom", value, header }` for a header that is written out, `Authorization`
+/// unless it is named.
+pub fn read(section: &mut Section<'_>) -> Auth {
+    let mut table = section.table("auth")?;
+    if table.peek("strategy").is_none() {
+        table.fault(
+            "strategy",
+            "is required",
+            Some("Such as \"basic\" with user and password, or \"bearer\" with token".into()),
+        );
+    }
+    let secret = |table: &mut Section<'_>, key: &'static str| {
+        let text = table.text(key);
+        if text.is_none() {
+            table.fault(key, "is required by this strategy", None);
+        }
+        Secret::new(text.unwrap_or_default())
+    };
+    let (header, value, key) = match table.choice("strategy", &STRATEGIES) {
+        Strategy::None => {
+            table.close(&[]);
+            return None;
+        }
+        Strategy::Basic => {
+            let user = table.text("user").unwrap_or_default();
+            let password = secret(&mut table, "password");
+            let both = Secret::new(format!("{user}:{}", password.expose()));
+            (header::AUTHORIZATION, Secret::new(format!("Basic {}", STANDARD.encode(both.expose()))), "auth.password")
+        }
+        Strategy::Bearer => {
+            let token = secret(&mut table, "token");
+            (header::AUTHORIZATION, Secret::new(format!("Bearer {}", token.expose())), "auth.token")
+        }
+        Strategy::ApiKey => {
+            let api_key = secret(&mut table, "api_key");
+            (header::AUTHORIZATION, Secret::new(format!("ApiKey {}", api_key.expose())), "auth.api_key")
+        }
+        Strategy::Custom => {
+            let header = match table.text("header").map(|name| name.parse()) {
+                None => header::AUTHORIZATION,
+                Some(Ok(header)) => header,
+                Some(Err(_)) => {
+                    table.fault("header", "is no name of a header", None);
+                    header::AUTHORIZATION
+                }
+            };
+            (header, secret(&mut table, "value"), "auth.value")
+        }
+    };
+    if HeaderValue::from_str(value.expose()).is_err() {
+        let hint = "Is there a line feed at its end?";
+        table.fault(key.trim_start_matches("auth."), "has characters that a header cannot hold", Some(hint.into()));
+    }
+    table.close(&[]);
+    Some(Credentials { header, value, key })
+}

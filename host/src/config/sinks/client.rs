@@ -1,0 +1,233 @@
+//! What all sinks have that speak HTTP: where the far side is, who we are there, and how much at a time.
+//!
+//! ```toml
+//! uri = "https://logs.example.com/ingest"
+//! auth = { strategy = "bearer", token = "SECRET[vault.ingest]" }
+//! request = { headers = { X-Team = "security" }, concurrency = 4 }
+//! batch = { max_bytes = 1000000, max_events = 1000, timeout_secs = 1 }
+//! compression = "gzip"
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+use serde_json::Value;
+
+use super::auth::{self, Auth};
+use super::shared::{BatchOptions, Compression, Secret, batch, compression_of};
+use crate::config::network::{NetworkSettings, Networks};
+use crate::config::section::Section;
+use crate::sandbox::Egress;
+use crate::sinks::Concurrency;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// At least one. The next is tried when one is in trouble.
+    pub endpoints: Vec<Endpoint>,
+    /// The key that names them: `uri`, `endpoint` or `endpoints`.
+    pub address_key: &'static str,
+    pub auth: Auth,
+    /// Whether the address itself says who we are.
+    pub secret_address: bool,
+    /// The operator's own. Any of them may be a secret.
+    pub headers: Vec<(HeaderName, Secret)>,
+    pub compression: Compression,
+    pub batch: BatchOptions,
+    pub concurrency: Concurrency,
+    /// Whether the far side is asked at start whether it is there.
+    pub healthcheck: bool,
+    pub network: NetworkSettings,
+}
+
+/// Where a far side is. Its path may be a secret, so it shows no more than its host.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `scheme://host[:port]`.
+    pub origin: String,
+    url: Secret,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// What is wrong with it, without the text.
+    pub fn parse(text: String) -> Result<Self, &'static str> {
+        let text = Secret::new(text);
+        if !text.expose().contains("://") {
+            return Err("has no https:// before its host");
+        }
+        let uri: Uri = text.expose().parse().map_err(|_| "is no URL")?;
+        let scheme = match uri.scheme_str() {
+            Some(scheme @ ("https" | "http")) => scheme,
+            _ => return Err("begins neither with https:// nor with http://"),
+        };
+        let authority = uri.authority().ok_or("has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("has a user before its host, which belongs into `auth`");
+        }
+        let origin = format!("{scheme}://{authority}");
+        // The transport's own judge of what is a host.
+        let egress = Egress::new([origin.as_str()]).map_err(|_| "has a host that is neither a name nor an address")?;
+        let judged = egress.allowing(everywhere()).judge(&uri);
+        judged.map_err(|_| "has a host or a port that cannot be")?;
+        Ok(Self { origin, url: text })
+    }
+
+    /// The URL of `path` there. Show it to nobody.
+    pub fn url(&self, path: &str) -> String {
+        let base = self.url.expose();
+        match path {
+            "" => base.to_owned(),
+            // Given with its path already, as many do.
+            path if base.split('?').next().is_some_and(|base| base.ends_with(path)) => base.to_owned(),
+            path => format!("{}{path}", base.trim_end_matches('/')),
+        }
+    }
+
+    /// Whether it is more than the address of a host, to which a path can be added.
+    pub fn has_query(&self) -> bool {
+        self.url.expose().contains('?')
+    }
+
+    fn is_open(&self) -> bool {
+        let host = self.origin.strip_prefix("http://");
+        host.is_some_and(|host| {
+            !host.starts_with("localhost") && !host.starts_with("127.") && !host.starts_with("[::1]")
+        })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.origin)
+    }
+}
+
+/// Every network: an operator's own sink is where the operator says.
+pub fn everywhere() -> impl Iterator<Item = ipnet::IpNet> {
+    let all = |address: std::net::IpAddr| ipnet::IpNet::new_assert(address, 0);
+    [all(std::net::Ipv4Addr::UNSPECIFIED.into()), all(std::net::Ipv6Addr::UNSPECIFIED.into())].into_iter()
+}
+
+/// What a type of sink has for what the operator does not say.
+pub struct Defaults {
+    /// The usual key for its address.
+    pub address_key: &'static str,
+    /// Such an address, for whoever has named none.
+    pub example: &'static str,
+    /// What its far side reads, the default first.
+    pub compressions: &'static [Compression],
+    pub batch: BatchOptions,
+    /// Bytes that it takes at most at once.
+    pub most_bytes: usize,
+}
+
+/// Deliveries at a time, at most, unless the operator says otherwise.
+const MOST_AT_ONCE: usize = 16;
+
+/// Takes them out of a sink's table.
+pub fn client(section: &mut Section<'_>, networks: &Networks, defaults: &Defaults) -> ClientOptions {
+    let network = networks.sink(section);
+    let (address_key, endpoints) = endpoints(section, defaults);
+    let auth = auth::read(section);
+    let compression = compression_of(section, defaults.compressions, defaults.compressions[0]);
+    let most =
+        BatchOptions { max_bytes: defaults.most_bytes, max_events: 1_000_000, max_age: Duration::from_secs(3600) };
+    let batch = batch(section, defaults.batch, most);
+    let (headers, concurrency) = request(section);
+    let healthcheck = section.table("healthcheck").is_none_or(|mut table| {
+        let enabled = table.flag("enabled", true);
+        table.close(&[]);
+        enabled
+    });
+    let open = endpoints.iter().find(|endpoint| endpoint.is_open());
+    if let Some(endpoint) = open.filter(|_| auth.is_some()) {
+        let message = format!("secrets go to {} in the clear", endpoint.origin);
+        networks.warn(section, address_key, message, "Use https");
+    }
+    ClientOptions {
+        endpoints,
+        address_key,
+        auth,
+        secret_address: false,
+        headers,
+        compression,
+        batch,
+        concurrency,
+        healthcheck,
+        network,
+    }
+}
+
+fn endpoints(section: &mut Section<'_>, defaults: &Defaults) -> (&'static str, Vec<Endpoint>) {
+    const KEYS: [&str; 3] = ["uri", "endpoint", "endpoints"];
+    let given: Vec<&'static str> = KEYS.into_iter().filter(|key| section.peek(key).is_some()).collect();
+    let hint = format!("Write {} = \"{}\"", defaults.address_key, defaults.example);
+    let texts: Vec<Vec<String>> = KEYS.into_iter().filter_map(|key| section.texts(key)).collect();
+    let key = given.first().copied().unwrap_or(defaults.address_key);
+    if given.len() > 1 {
+        section.fault(given[1], format!("says the same as `{key}`"), Some("Leave one of them out".into()));
+    }
+    let texts = texts.into_iter().next().unwrap_or_default();
+    if given.is_empty() || texts.is_empty() {
+        section.fault(key, "is required", Some(hint));
+        return (key, Vec::new());
+    }
+    let mut endpoints = Vec::new();
+    let alone = texts.len() == 1;
+    for (i, text) in texts.into_iter().enumerate() {
+        match Endpoint::parse(text) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(wrong) => {
+                let at = if alone { key.to_owned() } else { format!("{key}[{i}]") };
+                section.fault(&at, wrong, Some(hint.clone()));
+            }
+        }
+    }
+    (key, endpoints)
+}
+
+/// `request.headers`, and `request.concurrency`.
+fn request(section: &mut Section<'_>) -> (Vec<(HeaderName, Secret)>, Concurrency) {
+    let adaptive = Concurrency::Adaptive(MOST_AT_ONCE);
+    let Some(mut table) = section.table("request") else { return (Vec::new(), adaptive) };
+    let concurrency = match table.peek("concurrency").and_then(Value::as_str) {
+        Some("adaptive") => {
+            table.take("concurrency");
+            adaptive
+        }
+        _ if table.peek("concurrency").is_some() => {
+            Concurrency::Fixed(table.whole("concurrency", 1, 1024, MOST_AT_ONCE as u64) as usize)
+        }
+        _ => adaptive,
+    };
+    let mut headers = Vec::new();
+    if let Some(own) = table.table("headers") {
+        headers = read_headers(own);
+    }
+    table.close(&["concurrency"]);
+    (headers, concurrency)
+}
+
+/// Those that say how long a body is and how it is packed are the client's.
+const OURS: [&str; 5] = ["host", "content-length", "content-encoding", "transfer-encoding", "connection"];
+
+fn read_headers(mut section: Section<'_>) -> Vec<(HeaderName, Secret)> {
+    let mut headers = Vec::new();
+    for (name, value) in section.drain() {
+        let parsed: Option<HeaderName> = name.parse().ok();
+        let value = value.as_str().map(Secret::new);
+        match (parsed, value) {
+            (Some(parsed), _) if OURS.contains(&parsed.as_str()) => {
+                section.fault(&name, "is not yours to say", Some("Leave it out: the client knows it".into()));
+            }
+            (Some(parsed), Some(value)) if HeaderValue::from_str(value.expose()).is_ok() => {
+                headers.push((parsed, value));
+            }
+            (None, _) => section.fault(&name, "is no name of a header", None),
+            (Some(_), _) => section.fault(&name, "must be a text that a header can hold", None),
+        }
+    }
+    headers
+}

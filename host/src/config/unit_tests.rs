@@ -1,0 +1,397 @@
+//! `[[tests]]`: events as they are put in, and what sinks must get of them. Only what these tests need of the configuration is
+//! read: no secret, no certificate, no program.
+//!
+//! ```toml
+//! [[tests]]
+//! name = "passwords are masked"
+//! input = { source = "acme", stream = "audit/events", kind = "audit", severity = "low", body = { message = "password=1" } }
+//! outputs = [{ sink = "lake", body = { message = "password=****" } }]
+//! no_outputs_from = ["alerts"]
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::interpolate::{Environment, interpolate, join, wipe};
+use super::problem::{Problem, Step, suggestion};
+use super::secrets::Secrets;
+use super::section::Section;
+use super::shape::{takes, takes_alerts_alone};
+use super::sinks::{self, Where};
+use super::{ConfigError, Format, rules, tree};
+use crate::rules::Rules;
+
+/// The tests of a configuration, and what of it they are about.
+#[derive(Debug, Default)]
+pub struct Suite {
+    /// By id.
+    pub sources: BTreeMap<String, Rules>,
+    /// By id.
+    pub sinks: BTreeMap<String, Taker>,
+    pub tests: Vec<UnitTest>,
+}
+
+/// What a sink takes, and what is done with it before.
+#[derive(Debug)]
+pub struct Taker {
+    pub inputs: Vec<String>,
+    pub only: Where,
+    pub rules: Rules,
+}
+
+impl Taker {
+    pub fn takes(&self, source: &str) -> bool {
+        takes(&self.inputs, source)
+    }
+
+    /// Whether it takes of `source` only the first event of each alert.
+    pub fn takes_alerts_alone(&self, source: &str) -> bool {
+        takes_alerts_alone(&self.inputs, source)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitTest {
+    pub name: String,
+    pub input: Input,
+    /// At least one of these and of `no_outputs_from`.
+    pub outputs: Vec<Output>,
+    /// Ids of sinks that must get nothing.
+    pub no_outputs_from: Vec<String>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    pub from: From,
+    pub stream: String,
+    pub kind: String,
+    pub class: u32,
+    pub severity: u8,
+    /// Which alert it is of.
+    pub alert_key: Option<String>,
+    /// One line of JSON, if the operator wrote JSON.
+    pub body: String,
+}
+
+/// Where an event is put in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// As if the source of this id gave it.
+    Source(String),
+    /// In front of the rules of the sink of this id, whatever it takes.
+    Sink(String),
+}
+
+/// What a sink must get.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Its id.
+    pub sink: String,
+    pub body: Expected,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// Whatever it is.
+    Anything,
+    /// This line, to the byte.
+    Text(String),
+    /// JSON of this meaning.
+    Json(Value),
+}
+
+/// Reads the tests, and the rules and inputs that they are about. Variables are filled in, where they have a value; keys of rules
+/// stand as they are written, so that a hash is the same on every machine.
+///
+/// # Errors
+/// All problems at once.
+pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Suite, ConfigError> {
+    let failed = |problems| ConfigError { problems, warnings: Vec::new() };
+    let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
+    let mut problems = Vec::new();
+    let reader = rules::Reader::default();
+    let mut suite = Suite::default();
+    for (id, table) in tables(&mut tree, "sources") {
+        let path = join("sources", &id);
+        let table = filled(table, &["rules"], &path, environment, &mut problems);
+        if let Some(mut section) = Section::new(path, Step::Sources, table, &mut problems) {
+            suite.sources.insert(id, reader.take(&mut section));
+        }
+    }
+    for (id, table) in tables(&mut tree, "sinks") {
+        let path = join("sinks", &id);
+        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut problems);
+        if let Some(mut section) = Section::new(path, Step::Sinks, table, &mut problems) {
+            let inputs = section.texts("inputs").unwrap_or_default();
+            let only = sinks::read_where(&mut section);
+            suite.sinks.insert(id, Taker { inputs, only, rules: reader.take(&mut section) });
+        }
+    }
+    let tests = tree.as_object_mut().and_then(|top| top.remove("tests"));
+    let templated = tree.get("templates").is_some();
+    // Secrets may be written out in the rest.
+    wipe(&mut tree);
+    let top = Map::from_iter(tests.map(|tests| ("tests".to_owned(), tests)));
+    if let Some(mut top) = Section::new("", Step::Global, Value::Object(top), &mut problems) {
+        top.tables("tests", |_, section| suite.tests.extend(test(section)));
+    }
+    let mut names = BTreeSet::new();
+    for (index, test) in suite.tests.iter().enumerate() {
+        let mut fault = |key: &str, message: String, hint: String| {
+            problems.push(Problem::new(Step::Global, format!("tests[{index}]{key}"), message).hint(hint));
+        };
+        if !names.insert(&test.name) {
+            fault(".name", "another test is called so too".into(), "Give each a name of its own".into());
+        }
+        let sinks: Vec<&str> = suite.sinks.keys().map(String::as_str).collect();
+        let unknown_sink = |sink: &str| {
+            let hint = suggestion(sink, &sinks).unwrap_or_else(|| "Name the id of a sink".into());
+            (!suite.sinks.contains_key(sink)).then_some(("there is no sink of that id".to_owned(), hint))
+        };
+        match &test.input.from {
+            From::Source(id) if !suite.sources.contains_key(id) => {
+                let sources: Vec<&str> = suite.sources.keys().map(String::as_str).collect();
+                let hint = match suggestion(id, &sources) {
+                    Some(hint) => hint,
+                    None if templated => "Sources of templates are not known here: test with `sink`".into(),
+                    None => "Name the id of a source, or of a `sink`".into(),
+                };
+                fault(".input.source", "there is no source of that id".into(), hint);
+            }
+            From::Sink(id) => unknown_sink(id).into_iter().for_each(|(what, hint)| fault(".input.sink", what, hint)),
+            From::Source(_) => {}
+        }
+        for (at, output) in test.outputs.iter().enumerate() {
+            let unknown = unknown_sink(&output.sink).into_iter();
+            unknown.for_each(|(what, hint)| fault(&format!(".outputs[{at}].sink"), what, hint));
+        }
+        for (at, sink) in test.no_outputs_from.iter().enumerate() {
+            let unknown = unknown_sink(sink).into_iter();
+            unknown.for_each(|(what, hint)| fault(&format!(".no_outputs_from[{at}]"), what, hint));
+            if test.outputs.iter().any(|output| output.sink == *sink) {
+                let hint = "Leave it out of one of them".into();
+                fault(&format!(".no_outputs_from[{at}]"), "the sink is among the outputs too".into(), hint);
+            }
+        }
+    }
+    if problems.is_empty() { Ok(suite) } else { Err(failed(problems)) }
+}
+
+/// The tables of the table `kind`, taken out of `tree`.
+fn tables(tree: &mut Value, kind: &str) -> Vec<(String, Map<String, Value>)> {
+    let tables = tree.as_object_mut().and_then(|top| top.remove(kind));
+    let Some(Value::Object(tables)) = tables else { return Vec::new() };
+    let tables = tables.into_iter().filter_map(|(id, table)| match table {
+        Value::Object(table) => Some((id, table)),
+        _ => None,
+    });
+    tables.collect()
+}
+
+/// Some keys of a table, filled in; the rest is wiped.
+fn filled(
+    mut table: Map<String, Value>,
+    keys: &[&str],
+    path: &str,
+    environment: &Environment<'_>,
+    problems: &mut Vec<Problem>,
+) -> Value {
+    let mut kept = Value::Object(keys.iter().filter_map(|key| table.remove_entry(*key)).collect());
+    wipe(&mut Value::Object(table));
+    let mut secrets: Vec<Option<Value>> = Vec::new();
+    for rule in kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
+        secrets.push(rule.as_object_mut().and_then(|rule| rule.remove("key")));
+    }
+    interpolate(&mut kept, path, environment, &mut Secrets::new(environment), problems);
+    let rules = kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten();
+    for (rule, key) in rules.zip(secrets) {
+        if let (Some(rule), Some(key)) = (rule.as_object_mut(), key) {
+            rule.insert("key".to_owned(), key);
+        }
+    }
+    kept
+}
+
+fn test(mut section: Section<'_>) -> Option<UnitTest> {
+    let name = required(&mut section, "name");
+    let input = match section.peek("input") {
+        Some(_) => section.table("input").and_then(input),
+        None => {
+            section.take("input");
+            section.fault("input", "is required", Some(INPUT.into()));
+            None
+        }
+    };
+    let mut outputs = Vec::new();
+    let given = section.peek("outputs").is_some() || section.peek("no_outputs_from").is_some();
+    section.tables("outputs", |_, section| outputs.extend(output(section)));
+    let no_outputs_from = section.texts("no_outputs_from").unwrap_or_default();
+    if !given {
+        let hint = "Set `outputs` or `no_outputs_from`";
+        section.fault("", "says nothing about what must come of the event", Some(hint.into()));
+    }
+    section.close(&[]);
+    Some(UnitTest { name: name?, input: input?, outputs, no_outputs_from })
+}
+
+const INPUT: &str =
+    "For example: input = { source = \"acme\", stream = \"audit/events\", body = { message = \"...\" } }";
+
+fn required(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    if section.peek(key).is_none() {
+        section.take(key);
+        section.fault(key, "is required", None);
+        return None;
+    }
+    section.text(key)
+}
+
+fn input(mut section: Section<'_>) -> Option<Input> {
+    let from = match (section.text("source"), section.text("sink")) {
+        (Some(source), None) => Some(From::Source(source)),
+        (None, Some(sink)) => Some(From::Sink(sink)),
+        _ => {
+            section.fault("", "must have either `source` or `sink`", Some(INPUT.into()));
+            None
+        }
+    };
+    let stream = section.text("stream").unwrap_or_default();
+    let kind = section.text("kind").unwrap_or_default();
+    let class = section.whole("class", 0, u64::from(u32::MAX), 0) as u32;
+    let severity = rules::severity("severity", &mut section);
+    let alert_key = section.text("alert_key");
+    let body = match section.take("body") {
+        Some(Value::String(text)) if !text.contains('\n') => Some(text),
+        Some(Value::String(_)) => {
+            section.fault("body", "must be one line", None);
+            None
+        }
+        Some(value) => Some(value.to_string()),
+        None => {
+            section.fault("body", "is required", Some("Write it as a table, or as a text of one line of JSON".into()));
+            None
+        }
+    };
+    section.close(&[]);
+    Some(Input { from: from?, stream, kind, class, severity, alert_key, body: body? })
+}
+
+fn output(mut section: Section<'_>) -> Option<Output> {
+    let sink = required(&mut section, "sink");
+    let body = match section.take("body") {
+        None => Expected::Anything,
+        Some(Value::String(text)) => Expected::Text(text),
+        Some(value) => Expected::Json(value),
+    };
+    section.close(&[]);
+    Some(Output { sink: sink?, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn suite(text: &str) -> Result<Suite, ConfigError> {
+        let base = r#"
+            [secret.vault]
+            type = "exec"
+            command = ["/no/such/program"]
+            [sources.acme]
+            type = "mimecast"
+            client_secret = "SECRET[vault.secret]"
+            tls.ca_file = "/no/such/file"
+            rules = [{ type = "hash", field = "a", key = "${PEPPER}" }, { type = "exclude", pattern = "${WORD}$" }]
+            [sinks.lake]
+            type = "file"
+            inputs = ["${WORD}*"]
+            path = "SECRET[vault.path]"
+            rules = [{ type = "hash", field = "b", key = "SECRET[vault.key]" }]
+        "#;
+        let environment = |name: &str| (name == "WORD").then(|| "acme".to_owned());
+        read(&format!("{base}\n{text}"), Format::Toml, "t.toml", &environment)
+    }
+
+    #[test]
+    fn only_what_tests_need_is_read() {
+        let suite = suite(
+            r#"
+            [[tests]]
+            name = "one"
+            input = { source = "acme", stream = "s", kind = "k", class = 4009, severity = "high", alert_key = "x", body = { b = 1, a = "$x" } }
+            outputs = [{ sink = "lake" }, { sink = "lake", body = "text" }, { sink = "lake", body = { a = 1 } }]
+            [[tests]]
+            name = "two"
+            input = { sink = "lake", body = '{"b": 1}' }
+            no_outputs_from = "lake"
+            "#,
+        )
+        .unwrap();
+        assert!(suite.sinks["lake"].takes("acme-eu") && !suite.sinks["lake"].takes("other"));
+        assert_eq!(
+            suite.sources["acme"].as_slice()[1].conditions.pattern,
+            crate::rules::Pattern::compile("acme$").ok()
+        );
+        let [one, two] = suite.tests.as_slice() else { panic!("{suite:?}") };
+        let body = json!({"a": "$x", "b": 1}).to_string();
+        let expected = Input {
+            from: From::Source("acme".into()),
+            stream: "s".into(),
+            kind: "k".into(),
+            class: 4009,
+            severity: 4,
+            alert_key: Some("x".into()),
+            body,
+        };
+        assert_eq!(one.input, expected);
+        let bodies: Vec<&Expected> = one.outputs.iter().map(|output| &output.body).collect();
+        assert_eq!(bodies, [&Expected::Anything, &Expected::Text("text".into()), &Expected::Json(json!({"a": 1}))]);
+        assert_eq!((two.name.as_str(), &two.input.from), ("two", &From::Sink("lake".into())));
+        assert_eq!(
+            (two.input.body.as_str(), two.no_outputs_from.as_slice()),
+            (r#"{"b": 1}"#, &["lake".to_owned()][..])
+        );
+        assert!(two.outputs.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let good = "name = 'a'\ninput = { source = 'acme', body = {} }\nno_outputs_from = ['lake']";
+        assert!(suite(&format!("[[tests]]\n{good}")).is_ok());
+        for (from, to, expected) in [
+            ("name = 'a'", "", "tests[0].name: is required"),
+            ("input", "imput", "tests[0].imput: unknown key. Did you mean `input`?"),
+            ("source = 'acme', ", "", "tests[0].input: must have either `source` or `sink`"),
+            ("body = {}", "", "tests[0].input.body: is required"),
+            ("body = {}", "body = \"a\\n\"", "tests[0].input.body: must be one line"),
+            ("'acme'", "'amce'", "tests[0].input.source: there is no source of that id. Did you mean `acme`?"),
+            (
+                "source = 'acme'",
+                "sink = 'lkae'",
+                "tests[0].input.sink: there is no sink of that id. Did you mean `lake`?",
+            ),
+            ("['lake']", "['x']", "tests[0].no_outputs_from[0]: there is no sink of that id"),
+            ("no_outputs_from = ['lake']", "", "tests[0]: says nothing about what must come of the event"),
+            ("no_outputs_from = ['lake']", "outputs = [{ sink = 'x' }]", "tests[0].outputs[0].sink: there is no sink"),
+            (
+                "no_outputs",
+                "outputs = [{ sink = 'lake' }]\nno_outputs",
+                "tests[0].no_outputs_from[0]: the sink is among",
+            ),
+            ("body = {}", "body = {}, severity = 'hgih'", "tests[0].input.severity: must be one of `unknown`"),
+        ] {
+            let error = suite(&format!("[[tests]]\n{}", good.replacen(from, to, 1))).unwrap_err();
+            assert!(
+                error.problems.iter().any(|problem| problem.to_string().starts_with(expected)),
+                "{expected}\n{error}"
+            );
+        }
+        let twice = suite(&format!("[[tests]]\n{good}\n[[tests]]\n{good}")).unwrap_err();
+        assert!(twice.to_string().starts_with("tests[1].name: another test"), "{twice}");
+        let rule = suite("[sinks.other]\ninputs = '*'\nrules = [{ type = 'exclude', pattern = '(' }]").unwrap_err();
+        assert!(rule.to_string().starts_with("sinks.other.rules[0].pattern: is no regular expression"), "{rule}");
+    }
+}

@@ -1,0 +1,298 @@
+//! The task of a sink, against a far side that does what a test says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+
+use super::*;
+use crate::deliver::commit::committer;
+use crate::deliver::{Alerts, Ids, Memory, Nature, Parcel, Pipeline, Route, host_memory};
+use crate::outside::Clock;
+use crate::sinks::tests::batch;
+use crate::sinks::{Concurrency, Retry};
+use crate::state::{Commit, Counts, HealthRow, StateError, StreamKey, StreamState};
+
+/// What the far side does with one delivery.
+enum Does {
+    Fails(SinkError),
+    /// Answers so for events, by the number in their body; the others are stored.
+    Says(BTreeMap<u64, Verdict>),
+}
+
+#[derive(Default)]
+struct Far {
+    script: Mutex<VecDeque<Does>>,
+    /// Numbers of the events of each delivery, in order.
+    given: Mutex<Vec<Vec<u64>>>,
+    stored: Mutex<Vec<u64>>,
+    under_way: Mutex<(usize, usize)>,
+}
+
+struct Near(Arc<Far>, Terms);
+
+impl Sink for Near {
+    fn terms(&self) -> Terms {
+        self.1
+    }
+
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+        Box::pin(async {
+            let places = batches.iter().enumerate().flat_map(|(number, batch)| {
+                batch.events.iter().enumerate().map(move |(event, head)| {
+                    let body = &batch.bodies[head.begin as usize..head.end as usize];
+                    let text = std::str::from_utf8(body).unwrap().trim().parse::<u64>().unwrap();
+                    ((number, event), text)
+                })
+            });
+            let events: Vec<((usize, usize), u64)> = places.collect();
+            self.0.given.lock().unwrap().push(events.iter().map(|(_, number)| *number).collect());
+            {
+                let mut under_way = self.0.under_way.lock().unwrap();
+                under_way.0 += 1;
+                under_way.1 = under_way.1.max(under_way.0);
+            }
+            sleep(Duration::from_millis(10)).await;
+            self.0.under_way.lock().unwrap().0 -= 1;
+            let does = self.0.script.lock().unwrap().pop_front();
+            let mut says = match does {
+                Some(Does::Fails(error)) => return Err(error),
+                Some(Does::Says(says)) => says,
+                None => BTreeMap::new(),
+            };
+            let mut answers = Vec::new();
+            for ((batch, event), number) in events {
+                match says.remove(&number) {
+                    Some(verdict) => answers.push(Answer { batch, event, verdict }),
+                    None => self.0.stored.lock().unwrap().push(number),
+                }
+            }
+            Ok(answers)
+        })
+    }
+
+    fn idles(&self) -> bool {
+        false
+    }
+}
+
+/// Keeps letters and counts.
+#[derive(Default)]
+struct Kept {
+    letters: Mutex<Vec<DeadLetter>>,
+    counts: Mutex<Counts>,
+}
+
+impl crate::deliver::Storage for Kept {
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn stream(&self, _: &StreamKey) -> Result<StreamState, StateError> {
+        Ok(StreamState::default())
+    }
+
+    fn known(&self, _: &StreamKey, ids: &[u128]) -> Result<Vec<bool>, StateError> {
+        Ok(vec![false; ids.len()])
+    }
+
+    fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError> {
+        commits.iter().for_each(|commit| self.counts.lock().unwrap().add(&commit.counts));
+        Ok(())
+    }
+
+    fn forget(&self, _: &StreamKey) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    fn keep(&self, _: &str, letters: &[DeadLetter]) -> Result<(), StateError> {
+        self.letters.lock().unwrap().extend_from_slice(letters);
+        Ok(())
+    }
+
+    fn keep_health(&self, _: &[HealthRow]) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+struct Case {
+    far: Arc<Far>,
+    kept: Arc<Kept>,
+    route: Route,
+    memory: Memory,
+}
+
+impl Case {
+    fn new(terms: Terms, script: Vec<Does>) -> Self {
+        let (far, kept) =
+            (Arc::new(Far { script: Mutex::new(script.into()), ..Far::default() }), Arc::<Kept>::default());
+        let clock = Clock::simulated(Duration::from_secs(1_800_000_000));
+        let (random, health) = (Random::seeded(1), Health::new(clock));
+        let (lines, committer) = committer(Arc::clone(&kept) as _, random.fork(), health.clone());
+        let attached = Attached {
+            id: "far".into(),
+            inputs: vec!["*".into()],
+            only: Default::default(),
+            rules: Default::default(),
+            acknowledgements: true,
+            max_refused_share: 0.05,
+            sink: Box::new(Near(Arc::clone(&far), terms)),
+        };
+        let (pipeline, tasks) = Pipeline::new(lines, vec![attached], &health, clock, &random);
+        tokio::spawn(committer.run());
+        tasks.into_iter().for_each(|task| drop(tokio::spawn(task.run())));
+        let route = pipeline.route(StreamKey::new("acme", "log"), &Nature::default(), Alerts::new(Duration::ZERO));
+        Self { far, kept, route, memory: Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20) }
+    }
+
+    /// Sends a chunk of events with these numbers.
+    async fn send(&mut self, numbers: std::ops::Range<u64>) {
+        let lines: Vec<String> = numbers.map(|number| number.to_string()).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let batch = Batch::clone(&batch("t", "log", &lines));
+        let records = batch.events.len() as u64;
+        let counts = Counts { records, events: records, accepted: records, ..Counts::default() };
+        let commit = Commit {
+            key: StreamKey::new("acme", "log"),
+            tenant: "t".into(),
+            position: Some(vec![1]),
+            counts,
+            seen: Vec::new(),
+            seen_for: Duration::ZERO,
+            gaps: Vec::new(),
+            partly: None,
+            alerts: Default::default(),
+            at_ms: 0,
+        };
+        let room = self.memory.reserve(100).await.unwrap();
+        let flight = Ids::default().depart(Vec::new());
+        let (dead_letters, report) = (Vec::new(), Box::new(|_: crate::deliver::Progress<'_>| {}));
+        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up: false, report }, batch);
+    }
+
+    /// Waits until so many events are stored or kept as letters.
+    async fn settled(&self, accepted: u64) -> crate::state::SinkCounts {
+        loop {
+            let counts = self.kept.counts.lock().unwrap().clone();
+            assert_eq!(counts.imbalances(), [""; 0]);
+            if counts.accepted == accepted {
+                return counts.sinks["far"];
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn given(&self) -> Vec<Vec<u64>> {
+        self.far.given.lock().unwrap().clone()
+    }
+
+    /// What is stored, sorted.
+    fn stored(&self) -> Vec<u64> {
+        let mut stored = self.far.stored.lock().unwrap().clone();
+        stored.sort_unstable();
+        stored
+    }
+}
+
+fn says(numbers: impl IntoIterator<Item = u64>, verdict: Verdict) -> Does {
+    Does::Says(numbers.into_iter().map(|number| (number, verdict.clone())).collect())
+}
+
+fn again() -> Verdict {
+    Verdict::Again(SinkError::new("too busy"))
+}
+
+fn refused() -> Verdict {
+    Verdict::Refused("too odd".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_not_stored_comes_again() {
+    let mut case = Case::new(Terms::default(), vec![says([2, 4], again()), says([4], again())]);
+    case.send(0..6).await;
+    let counts = case.settled(6).await;
+    assert_eq!(case.given(), [vec![0, 1, 2, 3, 4, 5], vec![2, 4], vec![4]]);
+    assert_eq!((counts.delivered, case.stored()), (6, (0..6).collect()), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_long_is_halved_down_to_one_event() {
+    let small = || Does::Fails(SinkError::new("too long").retry(Retry::Smaller));
+    // All, the first half, its first event, its second.
+    let mut case = Case::new(Terms::default(), vec![small(), small(), small()]);
+    case.send(0..4).await;
+    let counts = case.settled(4).await;
+    assert_eq!(case.given(), [vec![0, 1, 2, 3], vec![0, 1], vec![0], vec![1], vec![2, 3]]);
+    assert_eq!((counts.delivered, counts.dead_lettered), (3, 1));
+    let letters = case.kept.letters.lock().unwrap();
+    assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "too long"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_far_side_is_left_alone_for_as_long_as_it_says() {
+    let wait = Duration::from_secs(90);
+    let busy = Does::Fails(SinkError::new("busy").retry(Retry::After(wait)));
+    let mut case = Case::new(Terms::default(), vec![busy]);
+    let begun = Instant::now();
+    case.send(0..1).await;
+    case.settled(1).await;
+    assert!(begun.elapsed() >= wait && begun.elapsed() < wait * 2, "{:?}", begun.elapsed());
+    assert_eq!(case.given().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_refusals_become_letters_and_many_are_held() {
+    let mut case = Case::new(
+        Terms::default(),
+        vec![says([7], refused()), says(200..211, refused()), says(200..211, refused()), says([], refused())],
+    );
+    case.send(0..200).await;
+    let counts = case.settled(200).await;
+    assert_eq!((counts.delivered, counts.dead_lettered), (199, 1));
+    case.send(200..400).await;
+    let counts = case.settled(400).await;
+    assert_eq!(
+        (counts.delivered, counts.dead_lettered),
+        (399, 1),
+        "eleven of two hundred were held until they were taken"
+    );
+    assert_eq!(case.given()[2..], [(200..211).collect::<Vec<_>>(), (200..211).collect()]);
+    assert_eq!(case.stored(), (0..400).filter(|number| *number != 7).collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_counts_as_delivered() {
+    let mut case = Case::new(Terms::default(), vec![says(0..3, Verdict::Known)]);
+    case.send(0..3).await;
+    assert_eq!(case.settled(3).await.delivered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deliveries_wait_for_company_unless_somebody_waits_behind() {
+    let terms = Terms { max_age: Duration::from_secs(60), ..Terms::default() };
+    let mut case = Case::new(terms, Vec::new());
+    case.send(0..1).await;
+    sleep(Duration::from_secs(30)).await;
+    case.send(1..2).await;
+    sleep(Duration::from_secs(29)).await;
+    assert_eq!(case.given(), [[0; 0]; 0]);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(case.given(), [[0, 1]]);
+    case.send(2..3).await;
+    sleep(Duration::from_secs(1)).await;
+    case.route.flush();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(case.given(), [vec![0, 1], vec![2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_deliveries_are_under_way_where_the_terms_allow_it() {
+    for (concurrency, most) in [(Concurrency::Fixed(1), 1), (Concurrency::Fixed(3), 3), (Concurrency::Adaptive(4), 4)] {
+        let mut case = Case::new(Terms { max_events: 1, concurrency, ..Terms::default() }, Vec::new());
+        case.send(0..200).await;
+        case.settled(200).await;
+        assert_eq!(case.far.under_way.lock().unwrap().1, most, "{concurrency:?}");
+        assert_eq!(case.stored(), (0..200).collect::<Vec<_>>());
+        if most == 1 {
+            assert_eq!(*case.far.stored.lock().unwrap(), (0..200).collect::<Vec<_>>(), "in order");
+        }
+    }
+}

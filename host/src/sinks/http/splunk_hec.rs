@@ -1,0 +1,260 @@
+//! Splunk's HTTP Event Collector.
+//!
+//! Facts: "Format events for HTTP Event Collector", "About HTTP Event Collector Indexer Acknowledgment" and "Possible error
+//! codes" of Splunk's documentation. The collector knows no event again, so one whose answer was lost comes twice; its id
+//! stands in `fields`, by which a search finds doubles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::client::Reply;
+use super::{Client, Payload, body, headers, overhead, places, terms};
+use crate::config::{IndexerAcknowledgements, SplunkHecOptions};
+use crate::deliver::{Batch, Head};
+use crate::outside::{Outside, Random};
+use crate::sinks::{Answer, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
+use crate::template::Template;
+
+/// See the module.
+pub struct SplunkHec {
+    client: Client,
+    /// Names and what stands in them, in each event.
+    metadata: Vec<(&'static str, Template)>,
+    acknowledgements: IndexerAcknowledgements,
+    /// Whose acknowledgements these are: one of this process, so that nobody else asks them away.
+    channel: HeaderValue,
+}
+
+const EVENT: &str = "/services/collector/event";
+const ACK: &str = "/services/collector/ack";
+const HEALTH: &str = "/services/collector/health";
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
+/// Splunk's own numbers for what is wrong.
+mod code {
+    pub const TOKEN_DISABLED: u32 = 1;
+    pub const TOKEN_REQUIRED: u32 = 2;
+    pub const INVALID_AUTHORIZATION: u32 = 3;
+    pub const INVALID_TOKEN: u32 = 4;
+    pub const INCORRECT_INDEX: u32 = 7;
+    /// The channel is missing, or no GUID.
+    pub const CHANNEL_MISSING: u32 = 10;
+    pub const CHANNEL_INVALID: u32 = 11;
+    pub const ACK_DISABLED: u32 = 14;
+}
+
+#[derive(Deserialize, Default)]
+struct Said {
+    code: Option<u32>,
+    #[serde(rename = "ackId")]
+    ack: Option<u64>,
+    #[serde(rename = "invalid-event-number")]
+    invalid: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Acks {
+    acks: BTreeMap<String, bool>,
+}
+
+impl SplunkHec {
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn new(id: &str, options: &SplunkHecOptions, outside: &Outside) -> Result<Self, SinkError> {
+        let of = |key, template: &Option<Template>| template.clone().map(|template| (key, template));
+        let metadata = [
+            of("host", &options.host),
+            of("source", &options.source),
+            of("sourcetype", &options.sourcetype),
+            of("index", &options.index),
+        ];
+        Ok(Self {
+            client: Client::new(id, &options.client, outside)?,
+            metadata: metadata.into_iter().flatten().collect(),
+            acknowledgements: options.acknowledgements,
+            channel: guid(&outside.random),
+        })
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = headers([(CONTENT_TYPE, "application/json")]);
+        headers.insert(CHANNEL, self.channel.clone());
+        headers
+    }
+
+    async fn send(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
+        let reply = self.client.post(EVENT, self.headers(), encode(&self.metadata, batches)).await?;
+        let said = said(&reply);
+        if !reply.status.is_success() {
+            return self.trouble(batches, &reply, &said);
+        }
+        match said.ack.filter(|_| self.acknowledgements.enabled) {
+            Some(ack) => self.acknowledged(reply.endpoint, ack).await.map(|()| Vec::new()),
+            // Indexed in its own time: the token has no acknowledgements, or nobody wants them.
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What is wrong, by Splunk's own number where it says one.
+    fn trouble(&self, batches: &[Arc<Batch>], reply: &Reply, said: &Said) -> Result<Vec<Answer>, SinkError> {
+        let fault = self.client.fault(reply);
+        let token = self.client.credentials_key();
+        match said.code {
+            Some(code::TOKEN_DISABLED) => return Err(fault.hint(format!("Enable the token of {token} in Splunk"))),
+            Some(code::TOKEN_REQUIRED | code::INVALID_AUTHORIZATION | code::INVALID_TOKEN) => {
+                return Err(fault.hint(format!("Check {token}")));
+            }
+            Some(code::INCORRECT_INDEX) => {
+                let hint = format!("Let the token write to the index, or correct {}", self.client.key("index"));
+                return Err(fault.hint(hint));
+            }
+            Some(code::CHANNEL_MISSING | code::CHANNEL_INVALID) => {
+                return Err(fault.hint("Something on the way takes the header X-Splunk-Request-Channel out"));
+            }
+            _ => {}
+        }
+        let Some(invalid) = said.invalid.filter(|_| reply.status == StatusCode::BAD_REQUEST) else {
+            self.client.judge(reply)?;
+            return Ok(Vec::new());
+        };
+        // Of those before it nobody says whether they are stored.
+        let answers = places(batches).enumerate().map(|(number, ((batch, event), ..))| match number == invalid {
+            true => Answer::refused(batch, event, fault.message.clone()),
+            false => Answer::again(batch, event, SinkError::new("it was sent together with an event that is refused")),
+        });
+        match places(batches).nth(invalid) {
+            Some(_) => Ok(answers.collect()),
+            None => Err(fault),
+        }
+    }
+
+    /// Asks until Splunk has written it. The first questions come soon, since it seldom takes long.
+    async fn acknowledged(&self, endpoint: usize, ack: u64) -> Result<(), SinkError> {
+        let IndexerAcknowledgements { query_interval, retry_limit, .. } = self.acknowledgements;
+        let mut wait = FIRST_QUESTION;
+        let mut trouble = None;
+        for _ in 0..retry_limit {
+            sleep(wait.min(query_interval)).await;
+            wait = wait.saturating_mul(2);
+            let question = serde_json::json!({ "acks": [ack] }).to_string().into_bytes();
+            let channel = self.channel.to_str().unwrap_or_default();
+            let path = format!("{ACK}?channel={channel}");
+            let reply = match self.client.post_to(endpoint, &path, self.headers(), question.into()).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    trouble = Some(error);
+                    continue;
+                }
+            };
+            if said(&reply).code == Some(code::ACK_DISABLED) {
+                return Ok(());
+            }
+            match self.client.judge(&reply) {
+                Ok(()) => trouble = None,
+                Err(error) => {
+                    trouble = Some(SinkError { retry: Default::default(), ..error });
+                    continue;
+                }
+            }
+            let acks: Option<Acks> = reply.body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+            if acks.is_some_and(|acks| acks.acks.get(&ack.to_string()) == Some(&true)) {
+                return Ok(());
+            }
+        }
+        Err(trouble.unwrap_or_else(|| {
+            let hint = "Look at Splunk's indexing queues; if they are lawfully slow, raise";
+            let hint = format!("{hint} {}", self.client.key("acknowledgements.retry_limit"));
+            SinkError::new(format!(
+                "Splunk has taken events and does not say after {retry_limit} questions that they are indexed"
+            ))
+            .hint(hint)
+        }))
+    }
+}
+
+const FIRST_QUESTION: Duration = Duration::from_millis(500);
+
+impl Sink for SplunkHec {
+    fn terms(&self) -> Terms {
+        // `{"time":…,"event":…,"fields":{"event_id":"…"}}`
+        terms(self.client.options(), 100 + overhead(self.metadata.iter().map(|(_, template)| template)))
+    }
+
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+        Box::pin(self.send(batches))
+    }
+
+    fn check(&self) -> SinkFuture<'_> {
+        Box::pin(async {
+            if !self.client.options().healthcheck {
+                return Ok(());
+            }
+            let reply = self.client.ask(Method::GET, HEALTH).await?;
+            match reply.status {
+                // Those who only speak like Splunk do not all have it.
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+                // Queues that are full now.
+                _ => self.trouble(&[], &reply, &said(&reply)).map(drop),
+            }
+        })
+    }
+
+    fn idles(&self) -> bool {
+        false
+    }
+}
+
+fn said(reply: &Reply) -> Said {
+    reply.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+}
+
+/// Objects one after another, as Splunk wants them. What is the same for all events of a batch is written once.
+fn encode(metadata: &[(&'static str, Template)], batches: &[Arc<Batch>]) -> Payload {
+    let events = batches.iter().map(|batch| batch.events.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum::<usize>() + events * 256);
+    let fixed = metadata.iter().all(|(_, template)| template.is_fixed_in_batch());
+    for batch in batches {
+        let mut prefix = None;
+        for head in &batch.events {
+            let prefix: &String = match (&mut prefix, fixed) {
+                (Some(prefix), true) => prefix,
+                (prefix, _) => prefix.insert(filled(metadata, batch, head)),
+            };
+            let (seconds, millis) = (head.time / 1_000_000_000, head.time / 1_000_000 % 1_000);
+            bytes.extend_from_slice(format!("{{\"time\":{seconds}.{millis:03},{prefix}\"event\":").as_bytes());
+            bytes.extend_from_slice(body(batch, head));
+            bytes.extend_from_slice(format!(",\"fields\":{{\"event_id\":\"{:032x}\"}}}}\n", head.id).as_bytes());
+        }
+    }
+    bytes.into()
+}
+
+fn filled(metadata: &[(&'static str, Template)], batch: &Batch, head: &Head) -> String {
+    let mut text = String::new();
+    for (key, template) in metadata {
+        let value = template.render(&batch.origin, head, str::to_owned);
+        if !value.is_empty() {
+            text += &format!("\"{key}\":{},", serde_json::Value::from(value));
+        }
+    }
+    text
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn guid(random: &Random) -> HeaderValue {
+    let bits = (u128::from(random.u64()) << 64) | u128::from(random.u64());
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    let text = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    // Hexadecimal digits are fit for a header.
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use serde_json::{Deserializer, Value, json};
+
+use super::super::tests::{client, reply};
+use super::*;
+use crate::sinks::Verdict;
+use crate::sinks::tests::batch;
+
+fn sink() -> SplunkHec {
+    SplunkHec {
+        client: client("endpoint", Some("default_token")),
+        metadata: metadata("{stream}"),
+        acknowledgements: IndexerAcknowledgements {
+            enabled: true,
+            query_interval: Duration::from_secs(1),
+            retry_limit: 3,
+        },
+        channel: guid(&Random::seeded(1)),
+    }
+}
+
+fn metadata(source: &str) -> Vec<(&'static str, Template)> {
+    let template = |text: &str| Template::parse(text).unwrap();
+    vec![("host", template("{tenant}")), ("source", template(source)), ("index", template(""))]
+}
+
+#[test]
+fn events_are_wrapped_one_after_another() {
+    let mut acme = Batch::clone(&batch("A\"cme", "siem", &[r#"{"a":"é"}"#, r#"{"b":[1.50]}"#]));
+    acme.events[1].time = 1_795_331_289_007_999_999;
+    acme.events[1].severity = 4;
+    let batches = [Arc::new(acme), batch("B", "dlp", &["{}"])];
+    for (source, sources) in [("{stream}", ["siem", "siem", "dlp"]), ("{severity}", ["unknown", "high", "unknown"])] {
+        let text = encode(&metadata(source), &batches).text();
+        let read: Vec<Value> = Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+        let id = |id: u128| json!({"event_id": format!("{id:032x}")});
+        let expected = [
+            json!({"time": 0.0, "host": "A\"cme", "source": sources[0], "event": {"a": "é"}, "fields": id(0)}),
+            json!({"time": 1_795_331_289.007, "host": "A\"cme", "source": sources[1], "event": {"b": [1.5]}, "fields": id(11)}),
+            json!({"time": 0.0, "host": "B", "source": sources[2], "event": {}, "fields": id(0)}),
+        ];
+        assert_eq!(read, expected);
+        assert!(text.contains(r#""event":{"b":[1.50]}"#), "as it is: {text}");
+    }
+}
+
+#[test]
+fn a_refused_event_is_named_and_the_others_come_again() {
+    let batches = [batch("t", "s", &["{1}"]), batch("t", "s", &["{2}", "{3}"])];
+    let said_of =
+        |number: usize| format!(r#"{{"text":"Invalid data format","code":6,"invalid-event-number":{number}}}"#);
+    let reply_of = reply(400, &said_of(1));
+    let answers = sink().trouble(&batches, &reply_of, &said(&reply_of)).unwrap();
+    let refused: Vec<_> = answers.iter().filter(|answer| matches!(answer.verdict, Verdict::Refused(_))).collect();
+    assert_eq!((answers.len(), refused.len()), (3, 1));
+    assert_eq!((refused[0].batch, refused[0].event), (1, 0));
+    assert!(matches!(&refused[0].verdict, Verdict::Refused(why) if why.contains("Invalid data format")));
+    let beyond = reply(400, &said_of(3));
+    assert!(sink().trouble(&batches, &beyond, &said(&beyond)).is_err(), "there is no such event");
+}
+
+#[test]
+fn a_mistake_of_configuration_holds_and_names_its_key() {
+    let batches = [batch("t", "s", &["{1}"])];
+    for (status, said_there, key) in [
+        (403, r#"{"text":"Invalid token","code":4}"#, "`sinks.far.default_token`"),
+        (403, r#"{"text":"Token is disabled","code":1}"#, "`sinks.far.default_token`"),
+        (400, r#"{"text":"Incorrect index","code":7,"invalid-event-number":0}"#, "`sinks.far.index`"),
+        (400, r#"{"text":"Data channel is missing","code":10}"#, "X-Splunk-Request-Channel"),
+        (404, "no such page", "`sinks.far.endpoint`"),
+    ] {
+        let reply = reply(status, said_there);
+        let error = sink().trouble(&batches, &reply, &said(&reply)).unwrap_err();
+        assert!(error.to_string().contains(key) && error.retry == Default::default(), "{error:?}");
+    }
+    let busy = reply(503, r#"{"text":"Server is busy","code":9}"#);
+    assert!(sink().trouble(&batches, &busy, &said(&busy)).unwrap_err().to_string().contains("Server is busy"));
+}
+
+#[test]
+fn a_channel_is_a_guid() {
+    let (one, other) = (guid(&Random::seeded(1)), guid(&Random::seeded(2)));
+    let text = one.to_str().unwrap();
+    let parts: Vec<usize> = text.split('-').map(str::len).collect();
+    assert_eq!(parts, [8, 4, 4, 4, 12], "{text}");
+    assert!(text.as_bytes()[14] == b'4' && b"89ab".contains(&text.as_bytes()[19]), "{text}");
+    assert_ne!(one, other);
+}

@@ -1,0 +1,9 @@
+//! Every sink that speaks with a far side, in the real pipeline, against a far side that follows a script.
+
+mod conformance;
+mod dialects;
+mod far;
+mod feed;
+mod remote;
+mod subject;
+mod wire;

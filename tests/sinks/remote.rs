@@ -1,0 +1,178 @@
+//! The sinks that speak HTTP, as subjects of the suite.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tributary_host::config::{self, Format};
+use tributary_host::outside::{Outside, Random};
+use tributary_host::sandbox::{Names, Resolving, Sockets};
+use tributary_host::sinks::{self, Sink};
+
+use crate::dialects::Dialect;
+use crate::far::{Act, Far, NAME};
+use crate::feed::id;
+use crate::subject::{REFUSED, Situation, Subject, TAKEN};
+
+/// What one type of sink has of its own.
+#[derive(Clone)]
+pub struct Kind {
+    pub name: &'static str,
+    /// The keys of its configuration, where `{url}` is its far side.
+    pub keys: &'static str,
+    /// The key that names that, and the one that says who we are.
+    pub address_key: &'static str,
+    pub credentials_key: &'static str,
+    pub dialect: Arc<dyn Dialect>,
+    pub refuses_known: bool,
+    /// Whether good events are stored when others of their delivery are refused, without a word about which.
+    pub doubles_beside_refused: bool,
+}
+
+pub struct Remote {
+    kind: Kind,
+    far: Far,
+    tls: bool,
+    names: Arc<FewNames>,
+    outside: Outside,
+    mended: AtomicBool,
+    situation: Situation,
+    folder: TempDir,
+}
+
+impl Remote {
+    pub async fn new(kind: Kind, situation: Situation) -> Self {
+        let tls = situation == Situation::Untrusted;
+        let names = Arc::new(FewNames { known: AtomicBool::new(situation != Situation::Nameless), asked: 0.into() });
+        let network = Arc::new(Sockets::resolving(Arc::clone(&names) as Arc<dyn Names>));
+        Self {
+            far: Far::start(Arc::clone(&kind.dialect), tls).await,
+            kind,
+            tls,
+            names,
+            outside: Outside { network, random: Random::seeded(7), ..Outside::system() },
+            mended: AtomicBool::new(false),
+            situation,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+}
+
+impl Subject for Remote {
+    fn name(&self) -> &'static str {
+        self.kind.name
+    }
+
+    fn refuses_known(&self) -> bool {
+        self.kind.refuses_known
+    }
+
+    fn may_double(&self, situation: Situation) -> bool {
+        let beside = situation == Situation::Refusing && self.kind.doubles_beside_refused;
+        beside || matches!(situation, Situation::CutAfter | Situation::Partial | Situation::Restart)
+    }
+
+    fn begin(&self, situation: Situation) -> bool {
+        let mut state = self.far.state();
+        let acts = match situation {
+            Situation::Busy => vec![Act::Status(429, None)],
+            Situation::BusyFor => vec![Act::Status(429, Some("1"))],
+            Situation::Failing => vec![Act::Status(500, None), Act::Status(502, None), Act::Status(503, Some("0"))],
+            Situation::Slow => vec![Act::Slow(Duration::from_millis(200)), Act::Slow(Duration::from_secs(3))],
+            Situation::CutBefore => vec![Act::CutBefore; 2],
+            Situation::CutAfter => vec![Act::CutAfter; 2],
+            Situation::Partial => vec![Act::Partial; 2],
+            _ => Vec::new(),
+        };
+        state.script = acts.into();
+        match situation {
+            Situation::TooLong => state.too_long = Some(TAKEN),
+            Situation::Refusing => state.refuses = REFUSED.into_iter().map(id).collect(),
+            Situation::Expired => state.locked = true,
+            Situation::Restart => state.slow = Duration::from_millis(50),
+            _ => {}
+        }
+        true
+    }
+
+    fn outside(&self) -> Outside {
+        self.outside.clone()
+    }
+
+    fn sink(&self) -> Box<dyn Sink> {
+        let url = format!("{}://{NAME}:{}", if self.tls { "https" } else { "http" }, self.far.port);
+        let mut text = format!(
+            "[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\nbatch.max_events = 50\nbatch.timeout_secs = 0\ntimeouts.first_byte_secs = 1\n{}\n",
+            self.kind.keys.replace("{url}", &url)
+        );
+        if let Some(authority) = self.far.authority.as_ref().filter(|_| self.mended.load(Ordering::Relaxed)) {
+            let file = self.folder.path().join("ca.pem");
+            std::fs::write(&file, authority).unwrap();
+            text += &format!("tls.ca_file = \"{}\"\n", file.display());
+        }
+        let loaded = config::parse(&text, Format::Toml, "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
+        sinks::build(&loaded.config.sinks["far"], &self.outside).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn happened(&self) -> bool {
+        let state = self.far.state();
+        match self.situation {
+            Situation::Expired | Situation::Untrusted => state.turned_away >= 3,
+            Situation::Nameless => self.names.asked.load(Ordering::Relaxed) >= 3,
+            Situation::Restart => state.stored.len() >= 60,
+            Situation::TooLong => state.deliveries.len() > 10,
+            Situation::BusyFor => {
+                let first_two = state.deliveries.first().zip(state.deliveries.get(1));
+                first_two.is_some_and(|(first, second)| *second - *first >= Duration::from_secs(1))
+            }
+            // What came twice was refused, where that can be.
+            Situation::CutAfter => state.script.is_empty() && (state.known > 0) == self.kind.refuses_known,
+            _ => state.script.is_empty(),
+        }
+    }
+
+    fn mend(&self) {
+        self.far.state().locked = false;
+        self.names.known.store(true, Ordering::Relaxed);
+        self.mended.store(true, Ordering::Relaxed);
+    }
+
+    fn hint(&self, situation: Situation) -> String {
+        match situation {
+            Situation::Expired => format!("`sinks.far.{}`", self.kind.credentials_key),
+            Situation::Untrusted => "`tls.ca_file`".into(),
+            _ => format!("`sinks.far.{}`", self.kind.address_key),
+        }
+    }
+
+    fn stored(&self) -> BTreeMap<u128, u64> {
+        self.far.state().stored.clone()
+    }
+
+    fn violations(&self) -> Vec<String> {
+        self.far.state().violations.clone()
+    }
+}
+
+/// The far side's name, which leads here once it is known.
+struct FewNames {
+    known: AtomicBool,
+    asked: AtomicU64,
+}
+
+impl Names for FewNames {
+    fn resolve(&self, name: &str) -> Resolving {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let found = name == NAME && self.known.load(Ordering::Relaxed);
+        Box::pin(async move {
+            match found {
+                true => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
+                false => Err(io::Error::other("no such name")),
+            }
+        })
+    }
+}
