@@ -54,7 +54,8 @@ pub enum Store {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsCredentials {
-    pub access_key_id: String,
+    /// No secret, but nobody needs to see it either.
+    pub access_key_id: Secret,
     pub secret_access_key: Secret,
     pub session_token: Option<Secret>,
 }
@@ -165,5 +166,5 @@ fn aws(section: &mut Section<'_>) -> Option<AwsCredentials> {
         }
     }
     table.close(&[]);
-    Some(AwsCredentials { access_key_id: id?, secret_access_key: Secret::new(secret?), session_token })
+    Some(AwsCredentials { access_key_id: Secret::new(id?), secret_access_key: Secret::new(secret?), session_token })
 }

@@ -49,7 +49,7 @@ pub fn open(id: &str, options: &ObjectStoreOptions, outside: &Outside) -> Result
             let mut builder = match credentials {
                 Some(own) => {
                     let builder = AmazonS3Builder::new()
-                        .with_access_key_id(&own.access_key_id)
+                        .with_access_key_id(own.access_key_id.expose())
                         .with_secret_access_key(own.secret_access_key.expose());
                     match &own.session_token {
                         Some(token) => builder.with_token(token.expose()),
