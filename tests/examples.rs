@@ -7,6 +7,25 @@ use tributary_host::cli::test::{Test, test};
 use tributary_host::config::{self, Format};
 use tributary_host::{COMPONENT, Host, Options};
 
+/// What Tributary needs to stand in front of Vector and Fluent Bit.
+#[test]
+fn the_examples_of_pipelines_are_accepted() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines"));
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        files += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let read = config::parse(&text, Format::of(&path).unwrap(), "", &|_| Some("made-up".into()));
+        let warnings = read.unwrap_or_else(|error| panic!("{}: {error}", path.display())).warnings;
+        assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
+    }
+    assert_eq!(files, 2);
+}
+
 /// Each sink has an example, which is read with what it asks the environment for, and refused without.
 #[test]
 fn the_example_of_each_sink_is_accepted() {
