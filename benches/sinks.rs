@@ -1,0 +1,203 @@
+//! What a sink costs an event: chunks of OCSF-like events of 1 KB through each sink, in turns with one that does nothing;
+//! in CPU time of this process. Far sides are another process, which reads and says yes.
+//!
+//! ```text
+//! cargo bench --bench sinks [-- CHUNKS ROUNDS]
+//! ```
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::{cpu, spread};
+use tributary_host::config::{self, Format};
+use tributary_host::deliver::{Batch, Head, Origin, deliver_once};
+use tributary_host::outside::Outside;
+use tributary_host::sinks::{self, DeliverFuture, Sink};
+
+/// As a pull gives them at most.
+const EVENTS: usize = 4_000;
+const BODY: usize = 1_024;
+
+fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--far-side") {
+        return far_side();
+    }
+    let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let (default_chunks, default_rounds) = if support::in_earnest() { (25, 11) } else { (1, 1) };
+    let chunks = numbers.first().copied().unwrap_or(default_chunks);
+    let rounds = numbers.get(1).copied().unwrap_or(default_rounds);
+    let (_far, port) = FarSide::start();
+    let folder = std::env::temp_dir().join(format!("tributary-bench-sinks-{}", std::process::id()));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().expect("a runtime");
+    let rows = rows(port, &folder.display().to_string());
+    let chunk = [chunk()];
+
+    let mut samples = vec![(Vec::new(), Vec::new()); rows.len()];
+    for round in 0..=rounds {
+        for (at, (name, sink)) in rows.iter().enumerate() {
+            let (begin, began) = (cpu(), Instant::now());
+            for _ in 0..chunks {
+                let answers = runtime.block_on(deliver_once(&**sink, &chunk));
+                let answers = answers.unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(answers.is_empty(), "{name}: {:?}", answers.first());
+            }
+            // The first round warms up.
+            if round > 0 {
+                let events = (chunks * EVENTS) as f64;
+                samples[at].0.push((cpu() - begin).as_nanos() as f64 / events);
+                samples[at].1.push(began.elapsed().as_nanos() as f64 / events);
+            }
+        }
+    }
+    println!(
+        "chunks of {EVENTS} events of {BODY} bytes, one delivery after the other; {rounds} rounds of {chunks} chunks in turns"
+    );
+    println!("{:<44} {:>16} {:>14} {:>16}", "", "CPU of an event", "least", "events/s (wall)");
+    for ((name, _), (cpu, wall)) in rows.iter().zip(&samples) {
+        let (cpu, wall) = (spread(cpu), spread(wall));
+        println!("{name:<44} {:>13.0} ns {:>11.0} ns {:>16.0}", cpu.median, cpu.least, 1e9 / wall.median);
+    }
+    drop(rows);
+    // What is left there is of no use; that it cannot be removed is no fault of the sinks.
+    let _ = std::fs::remove_dir_all(folder);
+    ExitCode::SUCCESS
+}
+
+/// Takes everything, and does nothing.
+struct Null;
+
+impl Sink for Null {
+    fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
+        std::hint::black_box(batches);
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+fn rows(port: u16, folder: &str) -> Vec<(String, Box<dyn Sink>)> {
+    let far = format!("http://127.0.0.1:{port}");
+    let tables = [
+        ("file", format!("type = 'file'\npath = '{folder}/plain'\nmax_bytes = 1000000000000")),
+        ("file, zstd", format!("type = 'file'\npath = '{folder}/zstd'\ncompression = 'zstd'")),
+        ("http, NDJSON", format!("type = 'http'\nuri = '{far}/lines'")),
+        ("http, NDJSON, gzip", format!("type = 'http'\nuri = '{far}/lines'\ncompression = 'gzip'")),
+        ("http, JSON array", format!("type = 'http'\nuri = '{far}/array'\nencoding = 'json'")),
+        ("vector", format!("type = 'vector'\nuri = '{far}/vector'")),
+        ("elasticsearch", format!("type = 'elasticsearch'\nendpoints = ['{far}']")),
+        ("splunk_hec", format!("type = 'splunk_hec'\nendpoint = '{far}'\ndefault_token = 'made-up'")),
+        ("sumo, gzip", format!("type = 'sumo'\nendpoint = '{far}/receiver'")),
+        ("otlp", format!("type = 'otlp'\nendpoint = '{far}'")),
+        ("syslog", format!("type = 'syslog'\nendpoint = 'tcp://127.0.0.1:{port}'")),
+    ];
+    let mut rows: Vec<(String, Box<dyn Sink>)> = vec![("none".into(), Box::new(Null))];
+    let outside = Outside::system();
+    for (name, table) in tables {
+        let text = format!("[sources.acme]\ntype = 'mimecast'\n[sinks.far]\ninputs = ['*']\n{table}\n");
+        let config =
+            config::parse(&text, Format::Toml, "", &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let sink = sinks::build(&config.config.sinks["far"], &outside);
+        rows.push((name.into(), sink.unwrap_or_else(|error| panic!("{name}: {error}"))));
+    }
+    rows
+}
+
+/// Events whose bodies have what a form's has at its beginning, and then text.
+fn chunk() -> Arc<Batch> {
+    let (mut bodies, mut events) = (Vec::new(), Vec::new());
+    for number in 0..EVENTS {
+        let id = (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let begin = bodies.len();
+        let head = format!(
+            "{{\"class_uid\":4009,\"time\":1795331289000,\"severity_id\":1,\"metadata\":{{\"uid\":\"{id:032x}\",\"version\":\"1.8.0\"}},\"email\":{{\"subject\":\"Offer {number}\",\"from\":\"a{number}@example.com\"}},\"message\":\""
+        );
+        bodies.extend_from_slice(head.as_bytes());
+        let rest = BODY - head.len() - 3;
+        bodies.extend((0..rest).map(|at| b'a' + ((number * 31 + at * at) % 26) as u8));
+        bodies.extend_from_slice(b"\"}\n");
+        let time = 1_795_331_289_000_000_000 + number as u64;
+        let (begin, end) = (begin as u32, bodies.len() as u32);
+        events.push(Head { id, time, kind: 0, class: 4009, severity: 1, alert_key: None, begin, end });
+    }
+    let origin = Origin { source: "acme".into(), tenant: "Acme".into(), stream: "siem/receipt".into() };
+    Arc::new(Batch { origin, bodies: bodies.into(), events })
+}
+
+/// The other process. It ends with this one.
+struct FarSide(Child);
+
+impl FarSide {
+    fn start() -> (Self, u16) {
+        let program = std::env::current_exe().expect("this program");
+        let child = Command::new(program).arg("--far-side").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("it starts again");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        (Self(child), line.trim().parse().expect("a port"))
+    }
+}
+
+impl Drop for FarSide {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads requests and says yes in the words of whoever is asked; what is no request is read and left unanswered.
+fn far_side() -> ExitCode {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    println!("{}", listener.local_addr().expect("an address").port());
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(connection));
+        }
+    });
+    // Until the other end of the pipe is gone.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    ExitCode::SUCCESS
+}
+
+fn serve(connection: TcpStream) -> std::io::Result<()> {
+    connection.set_read_timeout(Some(Duration::from_secs(600)))?;
+    let mut writer = connection.try_clone()?;
+    let mut reader = BufReader::with_capacity(1 << 20, connection);
+    let mut sink = std::io::sink();
+    if reader.fill_buf()?.first().is_none_or(u8::is_ascii_digit) {
+        return std::io::copy(&mut reader, &mut sink).map(drop);
+    }
+    loop {
+        let (mut path, mut length, mut line) = (String::new(), 0u64, String::new());
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let text = line.trim();
+            if text.is_empty() {
+                break;
+            }
+            match text.split_once(':') {
+                _ if path.is_empty() => path = text.split(' ').nth(1).unwrap_or_default().to_owned(),
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse().unwrap_or_default();
+                }
+                _ => {}
+            }
+        }
+        std::io::copy(&mut (&mut reader).take(length), &mut sink)?;
+        let body = match path.as_str() {
+            path if path.contains("_bulk") => r#"{"took":1,"errors":false,"items":[]}"#,
+            path if path.contains("collector") => r#"{"text":"Success","code":0}"#,
+            _ => "",
+        };
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        writer.write_all(head.as_bytes())?;
+    }
+}
