@@ -124,7 +124,11 @@ impl Subject for Remote {
     fn happened(&self) -> bool {
         let state = self.far.state();
         match self.situation {
-            Situation::Expired | Situation::Untrusted => state.turned_away >= 3,
+            Situation::Expired => state.turned_away >= 3,
+            // Known by then, it is spoken with by HTTP/2.
+            Situation::Untrusted => {
+                state.turned_away >= 3 && (state.deliveries.is_empty() || state.http2 == state.deliveries.len() as u64)
+            }
             Situation::Nameless => self.names.asked.load(Ordering::Relaxed) >= 3,
             Situation::Restart => state.stored.len() >= 60,
             Situation::Mistaken => state.deliveries.len() > self.kind.held_after,
