@@ -15,7 +15,7 @@ use tributary_host::state::{Found, StreamKey};
 use crate::dialects::{Collector, Elastic, Lines, Splunk};
 use crate::feed::{EVENTS, id, ready};
 use crate::remote::{Kind, Remote};
-use crate::subject::{LONG, REFUSED, Situation, Subject};
+use crate::subject::{GIVEN_UP, LONG, REFUSED, Situation, Subject};
 
 /// Longer than any of them takes, by far: a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,6 +51,11 @@ async fn conforms(subject: &dyn Subject, situation: Situation) {
         assert_eq!(running.status()[0].stored.records, 0, "positions stand still");
         subject.mend();
         subject.sink().check().await.expect("it is mended");
+    }
+    if situation == Situation::Mistaken {
+        until(subject, "it is held", || subject.happened()).await;
+        assert!(subject.stored().is_empty() && letters(&disk).len() <= GIVEN_UP);
+        subject.mend();
     }
     if situation == Situation::Restart {
         until(subject, "a part is there", || subject.happened()).await;
@@ -100,8 +105,8 @@ fn delivered(disk: &Disk) -> u64 {
     stored.position.map_or(0, |position| u64::from_be_bytes(position.try_into().unwrap()))
 }
 
-fn judge(subject: &dyn Subject, situation: Situation, disk: &Disk) {
-    assert_eq!(subject.violations(), [""; 0]);
+/// The events in the dead letters.
+fn letters(disk: &Disk) -> BTreeSet<u128> {
     let mut letters = BTreeSet::new();
     let read = disk.dead_letters.read(None, |found| {
         let Found::Letter(letter) = found else { panic!("a line that cannot be read") };
@@ -109,9 +114,16 @@ fn judge(subject: &dyn Subject, situation: Situation, disk: &Disk) {
         Ok(())
     });
     read.unwrap();
+    letters
+}
+
+fn judge(subject: &dyn Subject, situation: Situation, disk: &Disk) {
+    assert_eq!(subject.violations(), [""; 0]);
+    let letters = letters(disk);
     let refused: BTreeSet<u128> = match situation {
         Situation::Refusing => REFUSED.into_iter().map(id).collect(),
         Situation::TooLong => [id(LONG)].into(),
+        Situation::Mistaken if letters.len() <= GIVEN_UP => letters.clone(),
         _ => BTreeSet::new(),
     };
     assert_eq!(letters, refused, "those in the dead letters");
@@ -154,6 +166,7 @@ async fn http_lines() {
         dialect: Arc::new(Lines { content_type: NDJSON, headers: &[("authorization", "Bearer hunter22")] }),
         refuses_known: false,
         doubles_beside_refused: false,
+        held_after: 20,
     })
     .await;
 }
@@ -168,6 +181,7 @@ async fn http_array() {
         dialect: Arc::new(Lines { content_type: "application/json", headers: &[("x-team", "blue")] }),
         refuses_known: false,
         doubles_beside_refused: false,
+        held_after: 20,
     })
     .await;
 }
@@ -182,6 +196,7 @@ async fn vector() {
         dialect: Arc::new(Lines { content_type: NDJSON, headers: &[("authorization", "Basic bWU6aHVudGVyMjI=")] }),
         refuses_known: false,
         doubles_beside_refused: false,
+        held_after: 20,
     })
     .await;
 }
@@ -204,6 +219,7 @@ async fn sumo() {
         }),
         refuses_known: false,
         doubles_beside_refused: false,
+        held_after: 20,
     })
     .await;
 }
@@ -218,6 +234,7 @@ async fn splunk_hec() {
         dialect: Arc::new(Splunk),
         refuses_known: false,
         doubles_beside_refused: true,
+        held_after: 8,
     })
     .await;
 }
@@ -232,6 +249,7 @@ async fn elasticsearch() {
         dialect: Arc::new(Elastic),
         refuses_known: true,
         doubles_beside_refused: false,
+        held_after: 2,
     })
     .await;
 }
@@ -246,6 +264,7 @@ async fn otlp() {
         dialect: Arc::new(Collector),
         refuses_known: false,
         doubles_beside_refused: true,
+        held_after: 2,
     })
     .await;
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,6 +36,7 @@ pub enum Act {
 /// A request, read and unpacked.
 pub struct Received {
     pub path: String,
+    pub http2: bool,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
@@ -69,6 +70,8 @@ pub struct State {
     pub turned_away: u64,
     /// When deliveries came.
     pub deliveries: Vec<Instant>,
+    /// Those by HTTP/2.
+    pub http2: u64,
     pub violations: Vec<String>,
     /// For dialects that acknowledge later: how often each was asked for.
     pub asked: BTreeMap<u64, u64>,
@@ -105,9 +108,12 @@ impl Far {
                 let (state, dialect, acceptor) = (Arc::clone(&shared), Arc::clone(&dialect), acceptor.clone());
                 tokio::spawn(async move {
                     match acceptor {
-                        None => serve(stream, state, dialect).await,
+                        None => serve(stream, false, state, dialect).await,
                         Some(acceptor) => match acceptor.accept(stream).await {
-                            Ok(stream) => serve(stream, state, dialect).await,
+                            Ok(stream) => {
+                                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                                serve(stream, http2, state, dialect).await;
+                            }
                             Err(_) => state.lock().unwrap().turned_away += 1,
                         },
                     }
@@ -134,17 +140,23 @@ fn certificate() -> (Option<String>, Option<TlsAcceptor>) {
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
     let config = builder.unwrap().with_no_client_auth();
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     (Some(authority.pem()), Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-async fn serve<S>(stream: S, state: Arc<Mutex<State>>, dialect: Arc<dyn Dialect>)
+async fn serve<S>(stream: S, http2: bool, state: Arc<Mutex<State>>, dialect: Arc<dyn Dialect>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| answer(request, Arc::clone(&state), Arc::clone(&dialect)));
-    // An answer that fails closes the connection: that is how it is cut.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let stream = TokioIo::new(stream);
+    // An answer that fails closes the connection, or the stream in it: that is how it is cut.
+    if http2 {
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+    }
 }
 
 /// The connection is to be closed without an answer.
@@ -167,7 +179,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let received = Received { path, body: unpacked(&parts.headers, &body), headers: parts.headers };
+    let http2 = parts.version == http::Version::HTTP_2;
+    let received = Received { path, http2, body: unpacked(&parts.headers, &body), headers: parts.headers };
     let said = respond(&received, parts.method == http::Method::POST, &state, &*dialect).await?;
     let response = said
         .headers
@@ -190,6 +203,7 @@ async fn respond(received: &Received, post: bool, state: &Mutex<State>, dialect:
             return Ok(said);
         }
         state.deliveries.push(Instant::now());
+        state.http2 += u64::from(received.http2);
         if state.too_long.is_some_and(|most| received.body.len() > most) {
             return Ok(Said::new(413, "too long"));
         }

@@ -1,8 +1,10 @@
 //! A source of some hundred events, each with its id in its body.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tributary_host::Ready;
 use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::config::{self, OnPositionLost, Settings};
@@ -75,20 +77,11 @@ struct FeedReader {
 impl Reader for FeedReader {
     fn pull<'a>(&'a mut self, _: &'a Session, _: Budget) -> Call<'a, Chunk> {
         let end = (self.at + AT_ONCE).min(EVENTS);
-        let (mut bodies, mut events) = (String::new(), Vec::new());
-        for number in self.at..end {
-            let begin = bodies.len() as u32;
-            let filler = if self.with_long && number == LONG { TAKEN + 100 } else { 20 + number as usize % 7 };
-            bodies += &format!("{{\"id\":\"{:032x}\",\"n\":{number},\"é\":\"{}\"}}\n", id(number), "x".repeat(filler));
-            // 2026-11-22T07:08:09Z, and a second each.
-            let time = (1_795_331_289 + number) * 1_000_000_000;
-            let (id, end) = (id(number), bodies.len() as u32);
-            events.push(Head { id, time, kind: 0, class: 4009, severity: 3, alert_key: None, begin, end });
-        }
+        let (bodies, events) = lines(self.at..end, self.with_long);
         let records = (end - self.at) as u32;
         self.at = end;
         let chunk = Chunk {
-            bodies: bodies.into(),
+            bodies,
             malformed: vec![],
             gaps: vec![],
             merged: 0,
@@ -102,4 +95,19 @@ impl Reader for FeedReader {
         };
         Box::pin(async { Ok(chunk) })
     }
+}
+
+/// The events of these numbers, and their heads.
+pub fn lines(numbers: Range<u64>, with_long: bool) -> (Bytes, Vec<Head>) {
+    let (mut bodies, mut events) = (String::new(), Vec::new());
+    for number in numbers {
+        let begin = bodies.len() as u32;
+        let filler = if with_long && number == LONG { TAKEN + 100 } else { 20 + number as usize % 7 };
+        bodies += &format!("{{\"id\":\"{:032x}\",\"n\":{number},\"é\":\"{}\"}}\n", id(number), "x".repeat(filler));
+        // 2026-11-22T07:08:09Z, and a second each.
+        let time = (1_795_331_289 + number) * 1_000_000_000;
+        let (id, end) = (id(number), bodies.len() as u32);
+        events.push(Head { id, time, kind: 0, class: 4009, severity: 3, alert_key: None, begin, end });
+    }
+    (bodies.into(), events)
 }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod dialects;
+mod endpoints;
 mod far;
 mod feed;
 mod remote;

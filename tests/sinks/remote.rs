@@ -15,7 +15,7 @@ use tributary_host::sinks::{self, Sink};
 
 use crate::dialects::Dialect;
 use crate::far::{Act, Far, NAME};
-use crate::feed::id;
+use crate::feed::{EVENTS, id};
 use crate::subject::{REFUSED, Situation, Subject, TAKEN};
 
 /// What one type of sink has of its own.
@@ -31,6 +31,8 @@ pub struct Kind {
     pub refuses_known: bool,
     /// Whether good events are stored when others of their delivery are refused, without a word about which.
     pub doubles_beside_refused: bool,
+    /// Deliveries after which it is held at the latest, if all events are refused.
+    pub held_after: usize,
 }
 
 pub struct Remote {
@@ -92,6 +94,7 @@ impl Subject for Remote {
         match situation {
             Situation::TooLong => state.too_long = Some(TAKEN),
             Situation::Refusing => state.refuses = REFUSED.into_iter().map(id).collect(),
+            Situation::Mistaken => state.refuses = (0..EVENTS).map(id).collect(),
             Situation::Expired => state.locked = true,
             Situation::Restart => state.slow = Duration::from_millis(50),
             _ => {}
@@ -121,9 +124,14 @@ impl Subject for Remote {
     fn happened(&self) -> bool {
         let state = self.far.state();
         match self.situation {
-            Situation::Expired | Situation::Untrusted => state.turned_away >= 3,
+            Situation::Expired => state.turned_away >= 3,
+            // Known by then, it is spoken with by HTTP/2.
+            Situation::Untrusted => {
+                state.turned_away >= 3 && (state.deliveries.is_empty() || state.http2 == state.deliveries.len() as u64)
+            }
             Situation::Nameless => self.names.asked.load(Ordering::Relaxed) >= 3,
             Situation::Restart => state.stored.len() >= 60,
+            Situation::Mistaken => state.deliveries.len() > self.kind.held_after,
             Situation::TooLong => state.deliveries.len() > 10,
             Situation::BusyFor => {
                 let first_two = state.deliveries.first().zip(state.deliveries.get(1));
@@ -137,6 +145,7 @@ impl Subject for Remote {
 
     fn mend(&self) {
         self.far.state().locked = false;
+        self.far.state().refuses.clear();
         self.names.known.store(true, Ordering::Relaxed);
         self.mended.store(true, Ordering::Relaxed);
     }

@@ -29,6 +29,8 @@ pub enum Situation {
     Partial,
     /// It will never take the events of [`REFUSED`].
     Refusing,
+    /// It takes no event at all until that is mended, and says so of each.
+    Mistaken,
     /// It does not know us until that is mended.
     Expired,
     /// We do not know it until that is mended, and the host started again.
@@ -40,7 +42,7 @@ pub enum Situation {
 }
 
 impl Situation {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AllGood,
         Self::Busy,
         Self::BusyFor,
@@ -51,6 +53,7 @@ impl Situation {
         Self::CutAfter,
         Self::Partial,
         Self::Refusing,
+        Self::Mistaken,
         Self::Expired,
         Self::Untrusted,
         Self::Nameless,
@@ -68,6 +71,9 @@ pub const TAKEN: usize = 4_000;
 
 /// The number of the event that is longer than that.
 pub const LONG: u64 = 7;
+
+/// Events that may become dead letters while it is [`Situation::Mistaken`]: one in twenty of a hundred.
+pub const GIVEN_UP: usize = 5;
 
 /// Numbers of events; fewer than one in twenty.
 pub const REFUSED: [u64; 3] = [3, 77, EVENTS - 1];

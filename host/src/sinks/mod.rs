@@ -195,7 +195,8 @@ pub enum Retry {
     Later,
     /// Not before the far side wants them.
     After(Duration),
-    /// At once, in smaller deliveries: this one is longer than the far side takes.
+    /// At once, in smaller deliveries: this one is longer than the far side takes, or holds an event that it refuses without
+    /// a word about which. Of a single event it means that this is refused for good.
     Smaller,
 }
 

@@ -63,7 +63,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> SumoOptions {
 }
 
 fn can_be_sent(template: &Template) -> bool {
-    template.texts().all(|text| HeaderValue::from_str(text).is_ok())
+    template.texts().all(|text| HeaderValue::from_bytes(text.as_bytes()).is_ok())
 }
 
 /// 100 KB to 1 MB before compression is what Sumo Logic advises.

@@ -88,50 +88,62 @@ impl SplunkHec {
         headers
     }
 
+    /// Splunk names one bad event at a time, so the others are sent again at once, unless too many are bad: then somebody has
+    /// to look. Of those before a bad one nobody says whether they are stored.
     async fn send(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
-        let reply = self.client.post(EVENT, self.headers(), encode(&self.metadata, batches)).await?;
-        let said = said(&reply);
-        if !reply.status.is_success() {
-            return self.trouble(batches, &reply, &said);
-        }
-        match said.ack.filter(|_| self.acknowledgements.enabled) {
-            Some(ack) => self.acknowledged(reply.endpoint, ack).await.map(|()| Vec::new()),
-            // Indexed in its own time: the token has no acknowledgements, or nobody wants them.
-            None => Ok(Vec::new()),
+        let mut refused = BTreeMap::new();
+        let most = 1 + places(batches).count() / 20;
+        loop {
+            let payload = encode(&self.metadata, batches, |place| !refused.contains_key(&place));
+            let reply = self.client.post(EVENT, self.headers(), payload).await?;
+            let said = said(&reply);
+            if reply.status.is_success() {
+                // Without acknowledgements of the token's, it is indexed in its own time.
+                if let Some(ack) = said.ack.filter(|_| self.acknowledgements.enabled) {
+                    self.acknowledged(reply.endpoint, ack).await?;
+                }
+                return Ok(answers(refused));
+            }
+            let invalid = self.trouble(&reply, &said)?;
+            let sent = places(batches).map(|(place, ..)| place).filter(|place| !refused.contains_key(place));
+            let sent: Vec<Place> = sent.collect();
+            let fault = self.client.fault(&reply);
+            let Some(place) = sent.get(invalid) else { return Err(fault) };
+            refused.insert(*place, fault.message);
+            if sent.len() == 1 || refused.len() > most {
+                let others = sent.iter().filter(|place| !refused.contains_key(place));
+                let error = SinkError::new("it was sent together with events that are refused");
+                let again: Vec<_> = others.map(|(batch, event)| Answer::again(*batch, *event, error.clone())).collect();
+                return Ok(answers(refused).into_iter().chain(again).collect());
+            }
         }
     }
 
-    /// What is wrong, by Splunk's own number where it says one.
-    fn trouble(&self, batches: &[Arc<Batch>], reply: &Reply, said: &Said) -> Result<Vec<Answer>, SinkError> {
+    /// The number of the event that Splunk does not take.
+    ///
+    /// # Errors
+    /// What else is wrong, by Splunk's own number where it says one.
+    fn trouble(&self, reply: &Reply, said: &Said) -> Result<usize, SinkError> {
         let fault = self.client.fault(reply);
         let token = self.client.credentials_key();
-        match said.code {
-            Some(code::TOKEN_DISABLED) => return Err(fault.hint(format!("Enable the token of {token} in Splunk"))),
-            Some(code::TOKEN_REQUIRED | code::INVALID_AUTHORIZATION | code::INVALID_TOKEN) => {
-                return Err(fault.hint(format!("Check {token}")));
-            }
+        let hint = match said.code {
+            Some(code::TOKEN_DISABLED) => format!("Enable the token of {token} in Splunk"),
+            Some(code::TOKEN_REQUIRED | code::INVALID_AUTHORIZATION | code::INVALID_TOKEN) => format!("Check {token}"),
             Some(code::INCORRECT_INDEX) => {
-                let hint = format!("Let the token write to the index, or correct {}", self.client.key("index"));
-                return Err(fault.hint(hint));
+                format!("Let the token write to the index, or correct {}", self.client.key("index"))
             }
             Some(code::CHANNEL_MISSING | code::CHANNEL_INVALID) => {
-                return Err(fault.hint("Something on the way takes the header X-Splunk-Request-Channel out"));
+                "Something on the way takes the header X-Splunk-Request-Channel out".into()
             }
-            _ => {}
-        }
-        let Some(invalid) = said.invalid.filter(|_| reply.status == StatusCode::BAD_REQUEST) else {
-            self.client.judge(reply)?;
-            return Ok(Vec::new());
+            _ => {
+                let invalid = said.invalid.filter(|_| reply.status == StatusCode::BAD_REQUEST);
+                return match invalid {
+                    Some(invalid) => Ok(invalid),
+                    None => self.client.judge(reply).and(Err(fault)),
+                };
+            }
         };
-        // Of those before it nobody says whether they are stored.
-        let answers = places(batches).enumerate().map(|(number, ((batch, event), ..))| match number == invalid {
-            true => Answer::refused(batch, event, fault.message.clone()),
-            false => Answer::again(batch, event, SinkError::new("it was sent together with an event that is refused")),
-        });
-        match places(batches).nth(invalid) {
-            Some(_) => Ok(answers.collect()),
-            None => Err(fault),
-        }
+        Err(fault.hint(hint))
     }
 
     /// Asks until Splunk has written it. The first questions come soon, since it seldom takes long.
@@ -199,8 +211,8 @@ impl Sink for SplunkHec {
             match reply.status {
                 // Those who only speak like Splunk do not all have it.
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
-                // Queues that are full now.
-                _ => self.trouble(&[], &reply, &said(&reply)).map(drop),
+                _ if reply.status.is_success() => Ok(()),
+                _ => self.trouble(&reply, &said(&reply)).map(drop),
             }
         })
     }
@@ -214,14 +226,25 @@ fn said(reply: &Reply) -> Said {
     reply.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
 }
 
-/// Objects one after another, as Splunk wants them. What is the same for all events of a batch is written once.
-fn encode(metadata: &[(&'static str, Template)], batches: &[Arc<Batch>]) -> Payload {
+/// Of an event: the index of its batch, and its own in it.
+type Place = (usize, usize);
+
+fn answers(refused: BTreeMap<Place, String>) -> Vec<Answer> {
+    refused.into_iter().map(|((batch, event), reason)| Answer::refused(batch, event, reason)).collect()
+}
+
+/// Objects one after another, as Splunk wants them, of the events that are `wanted`. What is the same for all of a batch is
+/// rendered once.
+fn encode(metadata: &[(&'static str, Template)], batches: &[Arc<Batch>], wanted: impl Fn(Place) -> bool) -> Payload {
     let events = batches.iter().map(|batch| batch.events.len()).sum::<usize>();
     let mut bytes = Vec::with_capacity(batches.iter().map(|batch| batch.len()).sum::<usize>() + events * 256);
     let fixed = metadata.iter().all(|(_, template)| template.is_fixed_in_batch());
-    for batch in batches {
+    for (number, batch) in batches.iter().enumerate() {
         let mut prefix = None;
-        for head in &batch.events {
+        for (event, head) in batch.events.iter().enumerate() {
+            if !wanted((number, event)) {
+                continue;
+            }
             let prefix: &String = match (&mut prefix, fixed) {
                 (Some(prefix), true) => prefix,
                 (prefix, _) => prefix.insert(filled(metadata, batch, head)),

@@ -64,7 +64,7 @@ impl Sumo {
         let first = batches.iter().find_map(|batch| Some((&batch.origin, batch.events.first()?)));
         let said = first.map(|(origin, event)| self.describe(origin, event)).unwrap_or_default();
         for (name, value) in said {
-            headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+            headers.extend(HeaderValue::from_bytes(value.as_bytes()).ok().map(|value| (name, value)));
         }
         headers
     }

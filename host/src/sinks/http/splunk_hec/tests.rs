@@ -2,7 +2,6 @@ use serde_json::{Deserializer, Value, json};
 
 use super::super::tests::{client, reply};
 use super::*;
-use crate::sinks::Verdict;
 use crate::sinks::tests::batch;
 
 fn sink() -> SplunkHec {
@@ -30,7 +29,7 @@ fn events_are_wrapped_one_after_another() {
     acme.events[1].severity = 4;
     let batches = [Arc::new(acme), batch("B", "dlp", &["{}"])];
     for (source, sources) in [("{stream}", ["siem", "siem", "dlp"]), ("{severity}", ["unknown", "high", "unknown"])] {
-        let text = encode(&metadata(source), &batches).text();
+        let text = encode(&metadata(source), &batches, |_| true).text();
         let read: Vec<Value> = Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
         let id = |id: u128| json!({"event_id": format!("{id:032x}")});
         let expected = [
@@ -44,23 +43,18 @@ fn events_are_wrapped_one_after_another() {
 }
 
 #[test]
-fn a_refused_event_is_named_and_the_others_come_again() {
-    let batches = [batch("t", "s", &["{1}"]), batch("t", "s", &["{2}", "{3}"])];
-    let said_of =
-        |number: usize| format!(r#"{{"text":"Invalid data format","code":6,"invalid-event-number":{number}}}"#);
-    let reply_of = reply(400, &said_of(1));
-    let answers = sink().trouble(&batches, &reply_of, &said(&reply_of)).unwrap();
-    let refused: Vec<_> = answers.iter().filter(|answer| matches!(answer.verdict, Verdict::Refused(_))).collect();
-    assert_eq!((answers.len(), refused.len()), (3, 1));
-    assert_eq!((refused[0].batch, refused[0].event), (1, 0));
-    assert!(matches!(&refused[0].verdict, Verdict::Refused(why) if why.contains("Invalid data format")));
-    let beyond = reply(400, &said_of(3));
-    assert!(sink().trouble(&batches, &beyond, &said(&beyond)).is_err(), "there is no such event");
+fn a_refused_event_is_named_and_left_out_of_what_is_sent_again() {
+    let reply_of = reply(400, r#"{"text":"Invalid data format","code":6,"invalid-event-number":1}"#);
+    assert_eq!(sink().trouble(&reply_of, &said(&reply_of)), Ok(1));
+    let batches = [batch("t", "s", &["{\"a\":1}"]), batch("t", "s", &["{\"a\":2}", "{\"a\":3}"])];
+    let text = encode(&metadata("x"), &batches, |place| place != (1, 0)).text();
+    let read: Vec<Value> = Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect();
+    let left: Vec<&Value> = read.iter().map(|event| &event["event"]["a"]).collect();
+    assert_eq!(left, [1, 3]);
 }
 
 #[test]
 fn a_mistake_of_configuration_holds_and_names_its_key() {
-    let batches = [batch("t", "s", &["{1}"])];
     for (status, said_there, key) in [
         (403, r#"{"text":"Invalid token","code":4}"#, "`sinks.far.default_token`"),
         (403, r#"{"text":"Token is disabled","code":1}"#, "`sinks.far.default_token`"),
@@ -69,11 +63,11 @@ fn a_mistake_of_configuration_holds_and_names_its_key() {
         (404, "no such page", "`sinks.far.endpoint`"),
     ] {
         let reply = reply(status, said_there);
-        let error = sink().trouble(&batches, &reply, &said(&reply)).unwrap_err();
+        let error = sink().trouble(&reply, &said(&reply)).unwrap_err();
         assert!(error.to_string().contains(key) && error.retry == Default::default(), "{error:?}");
     }
     let busy = reply(503, r#"{"text":"Server is busy","code":9}"#);
-    assert!(sink().trouble(&batches, &busy, &said(&busy)).unwrap_err().to_string().contains("Server is busy"));
+    assert!(sink().trouble(&busy, &said(&busy)).unwrap_err().to_string().contains("Server is busy"));
 }
 
 #[test]
