@@ -158,6 +158,8 @@ impl SinkTask {
                 break;
             }
             let wake = self.wake();
+            // While something waits, what it owes is what says how it is.
+            let idles = idles && !ends && self.flying == 0 && self.gatherer.is_empty();
             let flush = Arc::clone(&self.shared.flush);
             tokio::select! {
                 biased;
@@ -172,7 +174,7 @@ impl SinkTask {
                 () = flush.notified() => self.gatherer.flush(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = self.health.ready(), if !ends => {}
-                () = sleep(IDLE), if idles && !ends => {
+                () = sleep(IDLE), if idles => {
                     match self.sink.idle().await {
                         Ok(()) => self.health.over(),
                         Err(error) => self.health.trouble(&error, IDLE),
