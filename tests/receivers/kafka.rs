@@ -68,6 +68,9 @@ async fn a_broker_takes_all_of_it() {
     let Some(_broker) = broker(folder.path(), port) else { return };
     let topics = ["logs.acme.audit", "logs.acme.siem_receipt", "logs.Other_Ltd._.._x.audit"];
     make_topics(port, &topics).await;
+    let tls = sink(&format!("type = \"kafka\"\nbootstrap_servers = \"127.0.0.1:{port}\"\ntls.enabled = true"));
+    let error = tls.check().await.unwrap_err().to_string();
+    assert!(error.contains("Check that the port speaks TLS"), "{error}");
     for (number, compression) in ["none", "gzip", "lz4", "zstd"].into_iter().enumerate() {
         let sink = sink(&format!(
             "type = \"kafka\"\nbootstrap_servers = \"127.0.0.1:{port}\"\ntopic = \"logs.{{tenant}}.{{stream}}\"\ncompression = \"{compression}\""
