@@ -153,7 +153,9 @@ impl Kafka {
         if matches!(code, Some(Code::MessageTimedOut | Code::BrokerTransportFailure | Code::OperationTimedOut))
             && let Some((cause, said)) = self.said.take()
         {
-            (code, reason) = (cause, format!("{reason}: {said}"));
+            // The code of a broken connection does not say at what it broke; the text does.
+            let in_tls = said.contains("SSL_HANDSHAKE") || said.contains("SSL handshake");
+            (code, reason) = (if in_tls { Some(Code::SSL) } else { cause }, format!("{reason}: {said}"));
         }
         let fault = SinkError::new(format!("the brokers did not take it: {reason}"));
         match code {
