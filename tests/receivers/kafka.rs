@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -96,4 +97,20 @@ async fn nobody_there_is_an_error_that_says_what_to_do() {
     let sink = sink(&format!("type = \"kafka\"\nbootstrap_servers = \"127.0.0.1:{port}\""));
     let error = sink.check().await.unwrap_err().to_string();
     assert!(error.contains("`bootstrap_servers`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_speaks_no_tls_is_an_error_that_says_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let _ = socket.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let lines = format!("type = \"kafka\"\nbootstrap_servers = \"127.0.0.1:{port}\"");
+    let error = sink(&format!("{lines}\ntls.enabled = true")).check().await.unwrap_err().to_string();
+    assert!(error.contains("Check that the port speaks TLS"), "{error}");
+    let error = sink(&lines).check().await.unwrap_err().to_string();
+    assert!(!error.contains("TLS"), "{error}");
 }

@@ -11,6 +11,7 @@ mod kafka;
 mod nats;
 #[cfg(feature = "all-sinks")]
 mod objects;
+mod otlp;
 mod program;
 mod query;
 mod syslog;

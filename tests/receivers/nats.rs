@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, consumer, stream};
 use futures_util::StreamExt;
 
 use crate::events::{batch, deliver, id_in, ids, sink, some};
-use crate::program::{Program, find, port};
+use crate::program::{Program, eventually, find, port};
 
 /// A server with JetStream and one user.
 fn server(folder: &std::path::Path, port: u16) -> Option<Program> {
@@ -90,4 +90,54 @@ async fn what_is_too_long_for_the_server_is_refused_alone() {
     drop(server);
     let error = deliver(&*sink, &[batch("acme", "audit", 9..10)]).await.unwrap_err().to_string();
     assert!(error.contains("Check"), "{error}");
+}
+
+/// A client of the tests' own.
+async fn client(port: u16) -> jetstream::Context {
+    let options = async_nats::ConnectOptions::new().user_and_password("u".into(), "hunter2".into());
+    jetstream::new(options.connect(format!("127.0.0.1:{port}")).await.unwrap())
+}
+
+async fn stored(context: &jetstream::Context) -> u64 {
+    context.get_stream("LOGS").await.unwrap().get_info().await.unwrap().state.messages
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_off_in_the_middle_is_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = port();
+    let Some(server) = server(folder.path(), port) else { return };
+    let context = client(port).await;
+    let config = stream::Config { name: "LOGS".into(), subjects: vec!["tributary.>".into()], ..Default::default() };
+    context.create_stream(config).await.unwrap();
+    let batches: Vec<_> = (0..40).map(|number| batch("acme", "siem", number * 500..(number + 1) * 500)).collect();
+    let all = ids(&batches).len() as u64;
+
+    // The server is killed.
+    let slow = lines(port, "max_in_flight = 16");
+    let first = tokio::spawn({
+        let (sink, batches) = (sink(&slow), batches.clone());
+        async move { deliver(&*sink, &batches).await }
+    });
+    eventually("some events in the stream", async || (stored(&context).await > 500).then_some(())).await;
+    drop(server);
+    let error = first.await.unwrap().unwrap_err();
+    assert!(error.hint.is_some(), "{error}");
+
+    // The host is.
+    let _server = self::server(folder.path(), port).unwrap();
+    let context = client(port).await;
+    let before = stored(&context).await;
+    assert!(before > 0 && before < all, "{before}");
+    let second = tokio::spawn({
+        let (sink, batches) = (sink(&slow), batches.clone());
+        async move { deliver(&*sink, &batches).await }
+    });
+    eventually("more events in the stream", async || (stored(&context).await > before + 500).then_some(())).await;
+    second.abort();
+    assert!(second.await.unwrap_err().is_cancelled(), "in the middle");
+
+    let (known, refused) = deliver(&*sink(&lines(port, "")), &batches).await.unwrap();
+    assert!(known as u64 > before && refused == 0, "{known} {refused}");
+    assert_eq!(stored(&context).await, all);
 }

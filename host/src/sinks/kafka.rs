@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfig;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::{Answer, Concurrency, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
 use crate::config::{KafkaCompression, KafkaOptions, is_topic_character};
@@ -32,12 +32,40 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// Of a topic's name, in characters.
 const LONGEST: usize = 249;
 
+/// What librdkafka says beside its answers: why no broker could be reached, for one.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Option<(Option<RDKafkaErrorCode>, String)>>>);
+
+impl Said {
+    fn take(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Said {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!("librdkafka, {facility}: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = error.rdkafka_error_code();
+        // That none is left says less than what was wrong with the last.
+        if said.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *said = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+type Client = FutureProducer<Said>;
+
 /// See the module.
 pub struct Kafka {
     options: KafkaOptions,
     config: ClientConfig,
     /// One that met a fatal error is replaced.
-    producer: Mutex<FutureProducer>,
+    producer: Mutex<Client>,
+    said: Said,
 }
 
 impl Kafka {
@@ -45,15 +73,17 @@ impl Kafka {
     /// When librdkafka does not take the options.
     pub fn new(options: &KafkaOptions) -> Result<Self, SinkError> {
         let config = config(options);
-        let producer = FutureProducer::from_config(&config).map_err(|error| unusable(&error))?;
-        Ok(Self { options: options.clone(), config, producer: Mutex::new(producer) })
+        let said = Said::default();
+        let producer = Client::from_config_and_context(&config, said.clone()).map_err(|error| unusable(&error))?;
+        Ok(Self { options: options.clone(), config, producer: Mutex::new(producer), said })
     }
 
-    fn producer(&self) -> Result<FutureProducer, SinkError> {
+    fn producer(&self) -> Result<Client, SinkError> {
         let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, reason)) = producer.client().fatal_error() {
             tracing::warn!("the Kafka producer is replaced after a fatal error: {reason}");
-            *producer = FutureProducer::from_config(&self.config).map_err(|error| unusable(&error))?;
+            *producer =
+                Client::from_config_and_context(&self.config, self.said.clone()).map_err(|error| unusable(&error))?;
         }
         Ok(producer.clone())
     }
@@ -117,8 +147,16 @@ impl Kafka {
 
     fn fault(&self, error: &KafkaError) -> SinkError {
         use RDKafkaErrorCode as Code;
-        let code = error.rdkafka_error_code();
-        let reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        let mut code = error.rdkafka_error_code();
+        let mut reason = code.map_or_else(|| error.to_string(), |code| code.to_string());
+        // That it took too long has a cause, which was said before.
+        if matches!(code, Some(Code::MessageTimedOut | Code::BrokerTransportFailure | Code::OperationTimedOut))
+            && let Some((cause, said)) = self.said.take()
+        {
+            // The code of a broken connection does not say at what it broke; the text does.
+            let in_tls = said.contains("SSL_HANDSHAKE") || said.contains("SSL handshake");
+            (code, reason) = (if in_tls { Some(Code::SSL) } else { cause }, format!("{reason}: {said}"));
+        }
         let fault = SinkError::new(format!("the brokers did not take it: {reason}"));
         match code {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
@@ -130,6 +168,9 @@ impl Kafka {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
                 fault.hint("Correct the sink's `sasl`; the brokers do not accept it")
             }
+            Some(Code::SSL) => fault.hint(
+                "Check that the port speaks TLS, and name the authority that signed the brokers' certificates with `tls.ca_file`",
+            ),
             Some(Code::UnsupportedCompressionType) => fault.hint("Choose another `compression`"),
             _ => fault.hint(
                 "Check the sink's `bootstrap_servers`, and whether the brokers are up and reachable by the names that they give themselves (advertised.listeners)",

@@ -119,7 +119,7 @@ impl Nats {
 
     async fn publish(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
         let Connection { client, context } = self.connection().await?;
-        let most = client.server_info().max_payload;
+        let most = Some(client.server_info().max_payload).filter(|most| *most > 0).unwrap_or(usize::MAX);
         let mut answers = Vec::new();
         let mut waiting: VecDeque<(usize, usize, PublishAckFuture)> = VecDeque::new();
         for (number, batch) in batches.iter().enumerate() {

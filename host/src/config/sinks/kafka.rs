@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::shared::Secret;
-use super::values::{host_and_port, sample, template};
+use super::templated::template;
+use super::values::{host_and_port, sample};
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -79,13 +80,13 @@ pub fn read(section: &mut Section<'_>) -> KafkaOptions {
         let hint = "Write host:port, several with commas between them";
         section.fault("bootstrap_servers", "is no list of brokers", Some(hint.into()));
     }
-    let topic = template(section, "topic", "tributary");
+    let topic = template(section, "topic", Some("tributary")).unwrap_or_default();
     let sample = sample(&topic);
     if !sample.chars().all(is_topic_character) || matches!(sample.as_str(), "" | "." | "..") {
         let hint = "Kafka takes letters, digits, `.`, `_` and `-`; places such as {tenant} are cleaned by themselves";
         section.fault("topic", "is no name of a topic", Some(hint.into()));
     }
-    let key = section.peek("key").is_some().then(|| template(section, "key", ""));
+    let key = template(section, "key", None);
     let compressions = [
         ("none", KafkaCompression::None),
         ("gzip", KafkaCompression::Gzip),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::shared::Secret;
-use super::values::{host_and_port, no_proxy, sample, template};
+use super::templated::template;
+use super::values::{host_and_port, no_proxy, sample};
 use crate::config::network::{NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
@@ -66,7 +67,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> NatsOptions {
         let hint = format!("{HINT}; names and passwords belong into `auth`");
         section.fault("url", "is no address of a NATS server", Some(hint));
     }
-    let subject = template(section, "subject", "tributary.{tenant}.{stream}");
+    let subject = template(section, "subject", Some("tributary.{tenant}.{stream}")).unwrap_or_default();
     let sample = sample(&subject);
     let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>');
     if sample.contains(wrong) || sample.split('.').any(str::is_empty) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::shared::{BatchOptions, Compression, Secret, batch, compression_of};
-use super::values::template;
+use super::templated::template;
 use crate::config::network::{NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
@@ -116,7 +116,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
         }
         _ => Store::Local(rest.into()),
     };
-    let key_prefix = template(section, "key_prefix", KEY_PREFIX);
+    let key_prefix = template(section, "key_prefix", Some(KEY_PREFIX)).unwrap_or_default();
     let mut pieces = key_prefix.pieces();
     // The hash follows behind the last slash.
     pieces.pop();

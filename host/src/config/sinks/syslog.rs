@@ -1,6 +1,7 @@
 //! Syslog over TCP or TLS.
 
-use super::values::{host_and_port, no_proxy, template};
+use super::templated::template;
+use super::values::{host_and_port, no_proxy};
 use crate::config::network::{NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
@@ -95,10 +96,10 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> SyslogOptions {
     let framing = [("octet_counting", Framing::OctetCounting), ("newline", Framing::Newline)];
     let framing = section.choice("framing", &framing);
     let facility = section.choice("facility", &FACILITIES.map(|(name, code)| (name, Facility(code)))).0;
-    let hostname = template(section, "hostname", "{source}");
-    let app_name = template(section, "app_name", "tributary");
-    let proc_id = template(section, "proc_id", "-");
-    let msg_id = template(section, "msg_id", "{stream}");
+    let hostname = template(section, "hostname", Some("{source}")).unwrap_or_default();
+    let app_name = template(section, "app_name", Some("tributary")).unwrap_or_default();
+    let proc_id = template(section, "proc_id", Some("-")).unwrap_or_default();
+    let msg_id = template(section, "msg_id", Some("{stream}")).unwrap_or_default();
     let id = section.text("structured_data_id").unwrap_or_else(|| STRUCTURED_DATA_ID.to_owned());
     if !is_private_id(&id) {
         let hint = format!("Write a name, `@` and your private enterprise number, as in `{STRUCTURED_DATA_ID}`");

@@ -4,18 +4,6 @@ use crate::config::section::Section;
 use crate::deliver::{Head, Origin};
 use crate::template::Template;
 
-/// The template under `key`.
-pub fn template(section: &mut Section<'_>, key: &'static str, default: &str) -> Template {
-    let text = section.text(key);
-    match Template::parse(text.as_deref().unwrap_or(default)) {
-        Ok(template) => template,
-        Err(error) => {
-            section.fault(key, error.to_string(), None);
-            Template::default()
-        }
-    }
-}
-
 /// What a template gives where every place is filled with `x` or a digit: its fixed text is as it will be.
 pub fn sample(template: &Template) -> String {
     let origin = Origin { source: "x".into(), tenant: "x".into(), stream: "x".into() };

@@ -141,6 +141,13 @@ impl Noted {
         answer.trouble.map(|trouble| (trouble, answer.hint))
     }
 
+    /// Whether an answer that the crate takes for "already there" means that. S3 and Google answer 412 then; with 409 they
+    /// say that somebody else is at it, and nothing of how that ends. Azure's 409 says what it is.
+    pub fn exists(&self) -> bool {
+        let answer = self.get();
+        answer.status != Some(409) || answer.code.as_deref() == Some("BlobAlreadyExists")
+    }
+
     /// Whether the store says that not the object is missing, but what it should be in.
     pub fn names_no_bucket(&self) -> bool {
         matches!(self.code().as_deref(), Some("NoSuchBucket" | "ContainerNotFound"))

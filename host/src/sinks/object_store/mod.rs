@@ -100,8 +100,7 @@ impl Objects {
         let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
         match noted.scope(put).await {
             Ok(_) => Ok(false),
-            // Two that create it at the same time get a 409, and then it need not be there.
-            Err(object_store::Error::AlreadyExists { .. }) if noted.status() != Some(409) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) if noted.exists() => Ok(true),
             Err(error) => Err(store::fault(&self.options.store, &error, &noted)),
         }
     }

@@ -117,5 +117,11 @@ fn faults_name_the_keys() {
         let text = store::fault(store, &error, &noted(status)).to_string();
         assert!(text.contains(&format!("the store answered {status} (AccessDenied)")) && text.contains(word), "{text}");
     }
+    let conflict = |code| {
+        let noted = Noted::default();
+        noted.set(409, Some(code));
+        noted.exists()
+    };
+    assert!(noted(412).exists() && conflict("BlobAlreadyExists") && !conflict("ConditionalRequestConflict"));
     assert_eq!(store::fault(&own, &error, &noted(413)).retry, crate::sinks::Retry::Smaller);
 }
