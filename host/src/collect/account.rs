@@ -48,8 +48,7 @@ impl Account {
         policy: Policy,
         refused: Arc<Notify>,
         (clock, random): (Clock, Random),
-        health: &Health,
-        alerts: Alerts,
+        (health, alerts): (&Health, Alerts),
     ) -> Self {
         let source = Arc::new(Replaceable::new(source));
         Self {

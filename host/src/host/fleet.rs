@@ -261,8 +261,7 @@ impl Ground {
             Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
             Arc::clone(&self.refused),
             (self.around.clock, self.around.random.fork()),
-            &self.health,
-            Alerts::new(config.alert_window),
+            (&self.health, Alerts::new(config.alert_window)),
         )
     }
 
