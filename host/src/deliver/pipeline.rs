@@ -18,8 +18,10 @@ use crate::rules::Rules;
 use crate::sinks::Sink;
 use crate::state::{Partly, StreamKey};
 
-/// Bytes that may wait for a sink without acknowledgements; what comes then is lost to it.
-const UNHELD_BYTES: usize = 16 << 20;
+/// Deliveries that may wait for a sink without acknowledgements, in bytes of its longest one and of no less than 8 MiB; what
+/// comes then is lost to it.
+const UNHELD_DELIVERIES: usize = 2;
+const UNHELD_DELIVERY_BYTES: usize = 8 << 20;
 
 /// All sinks. When it and all routes are gone, the sinks finish what is queued, and close.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ struct Outlet {
     rules: Rules,
     /// Whether positions wait for it.
     holds: bool,
+    /// Bytes that may wait for it, if they do not.
+    unheld_bytes: usize,
     queue: UnboundedSender<Delivery>,
     shared: Shared,
 }
@@ -100,6 +104,12 @@ impl Pipeline {
                 only: attached.only.clone().into(),
                 rules: attached.rules.clone(),
                 holds: attached.acknowledgements,
+                unheld_bytes: attached
+                    .sink
+                    .terms()
+                    .max_bytes
+                    .max(UNHELD_DELIVERY_BYTES)
+                    .saturating_mul(UNHELD_DELIVERIES),
                 queue: sender,
                 shared: shared.clone(),
             }));
@@ -229,7 +239,7 @@ impl Outlet {
         let bytes = delivery.batch.held();
         let queued = self.shared.queued.fetch_add(bytes, Ordering::Relaxed);
         // Whatever its size, one waits at least.
-        if !self.holds && queued > 0 && queued + bytes > UNHELD_BYTES {
+        if !self.holds && queued > 0 && queued + bytes > self.unheld_bytes {
             self.shared.queued.fetch_sub(bytes, Ordering::Relaxed);
             if !self.shared.losing.swap(true, Ordering::Relaxed) {
                 tracing::warn!(sink = %self.id, "the sink takes less than comes, and events are lost to it, since it has acknowledgements = false. `tributary audit` counts them");

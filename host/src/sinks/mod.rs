@@ -62,7 +62,7 @@ fn not_built_in(feature: &str) -> SinkError {
 /// One task owns it, cuts what comes into deliveries by the sink's [terms](Sink::terms), and gives each again until every
 /// event of it is stored or refused for good. A sink itself neither waits before it tries again nor remembers what failed.
 pub trait Sink: Send + Sync {
-    /// How deliveries are to be cut. Asked once.
+    /// How deliveries are to be cut: always the same.
     fn terms(&self) -> Terms {
         Terms::default()
     }
