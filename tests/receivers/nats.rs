@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer, stream};
 use futures_util::StreamExt;
 
+use crate::certificates::certificates;
 use crate::events::{batch, deliver, id_in, ids, sink, some};
 use crate::program::{Program, eventually, find, port};
 
@@ -90,6 +91,35 @@ async fn what_is_too_long_for_the_server_is_refused_alone() {
     drop(server);
     let error = deliver(&*sink, &[batch("acme", "audit", 9..10)]).await.unwrap_err().to_string();
     assert!(error.contains("Check"), "{error}");
+}
+
+/// The pair that NATS's own documentation shows.
+const SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+const PUBLIC: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+
+#[tokio::test]
+async fn over_tls_with_a_key() {
+    let Some(program) = find("nats-server") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let (port, path) = (port(), folder.path().display());
+    let text = format!(
+        "listen: 127.0.0.1:{port}\njetstream {{ store_dir: \"{path}/js\" }}\ntls {{ cert_file: \"{path}/server.pem\", key_file: \"{path}/server.key\" }}\nauthorization {{ users: [{{ nkey: {PUBLIC} }}] }}\n"
+    );
+    let file = folder.path().join("nats.conf");
+    fs::write(&file, text).unwrap();
+    let _server = Program::start(&program, folder.path(), &["-c", file.to_str().unwrap()], &[port]);
+    let lines = |auth: &str, tls: &str| {
+        format!("type = \"nats\"\nurl = \"tls://localhost:{port}\"\nauth = {{ {auth} }}\n{tls}")
+    };
+    let key = format!("strategy = \"nkey\", seed = \"{SEED}\"");
+    let trusted = format!("tls.ca_file = \"{path}/ca.pem\"");
+    sink(&lines(&key, &trusted)).check().await.unwrap();
+    let error = sink(&lines(&key, "")).check().await.unwrap_err().to_string();
+    assert!(error.contains("`tls.ca_file`") && !error.contains(SEED), "{error}");
+    let token = "strategy = \"token\", token = \"hunter2\"";
+    let error = sink(&lines(token, &trusted)).check().await.unwrap_err().to_string();
+    assert!(error.contains("`auth`") && !error.contains("hunter2"), "{error}");
 }
 
 /// A client of the tests' own.

@@ -104,7 +104,7 @@ impl Nats {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
                 fault.hint("Correct the sink's `auth`; the server does not accept it")
             }
-            ConnectErrorKind::Tls => {
+            kind if kind == ConnectErrorKind::Tls || is_tls(error) => {
                 fault.hint("Name the authority that signed the server's certificate with `tls.ca_file`")
             }
             _ => fault.hint("Check the sink's `url`, and whether the server runs there"),
@@ -187,6 +187,19 @@ fn tls(options: &NatsOptions) -> Result<rustls::ClientConfig, SinkError> {
     tls_client(&options.network.tls).map_err(|error| {
         SinkError::new(format!("its TLS settings cannot be used: {error}")).hint("Correct the sink's `tls` table")
     })
+}
+
+/// Whether it comes from TLS, which the client takes for any trouble of a socket.
+fn is_tls(error: &ConnectError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) || error.is::<rustls::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The error, and what it comes from.

@@ -1,4 +1,6 @@
 //! Kafka, and what speaks its protocol.
+//!
+//! librdkafka has a TLS of its own, so `tls` is read here, and what stands under `tls` or `proxy` at the top is not its own.
 
 use std::collections::BTreeMap;
 
