@@ -14,6 +14,7 @@ use tributary_host::state::{Found, StreamKey};
 
 use crate::dialects::{Collector, Elastic, Lines, Splunk};
 use crate::feed::{EVENTS, id, ready};
+use crate::local::{Files, Syslog};
 use crate::remote::{Kind, Remote};
 use crate::subject::{GIVEN_UP, LONG, REFUSED, Situation, Subject};
 
@@ -138,20 +139,34 @@ fn judge(subject: &dyn Subject, situation: Situation, disk: &Disk) {
     }
 }
 
-/// Takes a kind of sink through all situations, at the same time.
+/// Takes a kind of sink that speaks HTTP through all situations, at the same time.
 async fn suite(kind: Kind) {
+    let name = kind.name;
+    all(name, async |situation| Box::new(Remote::new(kind.clone(), situation).await) as Box<dyn Subject>).await;
+}
+
+async fn all(name: &str, subject: impl AsyncFn(Situation) -> Box<dyn Subject>) {
     let mut runs = JoinSet::new();
     for situation in Situation::ALL {
-        let kind = kind.clone();
+        let subject = subject(situation).await;
         runs.spawn(async move {
-            let subject = Remote::new(kind, situation).await;
-            let outcome = tokio::spawn(async move { conforms(&subject, situation).await }).await;
+            let outcome = tokio::spawn(async move { conforms(&*subject, situation).await }).await;
             (situation, outcome.is_ok())
         });
     }
     let failed: Vec<Situation> =
         runs.join_all().await.into_iter().filter(|(_, passed)| !passed).map(|(situation, _)| situation).collect();
-    assert_eq!(failed, [], "{}", kind.name);
+    assert_eq!(failed, [], "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files() {
+    all("file", async |situation| Box::new(Files::new(situation)) as Box<dyn Subject>).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syslog() {
+    all("syslog", async |situation| Box::new(Syslog::new(situation)) as Box<dyn Subject>).await;
 }
 
 const NDJSON: &str = "application/x-ndjson";

@@ -21,6 +21,11 @@ fn id(text: &str) -> u128 {
     u128::from_str_radix(text, 16).unwrap()
 }
 
+/// The id in an event's own JSON.
+pub fn id_of(line: &str) -> u128 {
+    own_id(&serde_json::from_str(line).unwrap())
+}
+
 fn own_id(event: &Value) -> u128 {
     id(event["id"].as_str().unwrap())
 }

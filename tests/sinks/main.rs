@@ -5,6 +5,7 @@ mod dialects;
 mod endpoints;
 mod far;
 mod feed;
+mod local;
 mod remote;
 mod subject;
 mod wire;
