@@ -141,10 +141,11 @@ impl Site {
         let all = format!(
             "data_dir = \"{outputs}/state\"\n{}[sinks.files]\ntype = \"file\"\ninputs = [\"*\", \"health\"]\n\
              path = \"{outputs}/events\"\n[sinks.console]\ntype = \"stdout\"\ninputs = [\"*\", \"health\"]\n\
-             [secret]\nvault = {{ type = \"directory\", path = \"{vault}\" }}\n\
+             {}[secret]\nvault = {{ type = \"directory\", path = \"{vault}\" }}\n\
              file = {{ type = \"file\", path = \"{file}\" }}\n\
              program = {{ type = \"exec\", command = [\"{program}\"] }}\n",
             sources.concat(),
+            self.sinks(),
         );
         self.write("tributary.toml", &all, 0o600);
         self.environment = vec![("MARKED_SECRET", marked("of-the-environment")), ("MARKED_ID", marked("id"))];
@@ -160,9 +161,44 @@ impl Site {
             "said-aside",
             "application",
             "of-the-proxy",
+            "of-a-sink",
+            "of-an-address",
+            "of-an-index",
+            "of-an-indexer",
+            "of-a-rule",
         ] {
             self.needles.add(what, &marked(what));
         }
+    }
+
+    /// Sinks whose far side refuses all that they send. No position waits for them.
+    fn sinks(&self) -> String {
+        let url = &self.server.api_url;
+        let one = |id: &str, kind: &str, keys: &[String]| {
+            format!(
+                "[sinks.{id}]\ntype = \"{kind}\"\ninputs = [\"*\"]\nacknowledgements = false\n{}\n",
+                keys.join("\n")
+            )
+        };
+        let auth = |secret: &str| format!("auth = {{ strategy = \"bearer\", token = \"{}\" }}", marked(secret));
+        let basic = |secret: &str| {
+            format!("auth = {{ strategy = \"basic\", user = \"somebody\", password = \"{}\" }}", marked(secret))
+        };
+        let rule = format!(
+            "[[sinks.server.rules]]\ntype = \"hash\"\nfield = \"email.from\"\nkey = \"{}\"",
+            marked("of-a-rule")
+        );
+        [
+            one("server", "http", &[format!("uri = \"{url}/events\""), auth("of-a-sink"), rule]),
+            one("sumo", "sumo", &[format!("endpoint = \"{url}/receiver/{}\"", marked("of-an-address"))]),
+            one("elastic", "elasticsearch", &[format!("endpoints = [\"{url}\"]"), basic("of-an-index")]),
+            one(
+                "splunk",
+                "splunk_hec",
+                &[format!("endpoint = \"{url}\""), format!("default_token = \"{}\"", marked("of-an-indexer"))],
+            ),
+        ]
+        .concat()
     }
 
     /// The command with the site's configuration, logging all that it can.
