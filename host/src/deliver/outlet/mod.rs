@@ -316,10 +316,10 @@ impl SinkTask {
                 self.pace.went_well(took, self.flying);
                 self.flying -= 1;
                 self.health.over();
+                if self.shared.losing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(sink = %self.id, "the sink takes events again");
+                }
             }
-        }
-        if self.shared.losing.swap(false, Ordering::Relaxed) {
-            tracing::info!(sink = %self.id, "the sink takes events again");
         }
     }
 
