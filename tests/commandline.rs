@@ -267,6 +267,26 @@ fn check_says_what_each_refusal_means_and_stores_nothing() {
 }
 
 #[test]
+fn validate_warns_of_names_that_stand_for_nothing() {
+    let site = Site::v2();
+    let good = site.good().replace(
+        "[sinks.files]",
+        "[sinks.files]\nwhere = { streams = [\"siem/*\", \"audit\"], kinds = [\"receipt\"] }",
+    );
+    let said = site.call(&good, "validate");
+    assert!(said.code == Some(0) && !said.stdout.contains("no source that it sees"), "{said:?}");
+    let rule = "[[sinks.files.rules]]\ntype = \"exclude\"\nstreams = [\"siem/reciept\"]\n";
+    let said = site.call(&(good.replace("receipt", "reciept") + rule), "validate");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for warning in [
+        "sinks.files.where: no source that it sees has a kind `reciept`",
+        "sinks.files.rules[0]: no source that it sees has a stream `siem/reciept`",
+    ] {
+        assert!(said.stdout.contains(warning), "{warning}: {said:?}");
+    }
+}
+
+#[test]
 fn check_asks_the_far_side_of_sinks_too() {
     let site = Site::v2();
     // Nobody listens where somebody did a moment ago.

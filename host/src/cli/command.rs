@@ -1,5 +1,6 @@
 //! From the process's arguments to its exit code.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use super::{
     Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status, test,
 };
 use crate::config::Config;
+use crate::host::{Known, unknown_names};
 use crate::observe::init_logging;
 use crate::protect::protect;
 use crate::sandbox::LoadError;
@@ -83,7 +85,7 @@ fn perform(cli: &Cli) -> u8 {
 
 fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> io::Result<u8> {
     // Made once the configuration has been read, as it runs: with its components, and room for what its sources may use.
-    let mut made = None;
+    let (mut made, known) = (None, RefCell::new(Vec::new()));
     let mut plan_for = |config: &Config, source: &_| {
         let make = || {
             let options = Options::new(crate::COMPONENT).with_room_for(config);
@@ -91,10 +93,14 @@ fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> i
         };
         let host: &Result<Host, LoadError> = made.get_or_insert_with(make);
         match host.as_ref().map(|host| runtime.block_on(host.plan(source))) {
-            Ok(Ok(planned)) => Ok(format!("{} streams", planned.plan.streams.len())),
+            Ok(Ok(planned)) => {
+                known.borrow_mut().push(Known::of(&planned));
+                Ok(format!("{} streams", planned.plan.streams.len()))
+            }
             Ok(Err(error)) => Err(Refusal { message: error.reason.to_string(), hint: None }),
             Err(error) => Err(Refusal { message: error.to_string(), hint: None }),
         }
     };
-    validate(path, arguments, &mut plan_for, &mut io::stdout())
+    let unknown = |config: &_| unknown_names(config, &known.borrow());
+    validate(path, arguments, &mut plan_for, &unknown, &mut io::stdout())
 }

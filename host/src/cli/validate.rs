@@ -19,8 +19,17 @@ pub struct Refusal {
 /// what it selects.
 pub type PlanFor<'a> = dyn FnMut(&Config, &Source) -> Result<String, Refusal> + 'a;
 
+/// Names in rules and routes that none of the sources has which were accepted. Asked after all of them.
+pub type UnknownNames<'a> = dyn Fn(&Config) -> Vec<Problem> + 'a;
+
 /// Judges the configuration at `path`; returns the exit code. Errors are those of writing to `out`.
-pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out: &mut impl Write) -> io::Result<u8> {
+pub fn validate(
+    path: &Path,
+    options: &Validate,
+    plan_for: &mut PlanFor<'_>,
+    unknown: &UnknownNames<'_>,
+    out: &mut impl Write,
+) -> io::Result<u8> {
     let mut report = Report { out, failed: false, warned: false };
     match config::load(path) {
         Ok(Loaded { config, warnings, .. }) => {
@@ -38,6 +47,10 @@ pub fn validate(path: &Path, options: &Validate, plan_for: &mut PlanFor<'_>, out
             }
             if accepted > 0 {
                 report.line("Component accepts the sources of templates", Ok(accepted.to_string()))?;
+            }
+            for warning in unknown(&config) {
+                report.warned = true;
+                writeln!(report.out, "  warning: {warning}")?;
             }
             if !options.no_environment {
                 environment(&config, &mut report)?;
@@ -171,7 +184,11 @@ mod tests {
             "bad" => Err(Refusal { message: "client_id is missing.".into(), hint: Some("Set it".into()) }),
             _ => Ok("3 streams".to_owned()),
         };
-        let code = validate(&path, options, &mut plan_for, &mut out).unwrap();
+        let unknown = |config: &Config| {
+            let named = config.sinks.values().filter(|sink| sink.only.streams.iter().any(|name| name == "nowhere"));
+            named.map(|sink| Problem::new(Step::Sinks, format!("sinks.{}.where", sink.id), "`nowhere`")).collect()
+        };
+        let code = validate(&path, options, &mut plan_for, &unknown, &mut out).unwrap();
         (code, String::from_utf8(out).unwrap())
     }
 
@@ -221,6 +238,15 @@ mod tests {
         let (code, out) = run(&text, &strict, folder.path());
         assert_eq!(code, exit::CONFIGURATION);
         assert!(out.ends_with("--deny-warnings is set.\n"), "{out}");
+    }
+
+    #[test]
+    fn names_of_nothing_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = text(folder.path(), "good", "'*'") + "where = { streams = ['nowhere'] }\n";
+        let (code, out) = run(&text, &PLAIN, folder.path());
+        assert_eq!(code, exit::OK, "{out}");
+        assert!(out.contains("  warning: sinks.out.where: `nowhere`\n"), "{out}");
     }
 
     #[test]

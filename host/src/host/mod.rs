@@ -6,6 +6,7 @@ mod fleet;
 pub(crate) mod retire;
 mod running;
 mod start;
+mod unknown;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub(crate) use self::control::Wrong;
 #[cfg(test)]
 pub(crate) use self::running::Caps;
 pub use self::running::{Ready, Running};
+pub(crate) use self::unknown::{Known, unknown_names};
 use crate::collect::ComponentSource;
 use crate::components::{ComponentError, Components};
 use crate::config::{self, Config, EMBEDDED_SOURCE};

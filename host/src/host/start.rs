@@ -1,15 +1,14 @@
 //! From a configuration to a host at work.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::running::Caps;
+use super::unknown::{Known, unknown_names};
 use super::{Host, Options, Planned, Ready, Running, SourceError, StartError, Wrong, retire};
 use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Storage};
-use crate::rules::Rules;
 use crate::sinks;
 
 impl Host {
@@ -39,7 +38,8 @@ impl Host {
         if !errors.is_empty() {
             return Err(StartError::Sources(errors));
         }
-        warn_of_unknown(config, &planned);
+        let known: Vec<Known> = planned.iter().map(Known::of).collect();
+        unknown_names(config, &known).iter().for_each(|problem| tracing::warn!("{problem}"));
         let disk = Disk::open(&config.data_dir, config.max_dead_letter_bytes)?;
         let now = self.now_ms();
         retire::tell(&disk.store.retire(|source| config.keeps(source), now)?, now);
@@ -122,46 +122,6 @@ impl Host {
             answers.extend(some.into_iter().map(|(_, answer)| answer));
         }
         answers
-    }
-}
-
-/// Warns of rules and routes that name kinds or streams which none of the sources has that they see: events could be kept
-/// back, or be left as they are, by a slip of the pen.
-fn warn_of_unknown(config: &Config, planned: &[Planned]) {
-    let seen_by = |takes: &dyn Fn(&str) -> bool| {
-        let (mut kinds, mut streams) = (BTreeSet::new(), BTreeSet::new());
-        for source in planned.iter().filter(|source| takes(&source.config.id)) {
-            kinds.extend(source.source.component.kinds().iter().map(String::as_str));
-            streams.extend(source.plan.streams.iter().map(|stream| stream.name.as_str()));
-        }
-        (kinds.into_iter().collect::<Vec<_>>(), streams.into_iter().collect::<Vec<_>>())
-    };
-    let warn = |path: String, what: &str, name: &str| {
-        tracing::warn!(
-            "{path}: no source that it sees has a {what} `{}`. `tributary describe` lists them",
-            name.escape_debug()
-        );
-    };
-    let told = |place: &str, rules: &Rules, kinds: &[&str], streams: &[&str]| {
-        let unknown_kinds = rules.unknown_kinds(kinds).into_iter().map(|found| ("kind", found));
-        let unknown_streams = rules.unknown_streams(streams).into_iter().map(|found| ("stream", found));
-        for (what, (index, name)) in unknown_kinds.chain(unknown_streams) {
-            warn(format!("{place}.rules[{index}]"), what, name);
-        }
-    };
-    for source in planned.iter().filter(|source| !source.config.rules.is_empty()) {
-        let (kinds, streams) = seen_by(&|id| id == source.config.id);
-        told(&format!("sources.{}", source.config.id), &source.config.rules, &kinds, &streams);
-    }
-    for sink in config.sinks.values().filter(|sink| !sink.rules.is_empty() || !sink.only.is_everything()) {
-        let (kinds, streams) = seen_by(&|id| sink.takes(id));
-        let place = format!("sinks.{}", sink.id);
-        told(&place, &sink.rules, &kinds, &streams);
-        for (what, named, known) in [("kind", &sink.only.kinds, &kinds), ("stream", &sink.only.streams, &streams)] {
-            for name in named.iter().filter(|name| !known.iter().any(|known| config::glob(name, known))) {
-                warn(format!("{place}.where"), what, name);
-            }
-        }
     }
 }
 
