@@ -166,7 +166,8 @@ async fn a_good_neighbours_events_arrive_on_time() {
     let short = 1.0 + delays.process.1.as_secs_f64() / delays.process.0.as_secs_f64();
     for (median, worst) in [delays.polls, delays.stored] {
         assert!(median < Duration::from_millis(150).mul_f64(short), "{delays:?}");
-        assert!(worst < Duration::from_secs(1).mul_f64(short), "{delays:?}");
+        // One poll may meet the disk, or another program. What a guest that is not stopped takes is more.
+        assert!(worst < Duration::from_secs(5).mul_f64(short), "{delays:?}");
     }
     assert!(running.stop().await);
     assert!(delivered(folder.path(), "good").len() as u64 >= delays.events);
