@@ -205,17 +205,12 @@ pub fn alike(one: &Head, other: &Head) -> bool {
     one.time / HOUR == other.time / HOUR && one.class == other.class && one.severity == other.severity
 }
 
-/// The word for a severity of the contract.
+/// The words for the severities of the contract, from 0 on.
+pub const SEVERITIES: [&str; 7] = ["unknown", "informational", "low", "medium", "high", "critical", "fatal"];
+
+/// The word for one.
 pub fn severity(severity: u8) -> &'static str {
-    match severity {
-        1 => "informational",
-        2 => "low",
-        3 => "medium",
-        4 => "high",
-        5 => "critical",
-        6 => "fatal",
-        _ => "unknown",
-    }
+    SEVERITIES.get(usize::from(severity)).unwrap_or(&SEVERITIES[0])
 }
 
 #[cfg(test)]

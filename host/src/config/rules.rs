@@ -18,6 +18,7 @@ use super::interpolate::join;
 use super::problem::{Problem, listed, suggestion};
 use super::section::Section;
 use crate::rules::{Action, Conditions, Fault, Field, IDENTITY, Key, Pattern, Replacement, Rule, Rules};
+use crate::template::SEVERITIES;
 
 /// More are a program, and every event pays for each of them.
 const MOST_RULES: usize = 100;
@@ -28,8 +29,6 @@ const LONGEST_REPLACEMENT: usize = 256;
 
 /// With fewer bytes, a key is found by trying: RFC 2104 wants as many as the hash has.
 const SHORTEST_KEY: usize = 16;
-
-const SEVERITIES: [&str; 7] = ["unknown", "informational", "low", "medium", "high", "critical", "fatal"];
 
 const TYPES: [&str; 4] = ["include", "exclude", "mask", "hash"];
 

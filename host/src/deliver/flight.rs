@@ -64,6 +64,11 @@ impl Room {
         }
         self.host.fit(bytes);
     }
+
+    /// Takes room for so many bytes more, as far as there is any.
+    pub fn grow(&mut self, bytes: usize) {
+        self.fit(self.stream.num_permits().saturating_sub(CHUNK_OVERHEAD) + bytes);
+    }
 }
 
 /// The ids of one stream's events that are on their way.
@@ -136,6 +141,13 @@ mod tests {
         let mut room = memory.reserve(4 << 10).await.unwrap();
         room.fit(60 << 10);
         assert_eq!((memory.stream.available_permits(), host.free()), (0, 39 << 10));
+        room.fit(10 << 10);
+        room.grow(5 << 10);
+        assert_eq!(
+            (memory.stream.available_permits(), host.free()),
+            (16 << 10, 84 << 10),
+            "of what it has, none is given back"
+        );
         room.fit(200 << 10);
         assert_eq!(host.free(), 0);
         drop(room);

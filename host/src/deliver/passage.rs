@@ -80,12 +80,8 @@ impl Passage {
         let letters = refused.into_iter().map(|refused| {
             let head = &fresh.events[refused.event];
             let reason = format!("rule {}: {}", names.get(refused.rule).copied().unwrap_or_default(), refused.reason);
-            let mut letter = letter(sink.unwrap_or_default(), &fresh, head, reason, at_ms);
-            if refused.hidden {
-                // As a letter that is too long: its size stays.
-                letter.head.clear();
-            }
-            letter
+            let letter = letter(sink.unwrap_or_default(), &fresh, head, reason, at_ms);
+            if refused.hidden { letter.without_body() } else { letter }
         });
         Passed { letters: letters.collect(), batch: passed }
     }

@@ -16,7 +16,7 @@ use crate::observe::Health;
 use crate::outside::{Clock, Random};
 use crate::rules::Rules;
 use crate::sinks::Sink;
-use crate::state::{Partly, StreamKey};
+use crate::state::{DeadLetter, Partly, StreamKey};
 
 /// Deliveries that may wait for a sink without acknowledgements, in bytes of its longest one and of no less than 8 MiB; what
 /// comes then is lost to it.
@@ -188,7 +188,13 @@ impl Route {
             for Exit { outlet, passage } in &self.exits {
                 let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
                 copied += passed.batch.copied_from(&ruled.batch);
-                passed.letters.extend(ruled.letters.iter().map(|letter| letter.clone().of_sink(&outlet.id)));
+                // What this sink's rules would hide, a letter must not give it either when it is replayed.
+                let hides = outlet.rules.hide();
+                let of_sink = |letter: &DeadLetter| {
+                    let letter = letter.clone().of_sink(&outlet.id);
+                    if hides { letter.without_body() } else { letter }
+                };
+                passed.letters.extend(ruled.letters.iter().map(of_sink));
                 let given = passed.batch.events.len() + passed.letters.len();
                 let filtered = (batch.events.len() - given) as u64;
                 let sent = without(&passed.batch, &batch, self.had.get_mut(&*outlet.id));
@@ -199,7 +205,7 @@ impl Route {
         }
         if copied > 0 {
             // What rules changed is in memory beside what was pulled.
-            parcel.room.fit(batch.held() + copied);
+            parcel.room.grow(copied);
         }
         let acknowledgements = self.line.announce(parcel, batch, expected);
         for ((exit, (batch, letters)), acknowledgement) in self.exits.iter().zip(deliveries).zip(acknowledgements) {

@@ -7,6 +7,7 @@ use super::*;
 use crate::deliver::commit::committer;
 use crate::deliver::{Alerts, Ids, Memory, Nature, Parcel, Pipeline, Route, host_memory};
 use crate::outside::Clock;
+use crate::rules::{Action, Conditions, Field, Replacement, Rule, Rules};
 use crate::sinks::tests::batch;
 use crate::sinks::{Concurrency, Retry};
 use crate::state::{Commit, Counts, HealthRow, StateError, StreamKey, StreamState};
@@ -123,6 +124,11 @@ struct Case {
 
 impl Case {
     fn new(terms: Terms, script: Vec<Does>) -> Self {
+        Self::ruled(terms, script, Rules::default(), Rules::default())
+    }
+
+    /// With rules of the source and of the sink.
+    fn ruled(terms: Terms, script: Vec<Does>, of_source: Rules, of_sink: Rules) -> Self {
         let (far, kept) =
             (Arc::new(Far { script: Mutex::new(script.into()), ..Far::default() }), Arc::<Kept>::default());
         let clock = Clock::simulated(Duration::from_secs(1_800_000_000));
@@ -132,7 +138,7 @@ impl Case {
             id: "far".into(),
             inputs: vec!["*".into()],
             only: Default::default(),
-            rules: Default::default(),
+            rules: of_sink,
             acknowledgements: true,
             max_refused_share: 0.05,
             sink: Box::new(Near(Arc::clone(&far), terms)),
@@ -141,15 +147,19 @@ impl Case {
         tokio::spawn(committer.run());
         tasks.into_iter().for_each(|task| drop(tokio::spawn(task.run())));
         let board = pipeline.board();
-        let route = pipeline.route(StreamKey::new("acme", "log"), &Nature::default(), Alerts::new(Duration::ZERO));
+        let nature = Nature { rules: of_source, ..Nature::default() };
+        let route = pipeline.route(StreamKey::new("acme", "log"), &nature, Alerts::new(Duration::ZERO));
         Self { far, kept, route, memory: Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20), board }
     }
 
     /// Sends a chunk of events with these numbers.
     async fn send(&mut self, numbers: std::ops::Range<u64>) {
         let lines: Vec<String> = numbers.map(|number| number.to_string()).collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let batch = Batch::clone(&batch("t", "log", &lines));
+        self.send_lines(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+
+    async fn send_lines(&mut self, lines: &[&str]) {
+        let batch = Batch::clone(&batch("t", "log", lines));
         let records = batch.events.len() as u64;
         let counts = Counts { records, events: records, accepted: records, ..Counts::default() };
         let commit = Commit {
@@ -264,6 +274,26 @@ async fn a_few_refusals_become_letters_and_many_are_held() {
     );
     assert_eq!(case.given()[2..], [(200..211).collect::<Vec<_>>(), (200..211).collect()]);
     assert_eq!(case.stored(), (0..400).filter(|number| *number != 7).collect::<Vec<_>>(), "each once");
+}
+
+fn rule(action: Action, field: &str) -> Rules {
+    let conditions = Conditions { field: Some(Field::parse(field).unwrap()), ..Conditions::default() };
+    Rules::new(vec![Rule { name: "x".into(), action, conditions }])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_of_the_sources_rules_does_not_show_what_the_sinks_hide() {
+    for (of_sink, head) in [
+        (Rules::default(), &b"{\"a\" \"secret\":1}\n"[..]),
+        (rule(Action::Mask(Replacement::new("****")), "secret"), b""),
+    ] {
+        let mut case = Case::ruled(Terms::default(), Vec::new(), rule(Action::Exclude, "secret"), of_sink);
+        // The source's rule cannot look into it.
+        case.send_lines(&["{\"a\" \"secret\":1}"]).await;
+        assert_eq!(case.settled(1).await.dead_lettered, 1);
+        let letters = case.kept.letters.lock().unwrap();
+        assert_eq!((letters[0].head.as_slice(), letters[0].size), (head, Some(17)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,6 +94,12 @@ impl DeadLetter {
         self
     }
 
+    /// Keeps nothing of its body but the size, as if it were too long.
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        Self { head: Vec::new(), ..self }
+    }
+
     /// Whether only a part of its bytes is here.
     pub fn is_cut(&self) -> bool {
         self.size.is_some_and(|size| size > self.head.len() as u64)
