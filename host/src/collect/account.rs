@@ -13,7 +13,7 @@ use crate::config::OnPositionLost;
 use crate::deliver::Alerts;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sandbox::{NetworkCounts, Session, Start};
+use crate::sandbox::{GuestUsage, NetworkCounts, Session, Start};
 
 /// What all streams of one source share.
 pub struct Account {
@@ -129,5 +129,9 @@ impl Source for Replaceable {
 
     fn network(&self) -> Option<NetworkCounts> {
         self.current().network()
+    }
+
+    fn usage(&self) -> Option<GuestUsage> {
+        self.current().usage()
     }
 }

@@ -156,7 +156,11 @@ impl Worker {
                 self.entry.enter(StreamState::Initialized);
             }
             let started = Instant::now();
-            self.entry.update(|status| status.polls += 1);
+            let now_ms = self.around.clock.millis();
+            self.entry.update(|status| {
+                status.polls += 1;
+                status.polled_ms = Some(now_ms);
+            });
             // On the heap, and only while it lasts: a stream that waits for its next poll takes a tenth of the memory.
             next = match Box::pin(self.poll()).await {
                 Outcome::CaughtUp => Some(self.schedule.after(started, Instant::now())),

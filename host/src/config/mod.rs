@@ -18,6 +18,7 @@ mod files;
 mod interpolate;
 mod judge;
 mod limits;
+mod metrics;
 pub mod network;
 mod problem;
 mod rules;
@@ -38,6 +39,7 @@ use zeroize::Zeroizing;
 pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
+pub use metrics::MetricsOptions;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
     Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::components::ComponentOptions;
 
+use super::metrics::MetricsOptions;
 use super::network::NetworkSettings;
 use super::problem::Problem;
 use super::sinks::Sink;
@@ -46,6 +47,7 @@ pub struct Config {
     /// Files in the folders of templates from which no source could be made. The others are not touched by that.
     pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
+    pub metrics: MetricsOptions,
 }
 
 impl Config {

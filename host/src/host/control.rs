@@ -11,6 +11,7 @@ use super::retire::Wanted;
 use crate::collect::{Board, Source as _, StreamStatus};
 use crate::config::{Config, RefusedFile};
 use crate::deliver::{SinkBoard, SinkStatus};
+use crate::observe::metrics::Vitals;
 use crate::observe::{Cause, Happening, Health, Place};
 use crate::replay::{ReplayError, Replaying, Replays, Request};
 use crate::sandbox::NetworkCounts;
@@ -23,10 +24,11 @@ pub struct Control {
     pub(super) sinks: SinkBoard,
     pub(super) replays: Replays,
     pub(super) refused: Arc<Notify>,
-    pub(super) health: Health,
+    pub(crate) health: Health,
     pub(super) misconfigured: Misconfigured,
     /// Whose state is kept.
     pub(crate) wanted: Wanted,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// What is wrong with the configuration of sources, by id. Their files are to be mended; the others run.
@@ -46,6 +48,11 @@ impl Control {
     /// What `source` did on the network, if it is run.
     pub fn network(&self, source: &str) -> Option<NetworkCounts> {
         self.fleet.account(source)?.source.network()
+    }
+
+    /// Whether a scrape of the metrics tells tenants apart; as `metrics.tenant_labels` says, unless this is called.
+    pub fn tell_tenants_apart(&self, apart: bool) {
+        self.vitals.tell_tenants_apart(apart);
     }
 
     /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew

@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Pipeline, Storage, committer, host_memory};
 use crate::fair::{Fair, Rule};
 use crate::observe::api::Api;
+use crate::observe::metrics::Vitals;
 use crate::observe::{Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{self, Replays};
@@ -107,6 +108,7 @@ impl Running {
             memory_bytes,
             around: around.clone(),
         });
+        let vitals = Arc::new(Vitals::new(memory.clone(), memory_bytes));
         let fleet = Fleet::new(Ground {
             around,
             pipeline: pipeline.clone(),
@@ -122,8 +124,17 @@ impl Running {
         let owned = (fleet::Owned(fleet.clone()), replay::Owned(replays.clone()));
         let told = health.clone();
         let (misconfigured, wanted) = Default::default();
-        let control =
-            Control { fleet, board, sinks: pipeline.board(), replays, refused, health: told, misconfigured, wanted };
+        let control = Control {
+            fleet,
+            board,
+            sinks: pipeline.board(),
+            replays,
+            refused,
+            health: told,
+            misconfigured,
+            wanted,
+            vitals,
+        };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
         let pipeline = Some(pipeline);

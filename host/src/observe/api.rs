@@ -8,7 +8,8 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::server::{Answer, Asked, Service, json, lines, refusal, streamed};
+use super::metrics;
+use super::server::{Answer, Asked, Service, json, lines, refusal, streamed, text_of};
 use super::view::{Sources, write_health, write_state};
 use crate::Control;
 use crate::deliver::Disk;
@@ -34,6 +35,7 @@ impl Service for Api {
                 let network = |source: &str| self.control.network(source);
                 json(StatusCode::OK, &Sources::of(&status, wrong, network, self.control.sinks(), self.clock))
             }
+            (Method::GET, ["metrics"]) => self.metrics().await,
             (Method::GET, ["v1", "state"]) => {
                 self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))
             }
@@ -63,7 +65,7 @@ impl Service for Api {
             (_, ["v1", "replays"] | ["v1", "sources", _, "restart"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this is done by POST", None)
             }
-            (_, ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export" | "health"]) => {
+            (_, ["metrics"] | ["v1", "sources"] | ["v1", "state"] | ["v1", "state", "export" | "health"]) => {
                 refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: GET", None)
             }
             _ => refusal(StatusCode::NOT_FOUND, "there is nothing of that name", Some("See GET /v1/sources")),
@@ -94,6 +96,14 @@ impl Api {
             }
         });
         streamed(lines)
+    }
+
+    async fn metrics(&self) -> Answer {
+        let api = self.clone();
+        match tokio::task::spawn_blocking(move || metrics::render(&api)).await {
+            Ok(text) => text_of(metrics::CONTENT_TYPE, text),
+            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), None),
+        }
     }
 
     fn stored(&self, answer: impl FnOnce(Arc<Disk>) -> Answer) -> Answer {

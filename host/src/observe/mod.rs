@@ -3,6 +3,7 @@
 pub mod api;
 mod health;
 mod logging;
+pub mod metrics;
 mod patient;
 mod repeats;
 pub mod server;
