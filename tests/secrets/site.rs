@@ -240,7 +240,7 @@ impl Site {
 pub fn ask(state: &Path, request: &str) -> Vec<u8> {
     use std::io::{Read, Write};
     let mut socket = std::os::unix::net::UnixStream::connect(state.join("socket")).unwrap();
-    write!(socket, "{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+    write!(socket, "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).unwrap();
     answer

@@ -29,6 +29,11 @@ pub trait Source: Send + Sync {
     fn network(&self) -> Option<NetworkCounts> {
         None
     }
+
+    /// Why the network last failed it, where that is noted.
+    fn transport_error(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One stream, being read.
@@ -66,6 +71,10 @@ impl Source for ComponentSource {
 
     fn network(&self) -> Option<NetworkCounts> {
         Some(self.context.notes.counts())
+    }
+
+    fn transport_error(&self) -> Option<String> {
+        self.context.notes.transport_error()
     }
 }
 

@@ -71,6 +71,8 @@ pub struct StreamStatus {
     pub was_caught_up: bool,
     /// When the newest event happened that was read: nanoseconds since the Unix epoch.
     pub newest: Option<u64>,
+    /// When it is read next, in nanoseconds since the Unix epoch; none while it is read, and where it stands still.
+    pub next: Option<u64>,
 }
 
 impl StreamStatus {
@@ -143,6 +145,7 @@ impl Board {
             caught_up: false,
             was_caught_up: false,
             newest: None,
+            next: None,
         };
         let mut entries = self.lock();
         let entry = Entry {
@@ -183,6 +186,19 @@ impl Board {
     /// All streams, by source and name.
     pub fn all(&self) -> Vec<StreamStatus> {
         self.lock().values().map(|entry| entry.lock().clone()).collect()
+    }
+
+    /// The streams of one source, by name.
+    pub fn of(&self, source: &str) -> Vec<StreamStatus> {
+        let first: Key = (source.into(), "".into());
+        let entries = self.lock();
+        let streams = entries.range(first..).take_while(|((id, _), _)| **id == *source);
+        streams.map(|(_, entry)| entry.lock().clone()).collect()
+    }
+
+    /// Whether a worker has begun with each.
+    pub fn all_started(&self) -> bool {
+        self.lock().values().all(|entry| entry.lock().state != StreamState::Pending)
     }
 
     /// Waits until each stream has been caught up with everything stored, or is in error.
@@ -231,6 +247,11 @@ impl Entry {
     pub fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
         change(&mut self.lock());
         self.changed.send_replace(());
+    }
+
+    /// Says when it is read next. Nobody is woken for that.
+    pub fn is_due(&self, next: Option<u64>) {
+        self.lock().next = next;
     }
 
     /// Goes to `state`, and says so if that is news.

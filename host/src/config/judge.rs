@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::api;
 use super::components;
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
@@ -75,6 +76,7 @@ pub fn judge(
     let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
     let limit_table = top.take("limits");
     let networks = Networks::new(&mut top, read);
+    let api = api::read(&mut top, &networks);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
@@ -163,6 +165,7 @@ pub fn judge(
         files,
         refused,
         sinks,
+        api,
     })
 }
 
