@@ -16,6 +16,7 @@ pub mod restart;
 pub mod run;
 pub mod state;
 pub mod status;
+mod supervisor;
 pub mod tap;
 pub mod test;
 pub mod validate;
