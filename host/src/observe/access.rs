@@ -70,7 +70,7 @@ impl Access {
     }
 
     /// Says who asks, or why it is refused. It takes its time for a wrong token.
-    pub async fn admit(&self, head: &Parts) -> Result<Caller, Answer> {
+    pub async fn admit(&self, head: &Parts) -> Result<Caller, Refused> {
         self.same_site(head)?;
         match self.proves(&head.headers) {
             Proof::Good(caller) => Ok(caller),
@@ -108,17 +108,17 @@ impl Access {
 
     /// A page of another site may make a browser ask here: by its own name, pointed at this address, or by ours. The first
     /// is seen by `Host`, the second by `Origin`.
-    fn same_site(&self, head: &Parts) -> Result<(), Answer> {
+    fn same_site(&self, head: &Parts) -> Result<(), Refused> {
         let host = self.host(head)?;
         let Some(origin) = one(&head.headers, header::ORIGIN)? else { return Ok(()) };
         if is_of(origin, host) {
             return Ok(());
         }
         let hint = "A page of another site made the browser ask. Open this host's own page, or ask without a browser";
-        Err(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint)))
+        Err(Box::new(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint))))
     }
 
-    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Answer> {
+    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Refused> {
         let refused = |host: &str| {
             let hint = "Ask by localhost or by the address, or add the name to api.hosts";
             refusal(StatusCode::FORBIDDEN, format!("this host does not answer by the name {host:?}"), Some(hint))
@@ -127,7 +127,7 @@ impl Access {
         // Who names another in the request's line means that.
         let named = head.uri.authority().map(|authority| authority.as_str());
         match [Some(host), named].into_iter().flatten().find(|name| !self.answers(name)) {
-            Some(wrong) => Err(refused(wrong)),
+            Some(wrong) => Err(Box::new(refused(wrong))),
             None => Ok(host),
         }
     }
@@ -142,6 +142,9 @@ impl Access {
     }
 }
 
+/// Why a request is not answered.
+pub type Refused = Box<Answer>;
+
 enum Proof {
     Good(Caller),
     None,
@@ -153,10 +156,10 @@ fn is_open(method: &Method, path: &str) -> bool {
     matches!(*method, Method::GET | Method::HEAD) && PROBES.contains(&path)
 }
 
-fn unauthorized(message: &str, hint: &str) -> Answer {
+fn unauthorized(message: &str, hint: &str) -> Refused {
     let mut answer = refusal(StatusCode::UNAUTHORIZED, message, Some(hint));
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    answer
+    Box::new(answer)
 }
 
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
@@ -171,8 +174,9 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The value of a header that may come once.
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Answer> {
-    let wrong = || refusal(StatusCode::BAD_REQUEST, format!("the header {name} must come once, as text"), None);
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refused> {
+    let wrong =
+        || Box::new(refusal(StatusCode::BAD_REQUEST, format!("the header {name} must come once, as text"), None));
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
