@@ -69,7 +69,7 @@ struct Line<'a> {
 
 impl Tap {
     fn path(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new("/v1/tap?".to_owned());
+        let mut query = form_urlencoded::Serializer::new(String::new());
         for (key, values) in [
             ("component", &self.components),
             ("outputs_of", &self.outputs_of),
@@ -81,7 +81,7 @@ impl Tap {
             query.extend_pairs(values.iter().map(|value| (key, value)));
         }
         query.extend_pairs(self.limit.map(|limit| ("limit", limit.to_string())));
-        query.finish()
+        format!("/v1/tap?{}", query.finish())
     }
 
     fn write(&self, line: &str, event: &RawValue, out: &mut impl Write) -> io::Result<()> {
