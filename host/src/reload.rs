@@ -163,6 +163,7 @@ impl Reloader {
             "max_concurrent_pulls_per_tenant",
             old.max_concurrent_pulls_per_tenant == new.max_concurrent_pulls_per_tenant,
         );
+        compare("api", old.api == new.api);
         for name in old.components.keys().chain(new.components.keys()) {
             compare(&format!("components.{name}"), old.components.get(name) == new.components.get(name));
         }

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::config::{self, OnPositionLost};
 use tributary_host::deliver::{Attached, Batch, Head, Storage};
-use tributary_host::observe::server::serve;
+use tributary_host::observe::access::Access;
+use tributary_host::observe::server::{Listener, serve};
 use tributary_host::observe::socket::{self, Socket};
 use tributary_host::outside::{Clock, Outside, Random};
 use tributary_host::sandbox::{
@@ -60,7 +62,13 @@ async fn measure(tenants: usize, rounds: usize) -> bool {
     }
     tokio::time::resume();
     let folder = tempfile::tempdir().expect("a folder");
-    let server = tokio::spawn(serve(Socket::bind(folder.path()).expect("a socket"), Arc::new(running.api())));
+    let (_stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(
+        Listener::Unix(Socket::bind(folder.path()).expect("a socket")),
+        Access::local(&[]),
+        Arc::new(running.api()),
+        stopped,
+    ));
     println!(
         "{:>8} {:>8} {:>9} {:>12} {:>10} {:>10} {:>10}",
         "tenants", "labels", "series", "bytes", "least", "median", "most"
@@ -99,7 +107,7 @@ async fn measure(tenants: usize, rounds: usize) -> bool {
 
 async fn scrape(folder: &std::path::Path) -> String {
     let mut stream = socket::connect(folder).await.expect("the socket").expect("somebody listens");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it reads");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer of text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tributary_host::Running;
-use tributary_host::observe::server::serve;
+use tributary_host::observe::access::Access;
+use tributary_host::observe::server::{Listener, serve};
 use tributary_host::observe::socket::{self, Socket};
 
 /// Labels by name.
@@ -22,9 +24,15 @@ pub struct Page {
 
 /// Asks `running` over a local socket in `folder`.
 pub async fn scrape(running: &Running, folder: &Path) -> Page {
-    let server = tokio::spawn(serve(Socket::bind(folder).unwrap(), Arc::new(running.api())));
+    let (_stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(
+        Listener::Unix(Socket::bind(folder).unwrap()),
+        Access::local(&[]),
+        Arc::new(running.api()),
+        stopped,
+    ));
     let mut stream = socket::connect(folder).await.unwrap().unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     server.abort();

@@ -2,6 +2,8 @@
 
 mod account;
 mod care;
+mod check;
+mod checks;
 mod judge;
 mod quota;
 mod reach;
@@ -14,6 +16,8 @@ mod tests;
 mod worker;
 
 pub use account::{Account, Policy, Replaceable};
+pub use check::{Finding, Subject, Verdict, check};
+pub use checks::{Checked, Checks};
 pub use quota::{Grant, Quota, QuotaStatus};
 pub use reach::Reach;
 pub use schedule::Schedule;

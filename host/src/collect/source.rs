@@ -35,6 +35,11 @@ pub trait Source: Send + Sync {
     fn usage(&self) -> Option<GuestUsage> {
         None
     }
+
+    /// Why the network last failed it, where that is noted.
+    fn transport_error(&self) -> Option<String> {
+        None
+    }
 }
 
 /// One stream, being read.
@@ -76,6 +81,10 @@ impl Source for ComponentSource {
 
     fn usage(&self) -> Option<GuestUsage> {
         Some(self.context.notes.usage())
+    }
+
+    fn transport_error(&self) -> Option<String> {
+        self.context.notes.transport_error()
     }
 }
 

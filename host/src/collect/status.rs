@@ -86,6 +86,8 @@ pub struct StreamStatus {
     pub gap_nanos: u64,
     /// The faults by their code. After [`CODES`] codes all others are one: a component may make up as many as it likes.
     pub fault_codes: BTreeMap<String, u64>,
+    /// When it is read next, in nanoseconds since the Unix epoch; none while it is read, and where it stands still.
+    pub next: Option<u64>,
 }
 
 /// Codes of faults that are told apart in one stream.
@@ -176,6 +178,7 @@ impl Board {
             succeeded_ms: None,
             gap_nanos: 0,
             fault_codes: BTreeMap::new(),
+            next: None,
         };
         let mut entries = self.lock();
         let entry = Entry {
@@ -216,6 +219,19 @@ impl Board {
     /// All streams, by source and name.
     pub fn all(&self) -> Vec<StreamStatus> {
         self.lock().values().map(|entry| entry.lock().clone()).collect()
+    }
+
+    /// The streams of one source, by name.
+    pub fn of(&self, source: &str) -> Vec<StreamStatus> {
+        let first: Key = (source.into(), "".into());
+        let entries = self.lock();
+        let streams = entries.range(first..).take_while(|((id, _), _)| **id == *source);
+        streams.map(|(_, entry)| entry.lock().clone()).collect()
+    }
+
+    /// Whether a worker has begun with each.
+    pub fn all_started(&self) -> bool {
+        self.lock().values().all(|entry| entry.lock().state != StreamState::Pending)
     }
 
     /// Waits until each stream has been caught up with everything stored, or is in error.
@@ -264,6 +280,11 @@ impl Entry {
     pub fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
         change(&mut self.lock());
         self.changed.send_replace(());
+    }
+
+    /// Says when it is read next. Nobody is woken for that.
+    pub fn is_due(&self, next: Option<u64>) {
+        self.lock().next = next;
     }
 
     /// Goes to `state`, and says so if that is news.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::api;
 use super::components;
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
@@ -77,6 +78,7 @@ pub fn judge(
     let metrics = metrics::read(top.table("metrics"));
     let limit_table = top.take("limits");
     let networks = Networks::new(&mut top, read);
+    let api = api::read(&mut top, &networks);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
@@ -166,6 +168,7 @@ pub fn judge(
         refused,
         sinks,
         metrics,
+        api,
     })
 }
 

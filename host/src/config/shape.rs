@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::api::ApiOptions;
 use super::components::ComponentOptions;
-
 use super::metrics::MetricsOptions;
 use super::network::NetworkSettings;
 use super::problem::Problem;
@@ -48,6 +48,8 @@ pub struct Config {
     pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
     pub metrics: MetricsOptions,
+    /// Where it answers while it runs.
+    pub api: ApiOptions,
 }
 
 impl Config {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Ready;
 use crate::collect::{
-    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Surroundings, Worker,
+    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Subject, Surroundings, Worker,
 };
 use crate::config::{self, QuotaLimit};
 use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
@@ -122,6 +122,20 @@ impl Fleet {
             quotas: account.quotas.iter().map(|(name, quota)| (name.clone(), quota.status())).collect(),
         };
         sources.into_iter().map(facts).collect()
+    }
+
+    /// What a check of `source` tries, if it is run.
+    pub fn subject(&self, source: &str) -> Option<(Arc<Account>, Subject)> {
+        let state = self.lock();
+        let AtWork { config, account, streams, .. } = state.sources.get(source)?;
+        let quota = |stream: &LogStream| stream.quota.as_ref().and_then(|name| account.quotas.get(name)).cloned();
+        let subject = Subject {
+            id: config.id.clone(),
+            source: Arc::clone(&account.source) as Arc<dyn Source>,
+            names_streams: config.names_streams(),
+            streams: streams.iter().map(|stream| (stream.name.clone(), quota(stream))).collect(),
+        };
+        Some((Arc::clone(account), subject))
     }
 
     /// Whether a sink takes `source`, so that it is run.

@@ -97,10 +97,12 @@ impl Running {
             delivery.spawn(task.run());
         }
         let (stop, stopped) = watch::channel(false);
+        let taps = pipeline.taps();
         let (board, refused) = (Board::new(health.clone()), Arc::new(Notify::new()));
         let (memory, memory_bytes) = (host_memory(caps.in_flight_bytes), caps.in_flight_bytes);
         let turns = Fair::new(caps.pulls, Rule::Each(caps.pulls_per_tenant));
-        let around = Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped };
+        let around =
+            Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped.clone() };
         let replays = Replays::new(replay::Ground {
             sources: Default::default(),
             pipeline: pipeline.clone(),
@@ -132,6 +134,9 @@ impl Running {
             refused,
             health: told,
             misconfigured,
+            taps,
+            clock,
+            stop: stopped,
             wanted,
             vitals,
         };
@@ -177,7 +182,7 @@ impl Running {
 
     /// What the local socket answers from. It keeps the store open.
     pub fn api(&self) -> Api {
-        Api { control: self.control(), clock: self.clock, disk: self.disk.clone() }
+        Api::new(self.control(), self.clock, self.disk.clone())
     }
 
     /// Waits until each stream has been caught up once with everything stored, or is in error.
@@ -197,6 +202,7 @@ impl Running {
             // committer that of its own.
             self.pipeline = None;
             while self.delivery.join_next().await.is_some() {}
+            self.control.taps.close();
             self.health.close();
             while self.keeper.join_next().await.is_some() {}
         };
@@ -211,6 +217,8 @@ impl Running {
         self.control.replays.kill().await;
         self.control.fleet.kill().await;
         self.delivery.shutdown().await;
+        self.control.taps.close();
+        self.health.close();
         self.keeper.shutdown().await;
         self.retiring.shutdown().await;
     }

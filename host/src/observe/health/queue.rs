@@ -55,6 +55,11 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Wakes whoever waits.
+    pub(super) fn wake(&self) {
+        self.arrived.notify_one();
+    }
+
     /// Waits until there is something. There may be nothing all the same.
     pub async fn arrived(&self) {
         self.arrived.notified().await;
