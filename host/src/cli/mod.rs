@@ -19,6 +19,7 @@ pub mod run;
 pub mod schema;
 pub mod state;
 pub mod status;
+mod supervisor;
 pub mod test;
 pub mod validate;
 mod view;

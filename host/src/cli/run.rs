@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::Reload;
+use super::supervisor::{self, Supervised};
 use super::{Run, exit};
 use crate::config::Document;
 use crate::observe::server::serve;
@@ -44,6 +45,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
     tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), refused, "tributary runs");
     let served = Served::start(&loaded.config.data_dir, &running);
     let control = running.control();
+    let supervised = Supervised::ready(&format!("{} sources", loaded.config.sources.len()));
     let reload = Reload {
         path: path.to_owned(),
         document,
@@ -59,9 +61,11 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         never = reload.run() => match never {},
     }
     tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
+    supervisor::stopping(drain);
     finish(running, signals).await;
     // What is asked while it stops is answered too. The socket goes before the store is let go.
     served.end().await;
+    drop(supervised);
     exit::OK
 }
 
