@@ -48,7 +48,7 @@ fn read_everything(folder: &std::path::Path) {
     };
     let source = "[sources.a]\ntype = 'mimecast'\n";
     read(format!(
-        "{source}limits = {{}}\nquotas.x = {{ requests = 1, window_secs = 1 }}\negress = {{}}\negress_mode = 'enforce'\n\
+        "[api]\ntls = {{}}\n[metrics]\n{source}limits = {{}}\nquotas.x = {{ requests = 1, window_secs = 1 }}\negress = {{}}\negress_mode = 'enforce'\n\
          tls = {{}}\nproxy = {{}}\ntimeouts = {{}}\nrules = [{{ type = 'mask', field = 'a' }}, {{ type = 'hash', key = 'x' }}]\n\
          [templates.t]\nfolder = 'customers.d'\n[components.c]\npath = '/x.wasm'\n\
          [secret]\na = {{ type = 'exec', command = ['/x'] }}\nb = {{ type = 'env' }}\nc = {{ type = 'file', path = '/x' }}\n\

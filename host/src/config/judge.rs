@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::api;
 use super::components;
 use super::declaration::{Group, Others, Shape, Table, choice, key, names, table, text, text_or, whole};
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
+use super::metrics;
 use super::network::{self, Networks};
 use super::problem::{Problem, Step, listed, suggestion};
 use super::rules;
@@ -74,6 +76,8 @@ pub static TOP: Table = Table::new(
                 "Where `SECRET[backend.key]` comes from, by the backend's name. `env` is built in.",
             ),
             table("limits", &limits::LIMITS),
+            table("api", &super::api::API),
+            table("metrics", &metrics::METRICS),
         ]),
         &network::SOURCE_KEYS,
         &Group::of(&[key("tests", Shape::Tables(&unit_tests::TEST), unit_tests::TEST.description)]),
@@ -193,8 +197,10 @@ pub fn judge(
     let max_dead_letter_bytes = top.whole("max_dead_letter_bytes");
     let max_concurrent_pulls = top.whole("max_concurrent_pulls") as usize;
     let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant") as usize;
+    let metrics = metrics::read(top.table("metrics"));
     let limit_table = top.take("limits");
     let networks = Networks::new(&mut top, read);
+    let api = api::read(&mut top, &networks);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
@@ -283,6 +289,8 @@ pub fn judge(
         files,
         refused,
         sinks,
+        metrics,
+        api,
     })
 }
 

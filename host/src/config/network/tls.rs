@@ -91,6 +91,15 @@ impl fmt::Debug for Identity {
     }
 }
 
+pub static SERVER_TLS: Table = Table::new(
+    "api.tls",
+    "What the host shows to whoever asks over TCP, so that it speaks TLS.",
+    &[&Group::of(&[
+        text("crt_file", "PEM file of its certificate."),
+        text("key_file", "PEM file of that certificate's private key, not encrypted."),
+    ])],
+);
+
 pub static TLS: Table = Table::new(
     "tls",
     "How TLS is spoken. At the top for all, and under a source or a sink for that one.",
@@ -110,24 +119,7 @@ pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSet
     let default = TlsSettings::default();
     let (ca, certificate, key) = (section.text("ca_file"), section.text("crt_file"), section.text("key_file"));
     let authorities = ca.and_then(|path| authorities(Path::new(&path), &mut section, reader));
-    let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(Path::new(&certificate), "crt_file", &mut section, reader);
-            let key = private_key(Path::new(&key), &mut section, reader);
-            chain.zip(key).map(|(chain, key)| Arc::new(Identity { chain, key }))
-        }
-        (Some(_), None) => {
-            section.fault("key_file", "is required with `crt_file`", Some("Name the file with its private key".into()));
-            None
-        }
-        (None, Some(_)) => {
-            section.fault("crt_file", "is required with `key_file`", Some("Name the file with its certificate".into()));
-            None
-        }
-        (None, None) => None,
-    };
-    let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
-    section.refuse("key_pass", "is not supported: the key must not be encrypted", hint);
+    let identity = identity(certificate, key, &mut section, reader);
     let verify_certificate = section.flag("verify_certificate");
     let verify_hostname = section.flag("verify_hostname");
     let hint = "Name the authority that signed it with `tls.ca_file` instead";
@@ -143,6 +135,45 @@ pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSet
     let min_version = section.choice("min_tls_version", &versions);
     section.close();
     TlsSettings { authorities, identity, verify_certificate, verify_hostname, protocols, min_version }
+}
+
+/// What a server says that it is: both files are required.
+pub(super) fn server(mut section: Section<'_>, reader: &RefCell<Reader>) -> Option<Arc<Identity>> {
+    let (certificate, key) = (section.text("crt_file"), section.text("key_file"));
+    if certificate.is_none() && key.is_none() {
+        section.fault("crt_file", "is required", Some("Name the files of the server's certificate and key".into()));
+    }
+    let identity = identity(certificate, key, &mut section, reader);
+    section.close();
+    identity
+}
+
+/// A certificate and its key, which come together.
+fn identity(
+    certificate: Option<String>,
+    key: Option<String>,
+    section: &mut Section<'_>,
+    reader: &RefCell<Reader>,
+) -> Option<Arc<Identity>> {
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => {
+            let chain = certificates(Path::new(&certificate), "crt_file", section, reader);
+            let key = private_key(Path::new(&key), section, reader);
+            chain.zip(key).map(|(chain, key)| Arc::new(Identity { chain, key }))
+        }
+        (Some(_), None) => {
+            section.fault("key_file", "is required with `crt_file`", Some("Name the file with its private key".into()));
+            None
+        }
+        (None, Some(_)) => {
+            section.fault("crt_file", "is required with `key_file`", Some("Name the file with its certificate".into()));
+            None
+        }
+        (None, None) => None,
+    };
+    let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
+    section.refuse("key_pass", "is not supported: the key must not be encrypted", hint);
+    identity
 }
 
 fn protocols(section: &mut Section<'_>) -> Option<Vec<Protocol>> {
