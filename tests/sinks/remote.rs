@@ -24,13 +24,19 @@ pub struct Kind {
     pub name: &'static str,
     /// The keys of its configuration, where `{url}` is its far side.
     pub keys: &'static str,
+    /// What its errors put before the names of keys.
+    pub before_keys: &'static str,
     /// The key that names that, and the one that says who we are.
     pub address_key: &'static str,
     pub credentials_key: &'static str,
     pub dialect: Arc<dyn Dialect>,
     pub refuses_known: bool,
+    /// Unless the host has started again in between.
+    pub doubles_after_restart: bool,
     /// Whether good events are stored when others of their delivery are refused, without a word about which.
     pub doubles_beside_refused: bool,
+    /// What its protocol knows nothing like.
+    pub lacks: &'static [Situation],
     /// Deliveries after which it is held at the latest, if all events are refused.
     pub held_after: usize,
 }
@@ -69,8 +75,8 @@ impl Subject for Remote {
         self.kind.name
     }
 
-    fn refuses_known(&self) -> bool {
-        self.kind.refuses_known
+    fn refuses_known(&self, situation: Situation) -> bool {
+        self.kind.refuses_known && !(situation == Situation::Restart && self.kind.doubles_after_restart)
     }
 
     fn may_double(&self, situation: Situation) -> bool {
@@ -79,6 +85,9 @@ impl Subject for Remote {
     }
 
     fn begin(&self, situation: Situation) -> bool {
+        if self.kind.lacks.contains(&situation) {
+            return false;
+        }
         let mut state = self.far.state();
         let acts = match situation {
             Situation::Busy => vec![Act::Status(429, None)],
@@ -150,12 +159,12 @@ impl Subject for Remote {
         self.mended.store(true, Ordering::Relaxed);
     }
 
-    fn hint(&self, situation: Situation) -> String {
-        match situation {
-            Situation::Expired => format!("`sinks.far.{}`", self.kind.credentials_key),
+    fn hint(&self, situation: Situation) -> Option<String> {
+        Some(match situation {
+            Situation::Expired => format!("`{}{}`", self.kind.before_keys, self.kind.credentials_key),
             Situation::Untrusted => "`tls.ca_file`".into(),
-            _ => format!("`sinks.far.{}`", self.kind.address_key),
-        }
+            _ => format!("`{}{}`", self.kind.before_keys, self.kind.address_key),
+        })
     }
 
     fn stored(&self) -> BTreeMap<u128, u64> {

@@ -99,6 +99,20 @@ impl Networks {
         }
     }
 
+    /// Adds to a sink's own `tls` table those of `keys` that stand at the top. It needs a table for that: whoever writes
+    /// none wants no TLS.
+    pub fn inherit_tls(&self, sink: &mut Section<'_>, keys: &[&str]) {
+        let mut table = self.tls.table.clone();
+        table.retain(|key, _| keys.contains(&key.as_str()));
+        sink.inherit("tls", &table);
+        table.values_mut().for_each(wipe);
+    }
+
+    /// Whether `key` stands in the `tls` table at the top.
+    pub fn has_tls(&self, key: &str) -> bool {
+        self.tls.table.contains_key(key)
+    }
+
     /// Warns of what stands under `key` of a sink.
     pub fn warn(&self, sink: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
         self.reader.borrow_mut().warn(sink, key, message, hint);

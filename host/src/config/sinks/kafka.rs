@@ -1,12 +1,14 @@
 //! Kafka, and what speaks its protocol.
 //!
-//! librdkafka has a TLS of its own, so `tls` is read here, and what stands under `tls` or `proxy` at the top is not its own.
+//! librdkafka has a TLS of its own, so `tls` is read here. With TLS, the files and checks under `tls` at the top are its own
+//! too; `proxy` at the top never is.
 
 use std::collections::BTreeMap;
 
 use super::shared::Secret;
 use super::templated::template;
 use super::values::{host_and_port, sample};
+use crate::config::network::Networks;
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -54,6 +56,9 @@ pub struct Sasl {
     pub password: Secret,
 }
 
+/// Of `tls` at the top, what librdkafka knows too.
+const FROM_TOP: [&str; 5] = ["ca_file", "crt_file", "key_file", "verify_certificate", "verify_hostname"];
+
 /// What the sink needs as it is, and what has keys of its own.
 const OURS: [&str; 12] = [
     "acks",
@@ -70,7 +75,7 @@ const OURS: [&str; 12] = [
     "transactional.id",
 ];
 
-pub fn read(section: &mut Section<'_>) -> KafkaOptions {
+pub fn read(section: &mut Section<'_>, networks: &Networks) -> KafkaOptions {
     let servers = match section.texts("bootstrap_servers") {
         Some(servers) => servers.join(","),
         None => {
@@ -97,7 +102,12 @@ pub fn read(section: &mut Section<'_>) -> KafkaOptions {
         ("zstd", KafkaCompression::Zstd),
     ];
     let compression = section.choice("compression", &compressions);
+    networks.inherit_tls(section, &FROM_TOP);
     let tls = section.table("tls").and_then(tls);
+    if tls.is_some() && networks.has_tls("min_tls_version") {
+        let hint = "Ask for it at the brokers (ssl.enabled.protocols), or by `librdkafka_options` (ssl.cipher.suites)";
+        networks.warn(section, "tls", "`tls.min_tls_version` at the top is not heeded here", hint);
+    }
     let sasl = section.table("sasl").and_then(sasl);
     let mut librdkafka_options = BTreeMap::new();
     if let Some(mut table) = section.table("librdkafka_options") {
