@@ -195,6 +195,7 @@ async fn http_lines() {
         doubles_after_restart: false,
         doubles_beside_refused: false,
         lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -213,6 +214,7 @@ async fn http_array() {
         doubles_after_restart: false,
         doubles_beside_refused: false,
         lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -231,6 +233,7 @@ async fn vector() {
         doubles_after_restart: false,
         doubles_beside_refused: false,
         lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -257,6 +260,7 @@ async fn sumo() {
         doubles_after_restart: false,
         doubles_beside_refused: false,
         lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -275,6 +279,7 @@ async fn splunk_hec() {
         doubles_after_restart: false,
         doubles_beside_refused: true,
         lacks: &[],
+        side_by_side: false,
         held_after: 8,
     })
     .await;
@@ -293,6 +298,7 @@ async fn elasticsearch() {
         doubles_after_restart: false,
         doubles_beside_refused: false,
         lacks: &[],
+        side_by_side: false,
         held_after: 2,
     })
     .await;
@@ -311,6 +317,7 @@ async fn otlp() {
         doubles_after_restart: false,
         doubles_beside_refused: true,
         lacks: &[],
+        side_by_side: false,
         held_after: 2,
     })
     .await;

@@ -37,6 +37,8 @@ pub struct Kind {
     pub doubles_beside_refused: bool,
     /// What its protocol knows nothing like.
     pub lacks: &'static [Situation],
+    /// Whether several deliveries are under way from the beginning.
+    pub side_by_side: bool,
     /// Deliveries after which it is held at the latest, if all events are refused.
     pub held_after: usize,
 }
@@ -118,7 +120,8 @@ impl Subject for Remote {
     fn sink(&self) -> Box<dyn Sink> {
         let url = format!("{}://{NAME}:{}", if self.tls { "https" } else { "http" }, self.far.port);
         let mut text = format!(
-            "[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\nbatch.max_events = 50\nbatch.timeout_secs = 0\ntimeouts.first_byte_secs = 1\n{}\n",
+            "[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\nbatch.max_events = {}\nbatch.timeout_secs = 0\ntimeouts.first_byte_secs = 1\n{}\n",
+            if self.kind.side_by_side { 10 } else { 50 },
             self.kind.keys.replace("{url}", &url)
         );
         if let Some(authority) = self.far.authority.as_ref().filter(|_| self.mended.load(Ordering::Relaxed)) {
@@ -143,8 +146,12 @@ impl Subject for Remote {
             Situation::Mistaken => state.deliveries.len() > self.kind.held_after,
             Situation::TooLong => state.deliveries.len() > 10,
             Situation::BusyFor => {
-                let first_two = state.deliveries.first().zip(state.deliveries.get(1));
-                first_two.is_some_and(|(first, second)| *second - *first >= Duration::from_secs(1))
+                let again = if self.kind.side_by_side { state.deliveries.last() } else { state.deliveries.get(1) };
+                state
+                    .deliveries
+                    .first()
+                    .zip(again)
+                    .is_some_and(|(first, second)| *second - *first >= Duration::from_secs(1))
             }
             // What came twice was refused, where that can be.
             Situation::CutAfter => state.script.is_empty() && (state.known > 0) == self.kind.refuses_known,

@@ -76,6 +76,7 @@ async fn object_store() {
         doubles_beside_refused: false,
         // Nothing of an object is there, or all of it; and a store does not look into it.
         lacks: &[Situation::Partial, Situation::Refusing, Situation::Mistaken],
+        side_by_side: true,
         held_after: 0,
     })
     .await;

@@ -146,8 +146,14 @@ impl Kafka {
                 let reason = "it is longer than the topic takes (max.message.bytes), or was together with others";
                 Answer::again(number, index, SinkError::new(reason).retry(Retry::Smaller))
             }
-            Some(code @ (RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord)) => {
-                Answer::refused(number, index, format!("the broker refuses the record: {code}"))
+            // Of these too; which record it means does not get here.
+            Some(
+                code @ (RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidDifferentRecord),
+            ) => {
+                let error = SinkError::new(format!("the broker refuses the record: {code}"));
+                Answer::again(number, index, error.retry(Retry::Smaller))
             }
             _ => Answer::again(number, index, self.fault(error)),
         }
@@ -179,8 +185,6 @@ impl Kafka {
             Some(Code::SSL) => fault.hint(
                 "Check that the port speaks TLS, and name the authority that signed the brokers' certificates with `tls.ca_file`",
             ),
-            // Only those beside it are to blame.
-            Some(Code::InvalidDifferentRecord) => fault,
             Some(Code::UnsupportedCompressionType) => fault.hint("Choose another `compression`"),
             _ => fault.hint(
                 "Check the sink's `bootstrap_servers`, and whether the brokers are up and reachable by the names that they give themselves (advertised.listeners)",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,8 +54,8 @@ const WELL: Act = Act::Slow(Duration::ZERO);
 /// Drops batches that a producer sends again, by their sequence numbers.
 #[derive(Default)]
 struct Cluster {
-    /// By producer and partition: the number that its next batch must have, and those of earlier ones.
-    sequences: Mutex<BTreeMap<(i64, i32), (i32, Vec<i32>)>>,
+    /// By producer with its epoch, and partition: the number that its next batch must have, and those of earlier ones.
+    sequences: Mutex<BTreeMap<((i64, i16), i32), (i32, Vec<i32>)>>,
     producers: Mutex<i64>,
 }
 
@@ -247,11 +247,11 @@ impl Cluster {
         }
         let bad: Vec<i32> = (0..).zip(&ids).filter(|(_, id)| state.refuses.contains(id)).map(|(at, _)| at).collect();
         if !bad.is_empty() {
-            state.turned_away += bad.len() as u64;
+            state.deliveries.push(Instant::now());
             return (INVALID_RECORD, bad);
         }
         let mut sequences = self.sequences.lock().unwrap();
-        let (next, earlier) = sequences.entry((batch.producer.0, partition)).or_default();
+        let (next, earlier) = sequences.entry((batch.producer, partition)).or_default();
         if earlier.contains(&batch.sequence) {
             state.known += ids.len() as u64;
             return (0, Vec::new());

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -134,7 +135,10 @@ impl Subject for Broker {
             Situation::Expired | Situation::Untrusted => state.turned_away >= 3,
             Situation::Nameless => self.begun.load(Ordering::Relaxed) >= self.protocol.tries(),
             Situation::Restart => state.stored.len() >= 60,
-            Situation::Mistaken => state.turned_away > 0,
+            // Mended in the middle of a delivery, fewer than one in twenty of it may have been refused.
+            Situation::Mistaken => {
+                state.deliveries.last().is_some_and(|refused| refused.elapsed() > Duration::from_millis(200))
+            }
             // The client knows what is too long, or learns it.
             Situation::TooLong => state.too_long.is_some(),
             Situation::CutAfter => state.script.is_empty() && state.known > 0,

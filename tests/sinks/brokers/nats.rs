@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -211,7 +211,7 @@ fn store(state: &mut State, subject: &str, head: &[u8], body: &[u8]) -> Value {
         state.breach(format!("{subject} {}", String::from_utf8_lossy(head)));
     }
     if state.refuses.contains(&id) {
-        state.turned_away += 1;
+        state.deliveries.push(Instant::now());
         // Longer than the stream's `max_msg_size`.
         return error(400, 10_054, "message size exceeds maximum allowed");
     }
