@@ -67,11 +67,12 @@ pub struct Process {
 impl Process {
     /// `tributary run` with this configuration.
     pub fn run(binary: &str, file: &Path) -> Self {
-        let mut child = command(binary, &["--config", file.to_str().unwrap(), "--log-level", "debug", "run"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start(command(binary, &["--config", file.to_str().unwrap(), "--log-level", "debug", "run"]))
+    }
+
+    /// What it writes to standard error is its log.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stderr.take().unwrap();
         let log = Arc::<Mutex<Vec<u8>>>::default();
         let text = Arc::clone(&log);

@@ -16,6 +16,8 @@ pub mod restart;
 pub mod run;
 pub mod state;
 pub mod status;
+mod supervisor;
+pub mod tap;
 pub mod test;
 pub mod validate;
 mod view;
@@ -122,6 +124,11 @@ pub enum Verb {
     ///
     /// Exits with 69 if no host runs.
     Status(status::Status),
+    /// Show events of the running host as they pass, as lines of JSON
+    ///
+    /// Out of sources, after their own rules, or as sinks are given them. It slows nothing: what is not taken in time is
+    /// skipped. Ctrl-C ends it. Exits with 69 if no host runs, or when it stops.
+    Tap(tap::Tap),
     /// Wake the streams of a source of the running host, whatever they wait for
     ///
     /// They forget what was wrong, authenticate anew, and go on where they were. Exits with 69 if no host runs.

@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::supervisor;
 use crate::config::{ConfigError, Document, Files, Loaded};
 use crate::{Control, Reloader};
 
@@ -53,9 +54,23 @@ impl Reload {
     pub async fn run(mut self) -> Infallible {
         loop {
             let cause = self.next().await;
+            if cause == Cause::Hangup {
+                supervisor::reloading();
+            }
             // A folder of secrets may be on another machine, which does not answer.
-            if let Ok(Some(loaded)) = self.read(cause).await {
-                self.apply(cause, loaded).await;
+            let read = self.read(cause).await;
+            let well = matches!(read, Ok(Some(_)));
+            let status = match read {
+                Ok(Some(loaded)) => {
+                    let status = format!("{} sources", loaded.config.sources.len());
+                    self.apply(cause, loaded).await;
+                    status
+                }
+                _ => "the new configuration cannot be run, and the old one goes on: see the log".to_owned(),
+            };
+            self.reloader.note(well);
+            if cause == Cause::Hangup {
+                supervisor::reloaded(&status);
             }
         }
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::api;
 use super::components;
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
+use super::metrics;
 use super::network::Networks;
 use super::problem::{Problem, Step, listed, suggestion};
 use super::rules;
@@ -73,8 +75,10 @@ pub fn judge(
     let most = most_pulls(sandbox::Settings::default().slots) as u64;
     let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
     let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
+    let metrics = metrics::read(top.table("metrics"));
     let limit_table = top.take("limits");
     let networks = Networks::new(&mut top, read);
+    let api = api::read(&mut top, &networks);
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
@@ -163,6 +167,8 @@ pub fn judge(
         files,
         refused,
         sinks,
+        metrics,
+        api,
     })
 }
 

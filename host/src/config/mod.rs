@@ -13,11 +13,13 @@
 //! path = "/var/log/tributary"
 //! ```
 
+mod api;
 mod components;
 mod files;
 mod interpolate;
 mod judge;
 mod limits;
+mod metrics;
 pub mod network;
 mod problem;
 mod rules;
@@ -35,9 +37,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+pub use api::{ApiOptions, TcpOptions};
 pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
+pub use metrics::MetricsOptions;
 pub use problem::{ConfigError, Problem, Step};
 pub use shape::{
     Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
@@ -212,6 +216,8 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
     let found = tables.find_map(|(kind, id, table)| Some(format!("{kind}.{id}.{}", written_out(table.as_object()?)?)));
     let found = found.or_else(|| network::password_written_out(&tree)).or_else(|| rules::key_written_out(&tree));
     let found = found.or_else(|| sinks::secret_written_out(&tree));
+    let of_api = || Some(format!("api.{}", written_out(tree.get("api")?.as_object()?)?));
+    let found = found.or_else(of_api);
     interpolate::wipe(&mut tree);
     let found = found?;
     let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");

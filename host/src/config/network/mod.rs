@@ -113,9 +113,14 @@ impl Networks {
         self.tls.table.contains_key(key)
     }
 
-    /// Warns of what stands under `key` of a sink.
-    pub fn warn(&self, sink: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
-        self.reader.borrow_mut().warn(sink, key, message, hint);
+    /// What the table `tls` of a server says that it is. What is wrong is said.
+    pub fn identity(&self, tls: Section<'_>) -> Option<Arc<Identity>> {
+        tls::server(tls, &self.reader)
+    }
+
+    /// Warns of what stands under `key` of a table.
+    pub fn warn(&self, table: &Section<'_>, key: &str, message: impl Into<String>, hint: &str) {
+        self.reader.borrow_mut().warn(table, key, message, hint);
     }
 
     /// Warns of a time-out that the call's own time without anything new, `wall`, comes before. `path` is the source's.

@@ -118,6 +118,24 @@ pub enum SinkKind {
 }
 
 impl SinkKind {
+    /// The `type` that it has in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SinkKind::Stdout => "stdout",
+            SinkKind::File(_) => "file",
+            SinkKind::Http(_) => "http",
+            SinkKind::Vector(_) => "vector",
+            SinkKind::SplunkHec(_) => "splunk_hec",
+            SinkKind::Elasticsearch(_) => "elasticsearch",
+            SinkKind::Sumo(_) => "sumo",
+            SinkKind::Otlp(_) => "otlp",
+            SinkKind::Kafka(_) => "kafka",
+            SinkKind::Nats(_) => "nats",
+            SinkKind::ObjectStore(_) => "object_store",
+            SinkKind::Syslog(_) => "syslog",
+        }
+    }
+
     /// Whether it has a far side that can be asked.
     pub fn is_remote(&self) -> bool {
         !matches!(self, SinkKind::Stdout | SinkKind::File(_))
