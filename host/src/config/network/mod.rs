@@ -132,6 +132,20 @@ impl Networks {
         }
     }
 
+    /// Adds to a sink's own `tls` table those of `keys` that stand at the top. It needs a table for that: whoever writes
+    /// none wants no TLS.
+    pub fn inherit_tls(&self, sink: &mut Section<'_>, keys: &[&str]) {
+        let mut table = self.tls.table.clone();
+        table.retain(|key, _| keys.contains(&key.as_str()));
+        sink.inherit("tls", &table);
+        table.values_mut().for_each(wipe);
+    }
+
+    /// Whether `key` stands in the `tls` table at the top.
+    pub fn has_tls(&self, key: &str) -> bool {
+        self.tls.table.contains_key(key)
+    }
+
     /// What the table `tls` of a server says that it is. What is wrong is said.
     pub fn identity(&self, tls: Section<'_>) -> Option<Arc<Identity>> {
         tls::server(tls, &self.reader)

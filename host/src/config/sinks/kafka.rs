@@ -1,6 +1,7 @@
 //! Kafka, and what speaks its protocol.
 //!
-//! librdkafka has a TLS of its own, so `tls` is read here, and what stands under `tls` or `proxy` at the top is not its own.
+//! librdkafka has a TLS of its own, so `tls` is read here. With TLS, the files and checks under `tls` at the top are its own
+//! too; `proxy` at the top never is.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use super::values::{host_and_port, sample};
 use super::{COMMON, HOLDS};
 use crate::config::declaration::{Group, Shape, Table, choice, flag, key, names, secret, table, text, text_or, texts};
 use crate::config::interpolate::join;
+use crate::config::network::Networks;
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -56,6 +58,9 @@ pub struct Sasl {
     pub username: String,
     pub password: Secret,
 }
+
+/// Of `tls` at the top, what librdkafka knows too.
+const FROM_TOP: [&str; 5] = ["ca_file", "crt_file", "key_file", "verify_certificate", "verify_hostname"];
 
 /// What the sink needs as it is, and what has keys of its own.
 const OURS: [&str; 12] = [
@@ -110,7 +115,7 @@ pub static KAFKA: Table = Table::new(
 
 static TLS: Table = Table::new(
     "sinks.kafka.tls",
-    "How TLS is spoken. What stands under `tls` at the top is not for this sink.",
+    "How TLS is spoken. Of `tls` at the top, the files and checks named here are this sink's too, if it has this table.",
     &[&Group::of(&[
         flag("enabled", true, "Whether it is spoken."),
         text("ca_file", "PEM file of the certificate authorities that are trusted. The system's, if absent."),
@@ -133,7 +138,7 @@ static SASL: Table = Table::new(
     ])],
 );
 
-pub fn read(section: &mut Section<'_>) -> KafkaOptions {
+pub fn read(section: &mut Section<'_>, networks: &Networks) -> KafkaOptions {
     let servers = match section.texts("bootstrap_servers") {
         Some(servers) => servers.join(","),
         None => {
@@ -153,7 +158,12 @@ pub fn read(section: &mut Section<'_>) -> KafkaOptions {
     }
     let key = template(section, "key");
     let compression = section.choice("compression", &COMPRESSIONS);
+    networks.inherit_tls(section, &FROM_TOP);
     let tls = section.table("tls").and_then(tls);
+    if tls.is_some() && networks.has_tls("min_tls_version") {
+        let hint = "Ask for it at the brokers (ssl.enabled.protocols), or by `librdkafka_options` (ssl.cipher.suites)";
+        networks.warn(section, "tls", "`tls.min_tls_version` at the top is not heeded here", hint);
+    }
     let sasl = section.table("sasl").and_then(sasl);
     let mut librdkafka_options = BTreeMap::new();
     if let Some(table) = section.names("librdkafka_options") {

@@ -269,7 +269,7 @@ pub fn sink(
         ("sumo", _) => SinkKind::Sumo(sumo::read(&mut section, networks)),
         ("otlp", _) => SinkKind::Otlp(otlp::read(&mut section, networks)),
         (_, Some(indexer)) => SinkKind::SplunkHec(splunk_hec::read(&mut section, networks, indexer)),
-        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
+        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section, networks))),
         ("nats", _) => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
         ("object_store", _) => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
         ("syslog", _) => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
