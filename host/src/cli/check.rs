@@ -6,25 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::Method;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::ask::RunningHost;
 use super::{Check, exit};
-use crate::collect::{Source as _, StreamState};
+use crate::collect::{self, Finding, StreamState, Verdict};
 use crate::config::{self, Source};
 use crate::observe::view::Sources;
 use crate::outside::Outside;
-use crate::sandbox::{Budget, Fault, FaultClass, GuestError, Next, Session, Start};
 use crate::sinks;
-use crate::{Host, Options, Planned, SourceReason};
+use crate::{Host, Options, SourceReason};
 
 /// Sources that are checked at the same time.
 const SOURCES: usize = 8;
-
-/// Streams of one source that are checked at the same time: quotas are the customer's.
-const STREAMS: usize = 2;
 
 /// What one try gave.
 struct Line {
@@ -49,6 +46,7 @@ struct Checked {
 pub fn check(path: &Path, arguments: &Check, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     match runtime.block_on(try_all(path, arguments, out))? {
         Err(code) => Ok(code),
+        Ok(checked) if arguments.json => resume(&checked, runtime, &mut io::stderr()).map(|()| checked.code),
         Ok(checked) => resume(&checked, runtime, out).map(|()| checked.code),
     }
 }
@@ -109,39 +107,62 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         });
     }
     lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
-    table(&lines, out)?;
+    if !arguments.json {
+        table(&lines, out)?;
+    }
     let taken = |sink: &&config::Sink| lines.iter().any(|line| sink.takes(&line.source));
-    let sinks = check_sinks(config.sinks.values().filter(taken), out).await?;
-    let code = gravest(lines.iter().map(|line| line.code).chain(sinks));
+    let sinks = check_sinks(config.sinks.values().filter(taken)).await;
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &document(&lines, &sinks))?;
+        writeln!(out)?;
+    } else {
+        for (index, sink) in sinks.iter().enumerate() {
+            let begin = if index == 0 { "\n" } else { "" };
+            match &sink.error {
+                None => writeln!(out, "{begin}√ sinks.{}: it would take events", sink.id)?,
+                Some(error) => writeln!(out, "{begin}x sinks.{}: {error}", sink.id)?,
+            }
+        }
+    }
+    let refused = |sink: &CheckedSink| if sink.error.is_none() { exit::OK } else { exit::TEMPORARY };
+    let code = gravest(lines.iter().map(|line| line.code).chain(sinks.iter().map(refused)));
     let wrong: BTreeSet<&str> = lines.iter().filter(|line| line.code != exit::OK).map(|line| &*line.source).collect();
     let good: BTreeSet<&str> = lines.iter().map(|line| &*line.source).filter(|id| !wrong.contains(id)).collect();
     let good = good.into_iter().map(str::to_owned).collect();
     Ok(Ok(Checked { code, data_dir: config.data_dir, good }))
 }
 
-/// Asks the far side of each sink that has one whether it would take events; gives their exit codes.
-async fn check_sinks(sinks: impl Iterator<Item = &config::Sink>, out: &mut impl Write) -> io::Result<Vec<u8>> {
-    let (outside, mut codes) = (Outside::system(), Vec::new());
+/// A sink whose far side was asked.
+struct CheckedSink {
+    id: String,
+    /// Why it would take nothing.
+    error: Option<String>,
+}
+
+/// Asks the far side of each sink that has one whether it would take events.
+async fn check_sinks(sinks: impl Iterator<Item = &config::Sink>) -> Vec<CheckedSink> {
+    let (outside, mut checked) = (Outside::system(), Vec::new());
     for sink in sinks.filter(|sink| sink.kind.is_remote()) {
-        if codes.is_empty() {
-            writeln!(out)?;
-        }
-        let checked = match sinks::build(sink, &outside) {
+        let result = match sinks::build(sink, &outside) {
             Ok(built) => built.check().await,
             Err(error) => Err(error),
         };
-        match checked {
-            Ok(()) => {
-                writeln!(out, "√ sinks.{}: it would take events", sink.id)?;
-                codes.push(exit::OK);
-            }
-            Err(error) => {
-                writeln!(out, "x sinks.{}: {error}", sink.id)?;
-                codes.push(exit::TEMPORARY);
-            }
-        }
+        checked.push(CheckedSink { id: sink.id.clone(), error: result.err().map(|error| error.to_string()) });
     }
-    Ok(codes)
+    checked
+}
+
+fn document(lines: &[Line], sinks: &[CheckedSink]) -> Value {
+    let streams = lines.iter().map(|Line { source, stream, code, result, next }| {
+        let of = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        json!({
+            "source": source, "stream": of(stream), "ok": *code == exit::OK, "code": code, "result": result,
+            "next": of(next),
+        })
+    });
+    let sinks =
+        sinks.iter().map(|CheckedSink { id, error }| json!({ "sink": id, "ok": error.is_none(), "error": error }));
+    json!({ "streams": streams.collect::<Vec<_>>(), "sinks": sinks.collect::<Vec<_>>() })
 }
 
 async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
@@ -150,7 +171,7 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
         Ok(planned) => planned,
         Err(error) => {
             return vec![match error.reason {
-                SourceReason::Guest(error) => failed(id, "", &error, None),
+                SourceReason::Guest(error) => Line::of(id, Finding::failed(id, "", &error, None)),
                 SourceReason::Host(error) => Line {
                     source: id.clone(),
                     stream: String::new(),
@@ -189,14 +210,11 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
             }];
         }
     };
-    let planned = Arc::new(planned);
-    let notes = &planned.source.context.notes;
-    let session = match planned.source.authenticate().await {
-        Ok(session) => Arc::new(session),
-        Err(error) => return vec![failed(id, "", &error, notes.transport_error())],
-    };
-    let mut lines = vec![good(id, "", "the credentials are accepted")];
-    if let Some(skew) = notes.skew().filter(|skew| skew.abs() > SKEW_SECONDS) {
+    let streams = planned.plan.streams.iter().map(|stream| (stream.name.clone(), None)).collect();
+    let source = Arc::clone(&planned.source) as Arc<dyn collect::Source>;
+    let subject = collect::Subject { id: id.clone(), source, names_streams: planned.config.names_streams(), streams };
+    let mut lines: Vec<Line> = collect::check(subject).await.into_iter().map(|finding| Line::of(id, finding)).collect();
+    if let Some(skew) = planned.source.context.notes.skew().filter(|skew| skew.abs() > SKEW_SECONDS) {
         let behind = if skew > 0 { "ahead of" } else { "behind" };
         lines.push(Line {
             source: id.clone(),
@@ -206,82 +224,24 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
             next: "Set it by NTP: signatures and windows of time depend on it".into(),
         });
     }
-    let (turns, mut streams) = (Arc::new(Semaphore::new(STREAMS)), JoinSet::new());
-    for stream in planned.plan.streams.iter().map(|stream| stream.name.clone()) {
-        let (planned, session, turns) = (Arc::clone(&planned), Arc::clone(&session), Arc::clone(&turns));
-        streams.spawn(async move {
-            let _turn = turns.acquire().await;
-            check_stream(&planned, &stream, &session).await
-        });
-    }
-    lines.extend(streams.join_all().await);
     lines
 }
 
 /// A signature is refused at minutes; a minute is worth a word before.
 const SKEW_SECONDS: i64 = 60;
 
-async fn check_stream(planned: &Planned, stream: &str, session: &Session) -> Line {
-    let id = &planned.config.id;
-    // One event and what it takes to find it: a listing and perhaps its next page.
-    let budget = Budget { events: 1, requests: 2, time_ms: 20_000, ..Budget::default() };
-    let pulled = async {
-        let mut reader = planned.source.open(stream, Start::Configured).await?;
-        reader.pull(session, budget).await
-    };
-    match pulled.await {
-        Ok(chunk) if chunk.records > 0 => good(id, stream, "a record was read"),
-        Ok(chunk) if chunk.next == Next::CaughtUp => good(id, stream, "reached; there is nothing new"),
-        Ok(_) => good(id, stream, "reached; no record in the first answers"),
-        Err(GuestError::Fault(fault)) if fault.class == FaultClass::NotEntitled && !planned.config.names_streams() => {
-            unlicensed(id, stream, &fault)
-        }
-        Err(error) => failed(id, stream, &error, planned.source.context.notes.transport_error()),
+impl Line {
+    fn of(source: &str, finding: Finding) -> Self {
+        let code = match finding.verdict {
+            Verdict::Good | Verdict::NotLicensed => exit::OK,
+            Verdict::Passing => exit::TEMPORARY,
+            Verdict::Refused => exit::NO_PERMISSION,
+            Verdict::Misconfigured => exit::CONFIGURATION,
+            Verdict::Broken => exit::SOFTWARE,
+        };
+        let Finding { stream, result, next, .. } = finding;
+        Self { source: source.to_owned(), stream, code, result, next }
     }
-}
-
-/// A log that the account has no right to, and that nobody asked for by name: all are collected that there are.
-fn unlicensed(source: &str, stream: &str, fault: &Fault) -> Line {
-    let result = format!("not licensed, and passed over: {} ({})", fault.message, fault.code);
-    let next = fault.hint.clone().unwrap_or_else(|| "Nothing to do, unless you want this log".into());
-    Line { source: source.to_owned(), stream: stream.to_owned(), code: exit::OK, result, next }
-}
-
-fn good(source: &str, stream: &str, result: &str) -> Line {
-    let (result, next) = (result.to_owned(), String::new());
-    Line { source: source.to_owned(), stream: stream.to_owned(), code: exit::OK, result, next }
-}
-
-fn failed(source: &str, stream: &str, error: &GuestError, transport: Option<String>) -> Line {
-    let line = |code, result, next| Line { source: source.to_owned(), stream: stream.to_owned(), code, result, next };
-    let GuestError::Fault(fault) = error else {
-        return line(exit::SOFTWARE, error.to_string(), "Report it".into());
-    };
-    let (code, usual) = match fault.class {
-        FaultClass::Configuration => (exit::CONFIGURATION, format!("Correct sources.{source}")),
-        FaultClass::Credentials | FaultClass::SessionExpired => {
-            (exit::NO_PERMISSION, "Check the credentials, and whether the vendor has disabled or expired them".into())
-        }
-        FaultClass::NotEntitled => {
-            (exit::NO_PERMISSION, "Give the credentials the right to this log, or leave the stream out".into())
-        }
-        FaultClass::Throttled(pause) => {
-            let next = format!("Wait {} s; other tools with the same keys spend the same quota", pause.div_ceil(1_000));
-            (exit::TEMPORARY, next)
-        }
-        FaultClass::Unavailable => (exit::TEMPORARY, "Try again; look at the vendor's status page if it lasts".into()),
-        FaultClass::PositionLost => (exit::TEMPORARY, "See on_position_lost".into()),
-        FaultClass::Protocol => (exit::TEMPORARY, "Try again; report it if it lasts".into()),
-    };
-    let mut result = format!("{} ({})", fault.message, fault.code);
-    // What the network said is more exact than what a guest is told.
-    let transport = transport.filter(|text| {
-        fault.status.is_none() && fault.class == FaultClass::Unavailable && !result.contains(text.as_str())
-    });
-    if let Some(transport) = &transport {
-        result += &format!(": {transport}");
-    }
-    line(code, result, fault.hint.clone().unwrap_or(usual))
 }
 
 fn table(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
@@ -314,39 +274,19 @@ fn gravest(codes: impl Iterator<Item = u8>) -> u8 {
 mod tests {
     use super::*;
 
-    fn fault(class: FaultClass, hint: Option<&str>, status: Option<u16>) -> GuestError {
-        let (code, message) = ("c".into(), "It failed".into());
-        Fault { class, code, message, hint: hint.map(Into::into), status }.into()
-    }
-
     #[test]
-    fn every_fault_says_what_to_do_and_has_its_code() {
-        for (class, code) in [
-            (FaultClass::Configuration, 78),
-            (FaultClass::Credentials, 77),
-            (FaultClass::NotEntitled, 77),
-            (FaultClass::SessionExpired, 77),
-            (FaultClass::Throttled(1_500), 75),
-            (FaultClass::Unavailable, 75),
-            (FaultClass::PositionLost, 75),
-            (FaultClass::Protocol, 75),
+    fn verdicts_have_codes() {
+        for (verdict, code) in [
+            (Verdict::Good, 0),
+            (Verdict::NotLicensed, 0),
+            (Verdict::Passing, 75),
+            (Verdict::Refused, 77),
+            (Verdict::Misconfigured, 78),
+            (Verdict::Broken, 70),
         ] {
-            let line = failed("acme", "audit", &fault(class, None, None), None);
-            assert_eq!(line.code, code, "{class:?}");
-            assert!(!line.next.is_empty(), "{class:?}");
-            assert_eq!(failed("acme", "audit", &fault(class, Some("Do this"), None), None).next, "Do this");
+            let (stream, result, next) = Default::default();
+            assert_eq!(Line::of("acme", Finding { stream, verdict, result, next }).code, code, "{verdict:?}");
         }
-        let trap = GuestError::Trap { message: "m".into(), backtrace: String::new() };
-        assert_eq!(failed("acme", "", &trap, None).code, 70);
-    }
-
-    #[test]
-    fn the_network_is_quoted_only_where_it_was_the_trouble() {
-        let network = || Some("the certificate has expired".to_owned());
-        let result = |error: &GuestError| failed("a", "", error, network()).result;
-        assert!(result(&fault(FaultClass::Unavailable, None, None)).contains("expired"));
-        assert!(!result(&fault(FaultClass::Unavailable, None, Some(503))).contains("expired"));
-        assert!(!result(&fault(FaultClass::Credentials, None, None)).contains("expired"));
     }
 
     #[test]

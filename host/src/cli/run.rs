@@ -1,17 +1,23 @@
 //! `tributary run`: collects until it is told to stop.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::reload::Reload;
 use super::supervisor::{self, Supervised};
 use super::{Run, exit};
-use crate::config::Document;
-use crate::observe::server::serve;
+use crate::config::{ApiOptions, Document};
+use crate::observe::access::Access;
+use crate::observe::api::Front;
+use crate::observe::server::{Listener, serve};
 use crate::observe::socket::{self, Socket};
+use crate::observe::tcp::Tcp;
 use crate::state::StateError;
 use crate::{Host, Options, Reloader, Running, StartError};
 
@@ -31,6 +37,10 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Ok(signals) => signals,
         Err(error) => return refused(exit::SOFTWARE, &error),
     };
+    let mut served = match Served::begin(&loaded.config.api).await {
+        Ok(served) => served,
+        Err(error) => return refused(exit::CANNOT_CREATE, &format!("api: {error}")),
+    };
     let drain = Duration::from_secs(arguments.graceful_shutdown_limit_secs);
     let options = Options { drain, ..Options::new(crate::COMPONENT).with_room_for(&loaded.config) };
     let started = async {
@@ -43,7 +53,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
     };
     let refused = running.control().misconfigured().len();
     tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), refused, "tributary runs");
-    let served = Served::start(&loaded.config.data_dir, &running);
+    served.open(&loaded.config.data_dir, &running);
     let control = running.control();
     let supervised = Supervised::ready(&format!("{} sources", loaded.config.sources.len()));
     let reload = Reload {
@@ -69,25 +79,53 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
     exit::OK
 }
 
-/// The local socket, if there is one.
-struct Served(Option<tokio::task::JoinHandle<()>>);
+/// Where it answers: over TCP from the beginning, so that probes see it start; on its socket when the state is held.
+struct Served {
+    front: Arc<Front>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    options: ApiOptions,
+}
 
 impl Served {
-    fn start(data_dir: &Path, running: &Running) -> Self {
+    /// Errors say why it does not listen where the operator wants it to.
+    async fn begin(options: &ApiOptions) -> io::Result<Self> {
+        let (stop, _) = watch::channel(false);
+        let mut served = Self { front: Arc::default(), stop, tasks: Vec::new(), options: options.clone() };
+        if let Some(tcp) = options.tcp.as_ref().filter(|_| options.enabled) {
+            let (listener, access) = Tcp::bind(tcp, &options.hosts).await?;
+            let tls = listener.tls.is_some();
+            tracing::info!(address = %listener.address()?, tls, "the API listens");
+            served.answer(Listener::Tcp(listener), access);
+        }
+        Ok(served)
+    }
+
+    /// It runs: there is something to show.
+    fn open(&mut self, data_dir: &Path, running: &Running) {
+        self.front.open(running.api());
+        if !self.options.enabled {
+            return;
+        }
         match Socket::bind(data_dir) {
-            Ok(socket) => Self(Some(tokio::spawn(serve(socket, Arc::new(running.api()))))),
+            Ok(socket) => self.answer(Listener::Unix(socket), Access::local(&self.options.hosts)),
             Err(error) => {
                 let path = socket::path(data_dir);
                 tracing::warn!(path = %path.display(), "there is no local socket, so `tributary status` and other verbs cannot ask this host: {error}");
-                Self(None)
             }
         }
     }
 
+    fn answer(&mut self, listener: Listener, access: Access) {
+        let (front, stop) = (Arc::clone(&self.front), self.stop.subscribe());
+        self.tasks.push(tokio::spawn(serve(listener, access, front, stop)));
+    }
+
+    /// What has begun may end, for a moment.
     async fn end(self) {
-        if let Some(task) = self.0 {
-            task.abort();
-            // It was aborted: there is nothing to learn of it.
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // It ends by itself.
             let _ = task.await;
         }
     }

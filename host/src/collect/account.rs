@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::checks::Checks;
 use super::quota::Quota;
 use super::session::Sessions;
 use super::source::{Call, Reader, Source};
@@ -13,7 +14,7 @@ use crate::config::OnPositionLost;
 use crate::deliver::Alerts;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sandbox::{NetworkCounts, Session, Start};
+use crate::sandbox::{GuestUsage, NetworkCounts, Session, Start};
 
 /// What all streams of one source share.
 pub struct Account {
@@ -25,6 +26,7 @@ pub struct Account {
     pub quotas: BTreeMap<String, Arc<Quota>>,
     /// Which of its alerts were seen.
     pub alerts: Alerts,
+    pub checks: Arc<Checks>,
     policy: RwLock<Policy>,
     /// How often the streams were told to begin anew.
     restarts: watch::Sender<u64>,
@@ -58,6 +60,7 @@ impl Account {
             source,
             quotas,
             alerts,
+            checks: Arc::default(),
             policy: RwLock::new(policy),
             restarts: watch::Sender::new(0),
             refused,
@@ -129,5 +132,13 @@ impl Source for Replaceable {
 
     fn network(&self) -> Option<NetworkCounts> {
         self.current().network()
+    }
+
+    fn usage(&self) -> Option<GuestUsage> {
+        self.current().usage()
+    }
+
+    fn transport_error(&self) -> Option<String> {
+        self.current().transport_error()
     }
 }

@@ -2,6 +2,8 @@
 
 mod account;
 mod care;
+mod check;
+mod checks;
 mod judge;
 mod quota;
 mod reach;
@@ -14,10 +16,12 @@ mod tests;
 mod worker;
 
 pub use account::{Account, Policy, Replaceable};
-pub use quota::{Grant, Quota};
+pub use check::{Finding, Subject, Verdict, check};
+pub use checks::{Checked, Checks};
+pub use quota::{Grant, Quota, QuotaStatus};
 pub use reach::Reach;
 pub use schedule::Schedule;
 pub use session::{Issued, Sessions, Trouble};
 pub use source::{Call, ComponentSource, Reader, Source};
-pub use status::{Board, Entry, StreamState, StreamStatus};
+pub use status::{Board, Entry, OTHER_CODE, StreamState, StreamStatus};
 pub use worker::{Ended, Gaps, Mark, Replay, Span, Surroundings, Worker};

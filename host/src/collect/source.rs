@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::sandbox::{
-    Budget, Chunk, Component, Context, FaultClass, Guest, GuestError, NetworkCounts, Session, Start, TransportError,
+    Budget, Chunk, Component, Context, FaultClass, Guest, GuestError, GuestUsage, NetworkCounts, Session, Start,
+    TransportError,
 };
 
 /// A call into a source.
@@ -27,6 +28,16 @@ pub trait Source: Send + Sync {
 
     /// What it did on the network, where that is counted.
     fn network(&self) -> Option<NetworkCounts> {
+        None
+    }
+
+    /// What its instances used, where that is counted.
+    fn usage(&self) -> Option<GuestUsage> {
+        None
+    }
+
+    /// Why the network last failed it, where that is noted.
+    fn transport_error(&self) -> Option<String> {
         None
     }
 }
@@ -66,6 +77,14 @@ impl Source for ComponentSource {
 
     fn network(&self) -> Option<NetworkCounts> {
         Some(self.context.notes.counts())
+    }
+
+    fn usage(&self) -> Option<GuestUsage> {
+        Some(self.context.notes.usage())
+    }
+
+    fn transport_error(&self) -> Option<String> {
+        self.context.notes.transport_error()
     }
 }
 

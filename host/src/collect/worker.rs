@@ -156,7 +156,12 @@ impl Worker {
                 self.entry.enter(StreamState::Initialized);
             }
             let started = Instant::now();
-            self.entry.update(|status| status.polls += 1);
+            let now_ms = self.around.clock.millis();
+            self.entry.update(|status| {
+                status.polls += 1;
+                status.polled_ms = Some(now_ms);
+                status.next = None;
+            });
             // On the heap, and only while it lasts: a stream that waits for its next poll takes a tenth of the memory.
             next = match Box::pin(self.poll()).await {
                 Outcome::CaughtUp => Some(self.schedule.after(started, Instant::now())),
@@ -164,6 +169,8 @@ impl Worker {
                 Outcome::Stopping => break,
                 Outcome::Stopped => None,
             };
+            let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
+            self.entry.is_due(wait.map(|wait| self.around.clock.nanos() + wait.as_nanos() as u64));
         }
         self.entry.enter(StreamState::Stopping);
     }

@@ -8,6 +8,7 @@ mod outlet;
 mod passage;
 mod pipeline;
 mod storage;
+mod tap;
 
 pub use alerts::{Alerts, Sighting};
 pub use batch::{Batch, EventId, Head, Origin};
@@ -17,3 +18,4 @@ pub use outlet::{SinkBoard, SinkStatus, SinkTask, deliver_once};
 pub use passage::Nature;
 pub use pipeline::{Attached, Pipeline, Route};
 pub use storage::{Disk, Storage, blocking};
+pub use tap::{Joint, Seen, Selection, Sight, Tap, Taps};

@@ -10,6 +10,7 @@ use super::alerts::{Alerts, First};
 use super::commit::{Expected, Line, Lines, Parcel};
 use super::outlet::{Delivery, Shared, SinkBoard, SinkTask};
 use super::passage::{Nature, Passage, Passed, Tally};
+use super::tap::{Joint, Taps};
 use super::{Batch, EventId};
 use crate::config::{Where, takes, takes_alerts_alone};
 use crate::observe::Health;
@@ -28,6 +29,7 @@ const UNHELD_DELIVERY_BYTES: usize = 8 << 20;
 pub struct Pipeline {
     lines: Lines,
     outlets: Arc<[Arc<Outlet>]>,
+    taps: Taps,
 }
 
 struct Outlet {
@@ -76,6 +78,9 @@ pub struct Route {
     all: Arc<[Arc<Outlet>]>,
     /// What sinks had of what comes again after a restart.
     had: Partly,
+    taps: Taps,
+    /// Names of the source's kinds, for taps.
+    kinds: Arc<[String]>,
 }
 
 /// One sink of a route.
@@ -115,12 +120,17 @@ impl Pipeline {
             }));
             tasks.push(SinkTask::new(id, attached, queue, shared, health, (clock, random.fork())));
         }
-        (Self { lines, outlets: outlets.into() }, tasks)
+        (Self { lines, outlets: outlets.into(), taps: Taps::default() }, tasks)
     }
 
     /// The sinks that take `source`.
     pub fn sinks(&self, source: &str) -> Vec<Arc<str>> {
         self.outlets.iter().filter(|outlet| outlet.takes(source)).map(|outlet| Arc::clone(&outlet.id)).collect()
+    }
+
+    /// Where events can be looked at as they pass.
+    pub fn taps(&self) -> Taps {
+        self.taps.clone()
     }
 
     /// How its sinks are. It keeps none of them waiting for more.
@@ -147,7 +157,8 @@ impl Pipeline {
         let passages = exits.iter().filter_map(|exit| exit.passage.as_ref());
         let alerts = passages.into_iter().any(|passage| passage.takes_alerts()).then_some(alerts);
         let (source, line, all) = (Passage::of_source(stream, nature), self.lines.line(key), Arc::clone(&self.outlets));
-        Route { line, source, exits, alerts, all, had: Partly::new() }
+        let (taps, kinds) = (self.taps.clone(), Arc::clone(&nature.kinds));
+        Route { line, source, exits, alerts, all, had: Partly::new(), taps, kinds }
     }
 }
 
@@ -182,12 +193,19 @@ impl Route {
             let tally = &mut parcel.commit.counts.rules;
             let ruled = pass(self.source.as_deref(), None, &batch, &First::default(), tally, at_ms);
             copied += ruled.batch.copied_from(&batch);
+            let tapped = self.taps.is_open();
+            if tapped {
+                self.taps.show(Joint::Output, &ruled.batch, &self.kinds);
+            }
             let (first, sightings) =
                 self.alerts.as_ref().map(|alerts| alerts.first(&ruled.batch, at_ms)).unwrap_or_default();
             parcel.commit.alerts = sightings;
             for Exit { outlet, passage } in &self.exits {
                 let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
                 copied += passed.batch.copied_from(&ruled.batch);
+                if tapped {
+                    self.taps.show(Joint::Input(&outlet.id), &passed.batch, &self.kinds);
+                }
                 // What this sink's rules would hide, a letter must not give it either when it is replayed.
                 let hides = outlet.rules.hide();
                 let of_sink = |letter: &DeadLetter| {
@@ -252,6 +270,7 @@ impl Outlet {
             }
             return delivery.acknowledgement.lose();
         }
+        self.shared.counters.queued_events.fetch_add(delivery.batch.events.len(), Ordering::Relaxed);
         // A sink's task ends only when the host is killed.
         let _ = self.queue.send(delivery);
     }

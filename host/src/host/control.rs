@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::SourceError;
 use super::fleet::Fleet;
 use super::retire::Wanted;
-use crate::collect::{Board, Source as _, StreamStatus};
+use crate::collect::{self, Board, Checked, Source as _, StreamState, StreamStatus};
 use crate::config::{Config, RefusedFile};
-use crate::deliver::{SinkBoard, SinkStatus};
-use crate::observe::{Cause, Happening, Health, Place};
+use crate::deliver::{Selection, SinkBoard, SinkStatus, Tap, Taps};
+use crate::observe::metrics::Vitals;
+use crate::observe::view::Facts;
+use crate::observe::{Cause, Happening, Health, Listener, Place, Told};
+use crate::outside::Clock;
 use crate::replay::{ReplayError, Replaying, Replays, Request};
-use crate::sandbox::NetworkCounts;
 
 /// What may be asked and told while the host runs, from any task. It holds nothing that the end of the host waits for.
 #[derive(Clone)]
@@ -23,10 +25,15 @@ pub struct Control {
     pub(super) sinks: SinkBoard,
     pub(super) replays: Replays,
     pub(super) refused: Arc<Notify>,
-    pub(super) health: Health,
+    pub(crate) health: Health,
     pub(super) misconfigured: Misconfigured,
+    pub(super) taps: Taps,
+    pub(super) clock: Clock,
+    /// Turns true when the host stops.
+    pub(super) stop: watch::Receiver<bool>,
     /// Whose state is kept.
     pub(crate) wanted: Wanted,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// What is wrong with the configuration of sources, by id. Their files are to be mended; the others run.
@@ -38,14 +45,31 @@ impl Control {
         self.board.all()
     }
 
+    /// The streams of one source, by name.
+    pub fn status_of(&self, source: &str) -> Vec<StreamStatus> {
+        self.board.of(source)
+    }
+
+    /// Whether it collects: a worker has begun with every stream, and no stop is under way.
+    pub fn is_ready(&self) -> bool {
+        !*self.stop.borrow() && self.board.all_started()
+    }
+
     /// Every sink.
     pub fn sinks(&self) -> Vec<SinkStatus> {
         self.sinks.all()
     }
 
-    /// What `source` did on the network, if it is run.
-    pub fn network(&self, source: &str) -> Option<NetworkCounts> {
-        self.fleet.account(source)?.source.network()
+    /// What a source has beside its streams, if it is run.
+    pub fn facts(&self, source: &str) -> Option<Facts> {
+        let account = self.fleet.account(source)?;
+        let last_check = account.checks.last().map(|checked| (*checked).clone());
+        Some(Facts { network: account.source.network(), last_check })
+    }
+
+    /// Whether a scrape of the metrics tells tenants apart; as `metrics.tenant_labels` says, unless this is called.
+    pub fn tell_tenants_apart(&self, apart: bool) {
+        self.vitals.tell_tenants_apart(apart);
     }
 
     /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew
@@ -58,6 +82,46 @@ impl Control {
             account.restart();
         }
         account.is_some()
+    }
+
+    /// Tries the credentials of `source`, and one call for each of its streams, within its quotas; nothing is stored. Who
+    /// asks while a check is under way gets that one's result. Streams that were given up, and that it finds good, are
+    /// tried again at once. `None` if there is no such source, no sink takes it, or the host stops.
+    pub async fn check(&self, source: &str) -> Option<Arc<Checked>> {
+        let (account, subject) = self.fleet.subject(source)?;
+        let (checks, control) = (Arc::clone(&account.checks), self.clone());
+        let begin = || async move {
+            let mut stop = control.stop.clone();
+            let findings = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return None,
+                findings = collect::check(subject) => findings,
+            };
+            let mut checked = Checked::new(control.clock.millis(), findings);
+            let given_up = |status: &StreamStatus| {
+                let state = status.state;
+                status.fault.is_some()
+                    || matches!(state, StreamState::Error | StreamState::NotLicensed | StreamState::Stopped)
+            };
+            let streams = control.board.of(&account.id);
+            if streams.iter().any(|status| given_up(status) && checked.is_good(&status.stream)) {
+                tracing::info!(source = %account.id, "a check found it well: what was given up is tried again");
+                account.restart();
+                checked.resumed = true;
+            }
+            Some(checked)
+        };
+        checks.once(begin).await
+    }
+
+    /// Hears health events from now on; see [`Health::listen`].
+    pub fn listen(&self, source: Option<&str>, recent: usize) -> (Listener, Vec<Arc<Told>>) {
+        self.health.listen(source, recent)
+    }
+
+    /// Looks at events as they pass. It slows nothing: what is not taken in time is skipped, and counted.
+    pub fn tap(&self, selection: Selection) -> Tap {
+        self.taps.open(selection)
     }
 
     /// Begins to read a span of a stream again, beside the stream's own position.

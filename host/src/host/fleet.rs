@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use super::Ready;
 use crate::collect::{
-    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Surroundings, Worker,
+    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Subject, Surroundings, Worker,
 };
 use crate::config::{self, QuotaLimit};
 use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
 use crate::fair::Fair;
+use crate::observe::metrics::SourceFacts;
 use crate::observe::{Cause, Health};
 use crate::replay::{Replayable, Replays};
 use crate::sandbox::{self, LogStream};
@@ -98,6 +99,43 @@ impl Fleet {
 
     pub fn account(&self, source: &str) -> Option<Arc<Account>> {
         self.lock().sources.get(source).map(|source| Arc::clone(&source.account))
+    }
+
+    /// How many sources there are.
+    pub fn len(&self) -> usize {
+        self.lock().sources.len()
+    }
+
+    /// What is known of each source beside its streams.
+    pub fn sources(&self) -> Vec<SourceFacts> {
+        let sources: Vec<(String, Arc<Account>)> = {
+            let state = self.lock();
+            state.sources.values().map(|source| (source.config.kind.clone(), Arc::clone(&source.account))).collect()
+        };
+        let facts = |(kind, account): (String, Arc<Account>)| SourceFacts {
+            id: Arc::clone(&account.id),
+            tenant: Arc::clone(&account.tenant),
+            kind,
+            network: account.source.network(),
+            usage: account.source.usage(),
+            sessions: account.sessions.counts(),
+            quotas: account.quotas.iter().map(|(name, quota)| (name.clone(), quota.status())).collect(),
+        };
+        sources.into_iter().map(facts).collect()
+    }
+
+    /// What a check of `source` tries, if it is run.
+    pub fn subject(&self, source: &str) -> Option<(Arc<Account>, Subject)> {
+        let state = self.lock();
+        let AtWork { config, account, streams, .. } = state.sources.get(source)?;
+        let quota = |stream: &LogStream| stream.quota.as_ref().and_then(|name| account.quotas.get(name)).cloned();
+        let subject = Subject {
+            id: config.id.clone(),
+            source: Arc::clone(&account.source) as Arc<dyn Source>,
+            names_streams: config.names_streams(),
+            streams: streams.iter().map(|stream| (stream.name.clone(), quota(stream))).collect(),
+        };
+        Some((Arc::clone(account), subject))
     }
 
     /// Whether a sink takes `source`, so that it is run.

@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Pipeline, Storage, committer, host_memory};
 use crate::fair::{Fair, Rule};
 use crate::observe::api::Api;
+use crate::observe::metrics::Vitals;
 use crate::observe::{Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{self, Replays};
@@ -96,10 +97,12 @@ impl Running {
             delivery.spawn(task.run());
         }
         let (stop, stopped) = watch::channel(false);
+        let taps = pipeline.taps();
         let (board, refused) = (Board::new(health.clone()), Arc::new(Notify::new()));
         let (memory, memory_bytes) = (host_memory(caps.in_flight_bytes), caps.in_flight_bytes);
         let turns = Fair::new(caps.pulls, Rule::Each(caps.pulls_per_tenant));
-        let around = Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped };
+        let around =
+            Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped.clone() };
         let replays = Replays::new(replay::Ground {
             sources: Default::default(),
             pipeline: pipeline.clone(),
@@ -107,6 +110,7 @@ impl Running {
             memory_bytes,
             around: around.clone(),
         });
+        let vitals = Arc::new(Vitals::new(memory.clone(), memory_bytes));
         let fleet = Fleet::new(Ground {
             around,
             pipeline: pipeline.clone(),
@@ -122,8 +126,20 @@ impl Running {
         let owned = (fleet::Owned(fleet.clone()), replay::Owned(replays.clone()));
         let told = health.clone();
         let (misconfigured, wanted) = Default::default();
-        let control =
-            Control { fleet, board, sinks: pipeline.board(), replays, refused, health: told, misconfigured, wanted };
+        let control = Control {
+            fleet,
+            board,
+            sinks: pipeline.board(),
+            replays,
+            refused,
+            health: told,
+            misconfigured,
+            taps,
+            clock,
+            stop: stopped,
+            wanted,
+            vitals,
+        };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());
         let pipeline = Some(pipeline);
@@ -166,7 +182,7 @@ impl Running {
 
     /// What the local socket answers from. It keeps the store open.
     pub fn api(&self) -> Api {
-        Api { control: self.control(), clock: self.clock, disk: self.disk.clone() }
+        Api::new(self.control(), self.clock, self.disk.clone())
     }
 
     /// Waits until each stream has been caught up once with everything stored, or is in error.
@@ -186,6 +202,7 @@ impl Running {
             // committer that of its own.
             self.pipeline = None;
             while self.delivery.join_next().await.is_some() {}
+            self.control.taps.close();
             self.health.close();
             while self.keeper.join_next().await.is_some() {}
         };
@@ -200,6 +217,8 @@ impl Running {
         self.control.replays.kill().await;
         self.control.fleet.kill().await;
         self.delivery.shutdown().await;
+        self.control.taps.close();
+        self.health.close();
         self.keeper.shutdown().await;
         self.retiring.shutdown().await;
     }

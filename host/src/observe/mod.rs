@@ -1,14 +1,20 @@
 //! What the host says about itself.
 
+pub mod access;
 pub mod api;
 mod health;
+mod live;
 mod logging;
+pub mod metrics;
 mod patient;
 mod repeats;
 pub mod server;
 pub mod socket;
+pub mod tcp;
 pub mod view;
 
-pub use health::{Cause, HEALTH_KIND, Happening, Health, Keeper, Place, Queue, Severity, Told, batches};
+pub use health::{
+    Cause, HEALTH_KIND, Happening, Health, Heard, Keeper, Listener, Place, Queue, Severity, Told, batches,
+};
 pub use logging::{LogFormat, init_logging};
 pub use repeats::Repeats;

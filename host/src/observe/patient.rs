@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails when a write waits for longer than `patience`. Reads are bounded elsewhere: by a limit on a request's time.
-pub struct Patient<S> {
+/// Fails when a write waits for longer than `patience` says. Reads are bounded elsewhere: by a limit on a request's time.
+pub struct Patient<S, P> {
     inner: S,
-    patience: Duration,
+    patience: P,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub fn new(inner: S, patience: Duration) -> Self {
+impl<S, P: Fn() -> Duration> Patient<S, P> {
+    pub fn new(inner: S, patience: P) -> Self {
         Self { inner, patience, waiting: None }
     }
 
@@ -25,14 +25,14 @@ impl<S> Patient<S> {
             self.waiting = None;
             return poll;
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let patience = &self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience())));
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Patient<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -42,7 +42,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin, P: Fn() -> Duration + Unpin> AsyncWrite for Patient<S, P> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.inner).poll_write(context, bytes);
         self.waited(poll, context)
@@ -70,7 +70,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_left_and_who_is_slow_is_not() {
         let (near, mut far) = duplex(16);
-        let mut near = Patient::new(near, PATIENCE);
+        let mut near = Patient::new(near, || PATIENCE);
         // A little every 20 s.
         let reader = tokio::spawn(async move {
             let mut buffer = [0; 16];

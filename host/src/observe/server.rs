@@ -1,14 +1,15 @@
-//! HTTP/1.1 over the local socket: one request a connection, each bounded in size and time.
+//! HTTP/1.1 over the Unix socket and over TCP: each request is bounded in size and time, and so are connections.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
@@ -17,32 +18,44 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde_json::json;
-use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::access::{Access, Caller};
 use super::patient::Patient;
 use super::socket::Socket;
+use super::tcp::Tcp;
 
-/// Connections at once. What comes then waits.
-const CONNECTIONS: usize = 32;
+/// Connections at once, of the socket and of the address each. What comes then waits.
+const CONNECTIONS: usize = 64;
 /// Bytes of a request's head, and of its body.
 const HEAD_BYTES: usize = 16 << 10;
 const BODY_BYTES: usize = 64 << 10;
-/// How long a request may take to arrive, and an answer may lie untaken.
+/// How long a request may take to arrive, a connection to send the next, and an answer may lie untaken.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How long what is watched may lie untaken: somebody has stopped the terminal, and reads.
+const WATCHED_TIME: Duration = Duration::from_secs(3600);
+/// How long answers may take to end when the host does.
+const END_TIME: Duration = Duration::from_secs(2);
 /// A long answer is made in pieces of this size, and so many are made ahead.
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
 
 pub type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
-/// A request that has arrived whole.
+/// A request that has arrived whole, and that its caller may make.
 pub struct Asked {
+    pub caller: Caller,
+    /// `GET` for `HEAD` too.
     pub method: Method,
     pub path: String,
+    pub query: Option<String>,
+    /// Without what proves who asks.
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -51,44 +64,120 @@ pub trait Service: Send + Sync + 'static {
     fn answer(&self, asked: Asked) -> impl Future<Output = Answer> + Send;
 }
 
-/// Answers until it is dropped.
-pub async fn serve<S: Service>(socket: Socket, service: Arc<S>) {
+/// Where connections come from.
+pub enum Listener {
+    Unix(Socket),
+    Tcp(Tcp),
+}
+
+/// Answers until `stop` turns true or its sender is gone. Then answers that have begun may end, for a moment.
+pub async fn serve<S: Service>(listener: Listener, access: Access, service: Arc<S>, stop: watch::Receiver<bool>) {
     let (free, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
+    let mut stopped = pin!(until(stop.clone()));
     loop {
         // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
+        let next = async { (Arc::clone(&free).acquire_owned().await.ok(), accept(&listener).await) };
+        let (permit, accepted) = tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            next = next => next,
+        };
         while connections.try_join_next().is_some() {}
-        match socket.listener.accept().await {
-            Ok((stream, _)) => {
-                let service = Arc::clone(&service);
-                connections.spawn(async move {
-                    connection(stream, service).await;
-                    drop(permit);
-                });
-            }
+        let (service, access, stop) = (Arc::clone(&service), access.clone(), stop.clone());
+        match accepted {
+            Ok(Accepted::Unix(stream)) => connections.spawn(async move {
+                connection(stream, false, &access, &*service, stop).await;
+                drop(permit);
+            }),
+            Ok(Accepted::Tcp(stream, tls)) => connections.spawn(async move {
+                match tls {
+                    None => connection(stream, true, &access, &*service, stop).await,
+                    Some(tls) => match timeout(REQUEST_TIME, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => connection(stream, true, &access, &*service, stop).await,
+                        Ok(Err(error)) => tracing::debug!("a connection to the API speaks no TLS: {error}"),
+                        Err(_) => tracing::debug!("a connection to the API does not finish its TLS handshake"),
+                    },
+                }
+                drop(permit);
+            }),
             Err(error) => {
-                tracing::warn!("the local socket takes no connection: {error}");
+                tracing::warn!("the API takes no connection: {error}");
                 sleep(Duration::from_secs(1)).await;
+                continue;
             }
-        }
+        };
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+enum Accepted {
+    Unix(tokio::net::UnixStream),
+    Tcp(TcpStream, Option<tokio_rustls::TlsAcceptor>),
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        Listener::Tcp(tcp) => Ok(Accepted::Tcp(tcp.accept().await?, tcp.tls.clone())),
     }
 }
 
-async fn connection<S: Service>(stream: UnixStream, service: Arc<S>) {
-    let io = TokioIo::new(Patient::new(stream, ANSWER_TIME));
+async fn until(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+async fn connection<S: Service>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    keep_alive: bool,
+    access: &Access,
+    service: &S,
+    stop: watch::Receiver<bool>,
+) {
+    let watched = Arc::new(AtomicBool::new(false));
+    let patience = {
+        let watched = Arc::clone(&watched);
+        move || if watched.load(Ordering::Relaxed) { WATCHED_TIME } else { ANSWER_TIME }
+    };
+    let io = TokioIo::new(Patient::new(stream, patience));
     let answer = service_fn(|request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(handle(request, &*service).await) }
+        let watched = Arc::clone(&watched);
+        async move {
+            let mut answer = handle(request, access, service).await;
+            watched.store(answer.extensions().get::<Watched>().is_some(), Ordering::Relaxed);
+            for (name, value) in GUARDS {
+                answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).max_buf_size(HEAD_BYTES).keep_alive(false);
-    if let Err(error) = server.serve_connection(io, answer).await {
-        tracing::debug!("a connection of the local socket ended: {error}");
+    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).max_buf_size(HEAD_BYTES).keep_alive(keep_alive);
+    let mut connection = pin!(server.serve_connection(io, answer));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = until(stop) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(END_TIME, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection to the API ended: {error}");
     }
 }
 
-async fn handle(request: Request<Incoming>, service: &impl Service) -> Answer {
-    let (head, body) = request.into_parts();
+/// What no browser should do with an answer: guess what it is, or keep it.
+const GUARDS: [(header::HeaderName, &str); 2] =
+    [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
+
+async fn handle(request: Request<Incoming>, access: &Access, service: &impl Service) -> Answer {
+    let (mut head, body) = request.into_parts();
+    let caller = match access.admit(&head).await {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    head.headers.remove(header::AUTHORIZATION);
     let body = match timeout(REQUEST_TIME, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -97,7 +186,10 @@ async fn handle(request: Request<Incoming>, service: &impl Service) -> Answer {
         Ok(Err(_)) => return refusal(StatusCode::BAD_REQUEST, "the request broke off", None),
         Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the request takes too long to arrive", None),
     };
-    service.answer(Asked { method: head.method, path: head.uri.path().to_owned(), body }).await
+    // Of an answer to `HEAD` no body is sent.
+    let method = if head.method == Method::HEAD { Method::GET } else { head.method };
+    let (path, query) = (head.uri.path().to_owned(), head.uri.query().map(str::to_owned));
+    service.answer(Asked { caller, method, path, query, headers: head.headers, body }).await
 }
 
 /// An answer of JSON.
@@ -112,6 +204,11 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
             whole(StatusCode::INTERNAL_SERVER_ERROR, text, error.to_string().into())
         }
     }
+}
+
+/// An answer of text.
+pub fn text_of(form: &'static str, text: String) -> Answer {
+    whole(StatusCode::OK, HeaderValue::from_static(form), text.into())
 }
 
 /// An answer that says why not, with what to do next.
@@ -148,6 +245,20 @@ pub fn streamed(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Answer {
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     answer
 }
+
+/// An answer that somebody watches: it goes on until the host stops, and its reader may pause.
+pub fn watched(pieces: mpsc::Receiver<io::Result<Bytes>>, form: &'static str) -> Answer {
+    let mut answer = streamed(pieces);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(form));
+    // A proxy in front must not wait for more.
+    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    answer.extensions_mut().insert(Watched);
+    answer
+}
+
+/// Marks an answer that is watched.
+#[derive(Clone, Copy)]
+struct Watched;
 
 struct Streamed(mpsc::Receiver<io::Result<Bytes>>);
 

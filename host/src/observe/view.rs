@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::collect::StreamStatus;
+use crate::collect::{Checked, StreamStatus};
 use crate::deliver::SinkStatus;
 use crate::outside::Clock;
 use crate::sandbox::NetworkCounts;
-use crate::state::{Counts, Gap, StateError, Store, Summary};
+use crate::state::{Counts, Gap, StateError, Store, StreamKey, Summary};
 
 /// The answer of `GET /v1/sources`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct SinkView {
 }
 
 impl From<SinkStatus> for SinkView {
-    fn from(SinkStatus { id, holds, queued_bytes, trouble }: SinkStatus) -> Self {
+    fn from(SinkStatus { id, holds, queued_bytes, trouble, .. }: SinkStatus) -> Self {
         Self { id: id.to_string(), holds, queued_bytes: queued_bytes as u64, trouble }
     }
 }
@@ -53,6 +53,34 @@ pub struct SourceView {
     /// What is wrong with its configuration. If it has streams, they run with the one that it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub misconfigured: Option<String>,
+    /// What the last check gave, since the source is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<Checked>,
+}
+
+/// What a source that is run has beside its streams.
+pub struct Facts {
+    pub network: Option<NetworkCounts>,
+    pub last_check: Option<Checked>,
+}
+
+/// The answer of `GET /v1/sources/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDetail {
+    #[serde(flatten)]
+    pub source: SourceView,
+    /// What is stored of its streams: positions, the ledger of all time, gaps.
+    pub stored: Vec<Stored>,
+}
+
+impl SourceDetail {
+    /// With what `store` has of the streams that run.
+    pub fn read(source: SourceView, store: &Store) -> Result<Self, StateError> {
+        let keys = source.streams.iter().map(|stream| StreamKey::new(&*source.id, &*stream.stream));
+        let stored = keys.map(|key| Ok(Stored { gaps: store.gaps(&key)?, summary: store.summary(key)? }));
+        let stored = stored.collect::<Result<_, StateError>>()?;
+        Ok(Self { source, stored })
+    }
 }
 
 /// One stream. Numbers count from the start of the host.
@@ -77,26 +105,34 @@ pub struct StreamView {
     pub fault: Option<String>,
     /// Why what was read cannot be stored for now.
     pub held: Option<String>,
+    /// When it is read next, in milliseconds since the Unix epoch; none while it is read, and where it stands still.
+    #[serde(default)]
+    pub next_ms: Option<u64>,
 }
 
 impl Sources {
-    /// `statuses` are those of all streams, by source; `wrong` is what is wrong with the configuration of sources; `network`
-    /// says what a source did there.
+    /// `statuses` are those of all streams, by source; `wrong` is what is wrong with the configuration of sources; `facts`
+    /// are those of a source that is run.
     pub fn of(
         statuses: &[StreamStatus],
         mut wrong: BTreeMap<String, String>,
-        network: impl Fn(&str) -> Option<NetworkCounts>,
+        facts: impl Fn(&str) -> Option<Facts>,
         sinks: Vec<SinkStatus>,
         clock: Clock,
     ) -> Self {
         let now = clock.nanos();
         let sources = statuses.chunk_by(|a, b| Arc::ptr_eq(&a.source, &b.source) || a.source == b.source);
-        let mut source = |streams: &[StreamStatus]| SourceView {
-            misconfigured: wrong.remove(&*streams[0].source),
-            id: streams[0].source.to_string(),
-            tenant: streams[0].tenant.to_string(),
-            network: network(&streams[0].source),
-            streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
+        let mut source = |streams: &[StreamStatus]| {
+            let facts = facts(&streams[0].source);
+            let (network, last_check) = facts.map(|facts| (facts.network, facts.last_check)).unwrap_or_default();
+            SourceView {
+                misconfigured: wrong.remove(&*streams[0].source),
+                id: streams[0].source.to_string(),
+                tenant: streams[0].tenant.to_string(),
+                network,
+                streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
+                last_check,
+            }
         };
         let mut sources: Vec<SourceView> = sources.map(&mut source).collect();
         sources.extend(wrong.into_iter().map(|(id, why)| SourceView {
@@ -105,6 +141,7 @@ impl Sources {
             streams: Vec::new(),
             network: None,
             misconfigured: Some(why),
+            last_check: None,
         }));
         Self { sources, sinks: sinks.into_iter().map(SinkView::from).collect() }
     }
@@ -126,6 +163,7 @@ impl StreamView {
             faults: status.faults,
             fault: status.fault.clone(),
             held: status.held.clone(),
+            next_ms: status.next.map(millis),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod event;
 mod keeper;
+mod listen;
 mod queue;
 mod trouble;
 
@@ -22,6 +23,8 @@ use tokio::time::Instant;
 use self::event::HealthEvent;
 pub use self::event::{Happening, Severity, Told};
 pub use self::keeper::Keeper;
+use self::listen::Audience;
+pub use self::listen::{Heard, Listener};
 pub use self::queue::{HEALTH_KIND, Queue, batches};
 use self::trouble::Troubles;
 pub use self::trouble::{Cause, Place};
@@ -45,6 +48,7 @@ struct Shared {
 struct Book {
     sources: BTreeMap<Arc<str>, Watched>,
     queues: Vec<Arc<Queue>>,
+    audience: Audience,
     /// Events so far: part of each id, so that two of one moment differ.
     number: u64,
     closed: bool,
@@ -112,6 +116,12 @@ impl Health {
         if book.sources.len() != before {
             book.resize();
         }
+    }
+
+    /// Events that were told since the host began, and how many of them sinks were not given for want of room.
+    pub fn counts(&self) -> (u64, u64) {
+        let book = self.book();
+        (book.number, book.queues.iter().map(|queue| queue.dropped_ever()).sum())
     }
 
     /// Where one sink gets the events from.
@@ -213,7 +223,7 @@ impl Health {
 
     /// Nothing more will be told: the keeper ends when it has kept what there is.
     pub fn close(&self) {
-        self.book().closed = true;
+        self.book().over();
         self.0.wake.notify_one();
     }
 
@@ -227,6 +237,7 @@ impl Health {
             watched.bound();
         }
         book.queues.iter().for_each(|queue| queue.push(&told));
+        book.audience.hear(&told);
         self.0.wake.notify_one();
     }
 

@@ -1,0 +1,329 @@
+//! Who may ask what of a running host.
+//!
+//! Whoever reaches the Unix socket is the host's own user, or was let in by that user, such as through `ssh -L`: a browser
+//! may be at the other end. So names and origins are looked at there too, and over TCP also who asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use sha2::{Digest, Sha256};
+
+use super::Repeats;
+use super::server::{Answer, refusal};
+use crate::config::Secret;
+
+/// What a wrong token costs: with the bound on connections, nobody tries more than some hundred in a second.
+const WRONG_TOKEN_TIME: Duration = Duration::from_millis(250);
+
+/// How often wrong tokens are a line in the log.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// What a probe may read without showing anything, for it cannot hold a secret: no more than yes or no is said there.
+const PROBES: [&str; 2] = ["/health", "/ready"];
+
+/// Names that stand for this machine alone, whatever the port.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Who may ask what over one transport.
+#[derive(Clone)]
+pub struct Access(Arc<Rules>);
+
+struct Rules {
+    /// Names that `Host` may have beside [`LOCAL`].
+    hosts: Vec<String>,
+    /// Any IP address is as good as a name: nobody can make a name of another site's look like one.
+    any_address: bool,
+    /// What must be shown; without it, whoever gets here may do all.
+    token: Option<Secret>,
+    wrong: Repeats,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The host's own user, through its socket.
+    Local,
+    /// Whoever has shown the token.
+    Token,
+    /// Anybody. Of what is open to all only.
+    Anyone,
+}
+
+impl Access {
+    /// That of the Unix socket: its file is its user's alone, so nothing has to be shown.
+    pub fn local(hosts: &[String]) -> Self {
+        Self(Arc::new(Rules { hosts: hosts.to_vec(), any_address: false, token: None, wrong: Repeats::default() }))
+    }
+
+    /// That of a TCP address.
+    pub fn remote(address: IpAddr, token: Secret, hosts: &[String]) -> Self {
+        let own = match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let hosts = hosts.iter().cloned().chain([own]).collect();
+        let any_address = address.is_unspecified();
+        Self(Arc::new(Rules { hosts, any_address, token: Some(token), wrong: Repeats::default() }))
+    }
+
+    /// Says who asks, or why it is refused. It takes its time for a wrong token.
+    pub async fn admit(&self, head: &Parts) -> Result<Caller, Refused> {
+        self.same_site(head)?;
+        match self.proves(&head.headers) {
+            Proof::Good(caller) => Ok(caller),
+            _ if is_open(&head.method, head.uri.path()) => Ok(Caller::Anyone),
+            Proof::None => Err(unauthorized("a token is needed", "Send `Authorization: Bearer TOKEN` with api.token")),
+            Proof::Wrong => {
+                if let Some(more) = self.0.wrong.admit_every(TOLD_EVERY, "wrong") {
+                    tracing::warn!(more, "a request to the API showed a wrong token");
+                }
+                tokio::time::sleep(WRONG_TOKEN_TIME).await;
+                Err(unauthorized(
+                    "this is not the token",
+                    "It is api.token of the configuration that the host began with",
+                ))
+            }
+        }
+    }
+
+    /// Who the headers prove to be asking. Another proof than the token, such as a session of the page, belongs here.
+    fn proves(&self, headers: &HeaderMap) -> Proof {
+        let Some(token) = &self.0.token else { return Proof::Good(Caller::Local) };
+        match headers.get(header::AUTHORIZATION) {
+            None => Proof::None,
+            Some(shown) if bearer(shown).is_some_and(|shown| is_same(shown, token.expose().as_bytes())) => {
+                Proof::Good(Caller::Token)
+            }
+            Some(_) => Proof::Wrong,
+        }
+    }
+
+    /// Whether `text` is the token, in a time that says nothing of it.
+    pub fn is_token(&self, text: &[u8]) -> bool {
+        self.0.token.as_ref().is_some_and(|token| is_same(text, token.expose().as_bytes()))
+    }
+
+    /// A page of another site may make a browser ask here: by its own name, pointed at this address, or by ours. The first
+    /// is seen by `Host`, the second by `Origin`.
+    fn same_site(&self, head: &Parts) -> Result<(), Refused> {
+        let host = self.host(head)?;
+        let Some(origin) = one(&head.headers, header::ORIGIN)? else { return Ok(()) };
+        if is_of(origin, host) {
+            return Ok(());
+        }
+        let hint = "A page of another site made the browser ask. Open this host's own page, or ask without a browser";
+        Err(Box::new(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint))))
+    }
+
+    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Refused> {
+        let refused = |host: &str| {
+            let hint = "Ask by localhost or by the address, or add the name to api.hosts";
+            refusal(StatusCode::FORBIDDEN, format!("this host does not answer by the name {host:?}"), Some(hint))
+        };
+        let host = one(&head.headers, header::HOST)?.unwrap_or_default();
+        // Who names another in the request's line means that.
+        let named = head.uri.authority().map(|authority| authority.as_str());
+        match [Some(host), named].into_iter().flatten().find(|name| !self.answers(name)) {
+            Some(wrong) => Err(Box::new(refused(wrong))),
+            None => Ok(host),
+        }
+    }
+
+    /// Whether it answers by this name, with or without a port.
+    fn answers(&self, host: &str) -> bool {
+        let Some((name, _)) = name_and_port(host) else { return false };
+        let name = name.to_ascii_lowercase();
+        let known = LOCAL.into_iter().chain(self.0.hosts.iter().map(String::as_str));
+        let is_address = || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        known.into_iter().any(|known| known == name) || (self.0.any_address && is_address())
+    }
+}
+
+/// Why a request is not answered.
+pub type Refused = Box<Answer>;
+
+enum Proof {
+    Good(Caller),
+    None,
+    Wrong,
+}
+
+/// What everybody may read.
+fn is_open(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && PROBES.contains(&path)
+}
+
+fn unauthorized(message: &str, hint: &str) -> Refused {
+    let mut answer = refusal(StatusCode::UNAUTHORIZED, message, Some(hint));
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    Box::new(answer)
+}
+
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// Compares digests: how long that takes says nothing of the texts, not even how long they are.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let (a, b) = (Sha256::digest(a), Sha256::digest(b));
+    a.iter().zip(&b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+}
+
+/// The value of a header that may come once.
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refused> {
+    let wrong =
+        || Box::new(refusal(StatusCode::BAD_REQUEST, format!("the header {name} must come once, as text"), None));
+    let mut values = headers.get_all(&name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| wrong()),
+        (Some(_), Some(_)) => Err(wrong()),
+    }
+}
+
+/// `name`, `name:port` or `[address]:port`; the name as it stands.
+fn name_and_port(host: &str) -> Option<(&str, Option<u16>)> {
+    let end = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
+    let (name, rest) = host.split_at(end);
+    let port = match rest.strip_prefix(':') {
+        Some(port) => Some(port.parse().ok()?),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    (!name.is_empty()).then_some((name, port))
+}
+
+/// Whether an origin is that of the host whose `Host` this is. The scheme is not known: a proxy may speak TLS in front.
+fn is_of(origin: &str, host: &str) -> bool {
+    let Ok(uri) = origin.parse::<Uri>() else { return false };
+    let usual = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let theirs = uri.authority().and_then(|authority| name_and_port(authority.as_str()));
+    let (Some((theirs, their_port)), Some((ours, our_port))) = (theirs, name_and_port(host)) else { return false };
+    theirs.eq_ignore_ascii_case(ours) && their_port.unwrap_or(usual) == our_port.unwrap_or(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    async fn asked(access: &Access, line: (&str, &str), headers: &[(&str, &str)]) -> Result<Caller, u16> {
+        let mut request = Request::builder().method(line.0).uri(line.1);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        access.admit(&head).await.map_err(|answer| answer.status().as_u16())
+    }
+
+    fn remote(address: &str) -> Access {
+        Access::remote(address.parse().unwrap(), Secret::new(TOKEN), &["logs.example.com".into()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_tcp_all_but_probes_need_the_token() {
+        let access = remote("127.0.0.1");
+        let get = |path, authorization| {
+            let access = access.clone();
+            async move { asked(&access, ("GET", path), &[("host", "localhost:1"), ("authorization", authorization)]).await }
+        };
+        assert_eq!(get("/v1/sources", "Bearer 0123456789abcdef").await, Ok(Caller::Token));
+        assert_eq!(get("/v1/sources", "bearer  0123456789abcdef").await, Ok(Caller::Token));
+        for wrong in ["Bearer 0123456789abcdeF", "Bearer ", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef"] {
+            assert_eq!(get("/v1/sources", wrong).await, Err(401), "{wrong}");
+            assert_eq!(get("/health", wrong).await, Ok(Caller::Anyone), "{wrong}");
+        }
+        let none = |line| {
+            let access = access.clone();
+            async move { asked(&access, line, &[("host", "localhost")]).await }
+        };
+        assert_eq!(none(("GET", "/v1/sources")).await, Err(401));
+        assert_eq!(none(("GET", "/ready")).await, Ok(Caller::Anyone));
+        assert_eq!(none(("POST", "/ready")).await, Err(401));
+        assert_eq!(none(("GET", "/health/")).await, Err(401));
+        assert!(access.is_token(TOKEN.as_bytes()) && !access.is_token(b"") && !Access::local(&[]).is_token(b""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_token_costs_time_and_says_how_to_prove_oneself() {
+        let (access, begun) = (remote("127.0.0.1"), tokio::time::Instant::now());
+        let request = Request::get("/v1/sources").header("host", "localhost").header("authorization", "Bearer no");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let answer = access.admit(&head).await.unwrap_err();
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+        assert_eq!(begun.elapsed(), WRONG_TOKEN_TIME);
+    }
+
+    #[tokio::test]
+    async fn only_names_of_this_host_are_answered() {
+        let local = Access::local(&["logs.example.com".into()]);
+        let by = |access: &Access, host: &'static str| {
+            let access = access.clone();
+            let authorization = format!("Bearer {TOKEN}");
+            async move {
+                let headers = [("host", host), ("authorization", authorization.as_str())];
+                asked(&access, ("GET", "/v1/sources"), &headers).await.is_ok()
+            }
+        };
+        for host in ["localhost", "LocalHost:9000", "127.0.0.1:80", "[::1]", "[::1]:8686", "logs.example.com:443"] {
+            assert!(by(&local, host).await, "{host}");
+            assert!(by(&remote("127.0.0.1"), host).await, "{host}");
+        }
+        for host in ["", "x", "localhost.evil.example", "evil.example:8686", "10.0.0.1", "[::1", "localhost:x", "::1"] {
+            assert!(!by(&local, host).await, "{host}");
+            assert!(!by(&remote("127.0.0.1"), host).await, "{host}");
+        }
+        assert!(by(&remote("10.0.0.1"), "10.0.0.1:8686").await && !by(&remote("10.0.0.1"), "10.0.0.2").await);
+        let all = remote("0.0.0.0");
+        assert!(by(&all, "10.0.0.1:8686").await && by(&all, "[fe80::1]:8686").await);
+        assert!(!by(&all, "evil.example").await);
+        // None, two, and one in the request's line.
+        assert_eq!(asked(&local, ("GET", "/health"), &[]).await, Err(403));
+        assert_eq!(asked(&local, ("GET", "/health"), &[("host", "localhost"), ("host", "localhost")]).await, Err(400));
+        assert_eq!(asked(&local, ("GET", "http://evil.example/"), &[("host", "localhost")]).await, Err(403));
+        assert_eq!(asked(&local, ("GET", "http://localhost/"), &[("host", "localhost")]).await, Ok(Caller::Local));
+    }
+
+    #[tokio::test]
+    async fn a_browser_asks_for_this_hosts_own_page_alone() {
+        let local = Access::local(&["logs.example.com".into()]);
+        let from = |host: &'static str, origin: &'static str| {
+            let local = local.clone();
+            async move { asked(&local, ("POST", "/v1/replays"), &[("host", host), ("origin", origin)]).await }
+        };
+        for (host, origin) in [
+            ("localhost:9000", "http://localhost:9000"),
+            ("localhost", "http://localhost"),
+            ("localhost:80", "http://localhost"),
+            ("[::1]:9000", "http://[::1]:9000"),
+            ("logs.example.com", "https://Logs.Example.com"),
+            ("logs.example.com:443", "https://logs.example.com"),
+        ] {
+            assert_eq!(from(host, origin).await, Ok(Caller::Local), "{host} {origin}");
+        }
+        for (host, origin) in [
+            ("localhost:9000", "http://localhost:3000"),
+            ("localhost:9000", "http://localhost"),
+            ("localhost:9000", "http://evil.example"),
+            ("localhost:9000", "http://evil.example:9000"),
+            ("localhost", "null"),
+            ("localhost", ""),
+            ("localhost", "localhost"),
+            ("localhost", "file://localhost"),
+            ("127.0.0.1:9000", "http://localhost:9000"),
+        ] {
+            assert_eq!(from(host, origin).await, Err(403), "{host} {origin}");
+        }
+    }
+}
