@@ -48,6 +48,11 @@ impl Control {
         self.board.of(source)
     }
 
+    /// Shows each stream to `look`, by source and name. No stream can change meanwhile: be quick.
+    pub fn each_stream(&self, look: impl FnMut(&StreamStatus)) {
+        self.board.each(look);
+    }
+
     /// Whether it collects: a worker has begun with every stream, and no stop is under way.
     pub fn is_ready(&self) -> bool {
         !*self.stop.borrow() && self.board.all_started()
