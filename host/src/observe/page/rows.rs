@@ -65,7 +65,10 @@ impl Found {
     /// What `control` shows at `now` (nanoseconds since the Unix epoch), as `query` wants it.
     pub fn of(control: &Control, now: u64, query: &Query) -> Self {
         let mut gathering = Gathering::new(now, query, control.misconfigured());
-        control.each_stream(|status| gathering.look(status));
+        control.each_stream(|status| {
+            let standing = Standing::of(status, |source, stream| control.is_named(source, stream));
+            gathering.look(status, standing);
+        });
         let (mut totals, rows) = gathering.end();
         totals.sinks = control.sinks();
         Self::page(totals, rows, query)
@@ -112,8 +115,7 @@ impl<'a> Gathering<'a> {
         Self { now, query, text: query.text.to_lowercase(), totals, tenants, rows, source, wrong }
     }
 
-    fn look(&mut self, status: &StreamStatus) {
-        let standing = Standing::of(status);
+    fn look(&mut self, status: &StreamStatus, standing: Standing) {
         let trouble = trouble(status, standing);
         let rate = status.rate.per_minute(self.now / 1_000_000);
         let lag = status.lag(self.now);
@@ -230,5 +232,133 @@ pub fn trouble(status: &StreamStatus, standing: Standing) -> Option<String> {
     match standing {
         Standing::Blocked => held,
         _ => status.fault.clone().or(held),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::collect::{Board, StreamState};
+    use crate::observe::Health;
+    use crate::outside::Clock;
+    use crate::state::{Counts, SinkCounts};
+
+    const NOW: u64 = 1_795_000_000_000_000_000;
+
+    /// `sources` of two streams each: what `change` makes of them.
+    fn found(sources: usize, query: &str, change: impl Fn(usize, &str, &mut StreamStatus)) -> Found {
+        let board = Board::new(Health::new(Clock::simulated(Duration::from_nanos(NOW))));
+        for number in 0..sources {
+            let (source, tenant) = (format!("s{number:04}"), format!("Tenant {number}"));
+            for stream in ["audit", "siem"] {
+                let entry = board.entry(&source.into(), &tenant.as_str().into(), &stream.into());
+                entry.enter(StreamState::Collecting);
+                entry.update(|status| change(number, stream, status));
+            }
+        }
+        let query = Query::read(Some(query));
+        let wrong = [("broken", "no `client_id`"), ("s0001", "a key is unknown")];
+        let wrong = wrong.map(|(id, why)| (id.to_owned(), why.to_owned()));
+        let mut gathering = Gathering::new(NOW, &query, wrong.into());
+        board.each(|status| gathering.look(status, Standing::of(status, |source, _| source == "s0003")));
+        let (totals, rows) = gathering.end();
+        Found::page(totals, rows, &query)
+    }
+
+    fn names(found: &Found) -> Vec<String> {
+        let name = |row: &Row| format!("{} {}", row.source, row.stream.as_deref().unwrap_or("*"));
+        found.rows.iter().map(name).collect()
+    }
+
+    fn sample(number: usize, stream: &str, status: &mut StreamStatus) {
+        let events = number as u64;
+        status.stored = Counts { accepted: events, gaps: 1, malformed: 2, ..Counts::default() };
+        status.stored.sinks.insert("lake".into(), SinkCounts { dead_lettered: 3, ..SinkCounts::default() });
+        status.newest = Some(NOW - 1_000_000_000 * (events + 1));
+        status.rate.count(events, NOW / 1_000_000);
+        match (number, stream) {
+            (2, "siem") => {
+                (status.state, status.fault) = (StreamState::Error, Some("It is <refused> (x). Ask Ann".into()))
+            }
+            (4, "audit") => status.fault = Some("It is away".into()),
+            (5, _) => status.held = Some("the sink is away".into()),
+            (3 | 6, "siem") => status.state = StreamState::NotLicensed,
+            (7, "siem") => status.state = StreamState::Authenticated,
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn trouble_comes_first_and_all_of_it_is_summed() {
+        let found = found(8, "", sample);
+        let order: Vec<_> = found.rows.iter().map(|row| (&*row.source, row.standing)).collect();
+        use Standing::{Blocked, Collecting, Failed, Retrying, Starting};
+        let expected = [
+            ("s0001", Failed),
+            ("s0002", Failed),
+            ("s0003", Failed),
+            ("broken", Failed),
+            ("s0005", Blocked),
+            ("s0004", Retrying),
+            ("s0007", Starting),
+            ("s0000", Collecting),
+            ("s0006", Collecting),
+        ];
+        assert_eq!(order, expected);
+        let totals = &found.totals;
+        assert_eq!((totals.tenants, totals.sources, totals.troubled), (9, 9, 6));
+        assert_eq!((totals.events, totals.gaps, totals.dead_letters), (2 * 28, 16, 16 * 5));
+        assert_eq!(totals.rate, 56.0);
+        let tally: Vec<_> = totals.streams.some().map(|(standing, count)| (standing.key(), count)).collect();
+        let expected =
+            [("failed", 2), ("blocked", 2), ("retrying", 1), ("starting", 1), ("collecting", 9), ("unlicensed", 1)];
+        assert_eq!(tally, expected);
+        let row = |source: &str| found.rows.iter().find(|row| &*row.source == source).unwrap();
+        assert!(row("s0001").trouble.as_ref().unwrap().ends_with("a key is unknown"));
+        assert_eq!(row("s0002").trouble.as_deref(), Some("It is <refused> (x). Ask Ann"));
+        assert_eq!((row("s0006").events, row("s0006").lag, row("s0006").rate), (12, Some(7_000_000_000), 12.0));
+    }
+
+    #[test]
+    fn the_filter_finds_names_and_faults() {
+        for (query, expected) in [
+            ("q=TENANT+3", vec!["s0003 *"]),
+            ("q=ask+ann", vec!["s0002 *"]),
+            ("q=client_id", vec!["broken *"]),
+            ("q=unknown", vec!["s0001 *"]),
+            ("q=nothing", vec![]),
+            ("state=blocked", vec!["s0005 *"]),
+            ("state=unlicensed", vec!["s0006 *"]),
+            ("state=retrying&q=away", vec!["s0004 *"]),
+            ("by=streams&q=siem&state=trouble", vec!["s0002 siem", "s0003 siem", "s0005 siem"]),
+            ("by=streams&q=s0007", vec!["s0007 siem", "s0007 audit"]),
+            ("sort=events&q=tenant+1", vec!["s0001 *"]),
+        ] {
+            let found = found(8, query, sample);
+            assert_eq!(names(&found), expected, "{query}");
+            // Sums are those of all.
+            assert_eq!((found.totals.sources, found.totals.streams.total()), (9, 16), "{query}");
+        }
+        assert_eq!(names(&found(3, "sort=lag", sample))[0], "s0002 *");
+        assert_eq!(names(&found(8, "sort=tenant", sample))[1], "s0001 *");
+    }
+
+    #[test]
+    fn pages_hold_a_hundred_and_there_is_a_last_one() {
+        let page = |query| {
+            let found = found(249, query, |_, _, _| {});
+            let first = found.rows.first().unwrap().source.to_string();
+            (first, found.rows.len(), found.matching, found.page, found.pages)
+        };
+        // By tenant `Tenant 0`, `Tenant 1`, `Tenant 10`; those that are misconfigured come first.
+        assert_eq!(page(""), ("s0001".to_owned(), 100, 250, 1, 3));
+        let last = page("page=3");
+        assert_eq!((last.1, last.3), (50, 3));
+        assert_eq!(page("page=99"), last);
+        let streams = page("by=streams&page=5");
+        // What is not run is a row too.
+        assert_eq!((streams.1, streams.2, streams.4), (99, 499, 5));
     }
 }

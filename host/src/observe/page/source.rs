@@ -27,7 +27,7 @@ const JUST: u64 = 60_000;
 struct Known {
     id: String,
     now_ms: u64,
-    streams: Vec<StreamStatus>,
+    streams: Vec<(StreamStatus, Standing)>,
     misconfigured: Option<String>,
     facts: Option<Facts>,
     stored: Vec<Stored>,
@@ -60,13 +60,16 @@ pub async fn answer(api: &Api, asked: &Asked, id: &str) -> Answer {
 }
 
 async fn known(api: &Api, id: &str) -> Option<Known> {
-    let streams = api.control.status_of(id);
+    let standing =
+        |status: &StreamStatus| Standing::of(status, |source, stream| api.control.is_named(source, stream));
+    let streams = api.control.status_of(id).into_iter().map(|status| (standing(&status), status));
+    let streams: Vec<_> = streams.map(|(standing, status)| (status, standing)).collect();
     let misconfigured = api.control.misconfigured().remove(id);
     let facts = api.control.facts(id);
     if streams.is_empty() && misconfigured.is_none() && facts.is_none() {
         return None;
     }
-    let keys: Vec<StreamKey> = streams.iter().map(|status| StreamKey::new(id, &*status.stream)).collect();
+    let keys: Vec<StreamKey> = streams.iter().map(|(status, _)| StreamKey::new(id, &*status.stream)).collect();
     let (source, disk) = (id.to_owned(), api.disk.clone());
     let read = tokio::task::spawn_blocking(move || {
         let Some(disk) = disk else { return Ok(Default::default()) };
@@ -95,7 +98,7 @@ impl Known {
             self.table(page);
         }
         put!(page, "<section><h2>History</h2>");
-        let names: Vec<&str> = self.streams.iter().map(|status| &*status.stream).collect();
+        let names: Vec<&str> = self.streams.iter().map(|(status, _)| &*status.stream).collect();
         if !names.is_empty() {
             history::strips(page, &self.events, &names, self.now_ms);
         }
@@ -137,9 +140,9 @@ impl Known {
 
     fn head(&self, page: &mut Html) {
         let mut tally = Tally::default();
-        self.streams.iter().for_each(|status| tally.add(Standing::of(status)));
+        self.streams.iter().for_each(|(_, standing)| tally.add(*standing));
         let standing = if self.misconfigured.is_some() { Some(Standing::Failed) } else { tally.worst() };
-        let tenant = self.streams.first().map_or(&*self.id, |status| &*status.tenant);
+        let tenant = self.streams.first().map_or(&*self.id, |(status, _)| &*status.tenant);
         put!(
             page,
             "<nav class=\"crumbs\" aria-label=\"Where\"><a href=\"/\">Sources</a></nav><div class=\"head\"><h1>"
@@ -174,8 +177,8 @@ impl Known {
             put!(page, "<p class=\"next\"><b>Next step:</b> Mend it, and reload (SIGHUP).</p></section>");
         }
         let mut all: Vec<(String, Standing, Vec<&str>)> = Vec::new();
-        for status in &self.streams {
-            let standing = Standing::of(status);
+        for (status, standing) in &self.streams {
+            let standing = *standing;
             let Some(text) = trouble(status, standing).filter(|_| standing != Standing::Unlicensed) else { continue };
             match all.iter_mut().find(|(known, ..)| *known == text) {
                 Some((_, worst, streams)) => {
@@ -209,8 +212,8 @@ impl Known {
             "<th scope=\"col\">Next poll</th></tr></thead><tbody>"
         );
         let now = self.now_ms.saturating_mul(1_000_000);
-        for status in &self.streams {
-            let standing = Standing::of(status);
+        for (status, standing) in &self.streams {
+            let standing = *standing;
             put!(page, "<tr id=\"stream-", (status.stream), "\" class=\"", (standing.key()), "\"><th scope=\"row\">");
             put!(page, (status.stream), "</th><td>");
             badge(page, standing, &capital(&status.state.to_string(), standing));

@@ -23,10 +23,12 @@ impl Standing {
     pub const ALL: [Self; 6] =
         [Self::Failed, Self::Blocked, Self::Retrying, Self::Starting, Self::Collecting, Self::Unlicensed];
 
-    pub fn of(status: &StreamStatus) -> Self {
+    /// `is_named` says whether the operator has asked for it by name.
+    pub fn of(status: &StreamStatus, is_named: impl FnOnce(&str, &str) -> bool) -> Self {
         match status.state {
             StreamState::Error | StreamState::Stopped => Self::Failed,
             _ if status.held.is_some() => Self::Blocked,
+            StreamState::NotLicensed if is_named(&status.source, &status.stream) => Self::Failed,
             StreamState::NotLicensed => Self::Unlicensed,
             _ if status.fault.is_some() => Self::Retrying,
             StreamState::Collecting => Self::Collecting,
