@@ -10,7 +10,7 @@ use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, Reset, When};
 use tributary_tests::process::until;
 
-use crate::site::{Site, ask};
+use crate::site::Site;
 
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
@@ -128,17 +128,26 @@ fn scan(tenant: sim::Tenant, faults: &[Fault], format: &str) {
         assert!(said.code == Some(0) && !said.stdout.is_empty(), "{line}: {said:?}");
     }
     site.learn();
+    let [one, check] = [format!("GET /v1/sources/{name}"), "POST /v1/sources/refused/check".into()];
+    let healthy = format!("GET /v1/health/events?source={name}");
     for request in [
         "GET /v1/sources",
+        &one,
+        &check,
+        &healthy,
+        "GET /v1/health/events",
+        "GET /v1/sinks",
+        "GET /ready",
         "GET /v1/state",
         "GET /v1/state/health",
         "GET /v1/state/export",
         "POST /v1/replays",
         "GET /none",
     ] {
-        let answer = ask(&site.state(), request);
-        assert!(answer.starts_with(b"HTTP/1.1 ") && answer.len() > 100, "{request}");
-        site.needles.none_in(request, &answer);
+        for answer in site.ask(request) {
+            assert!(answer.starts_with(b"HTTP/1.1 ") && answer.len() > 100, "{request}");
+            site.needles.none_in(request, &answer);
+        }
     }
 
     // Another configuration, which is wrong, then one that cannot be read; and again the right one.

@@ -1,8 +1,12 @@
 //! A place full of marked secrets: one source that works, and two that are refused.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use mimecast_simulator as sim;
 use tributary_tests::guest::LOOPBACK;
@@ -16,6 +20,8 @@ pub struct Site {
     pub tenant: sim::Tenant,
     pub needles: Needles,
     folder: tempfile::TempDir,
+    /// Where the host answers over TCP.
+    port: u16,
     /// Given to each process.
     environment: Vec<(&'static str, String)>,
 }
@@ -44,7 +50,8 @@ impl Site {
         for name in ["inputs", "inputs/vault", "outputs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let mut site = Self { server, tenant, needles: Needles::default(), folder, environment: Vec::new() };
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut site = Self { server, tenant, needles: Needles::default(), folder, port, environment: Vec::new() };
         site.plant();
         site
     }
@@ -139,11 +146,13 @@ impl Site {
         let program = self.write("program", &program, 0o700);
         let outputs = self.outputs().display().to_string();
         let all = format!(
-            "data_dir = \"{outputs}/state\"\n{}[sinks.files]\ntype = \"file\"\ninputs = [\"*\", \"health\"]\n\
+            "data_dir = \"{outputs}/state\"\n[api]\naddress = \"127.0.0.1:{}\"\ntoken = \"{}\"\n{}[sinks.files]\ntype = \"file\"\ninputs = [\"*\", \"health\"]\n\
              path = \"{outputs}/events\"\n[sinks.console]\ntype = \"stdout\"\ninputs = [\"*\", \"health\"]\n\
              {}[secret]\nvault = {{ type = \"directory\", path = \"{vault}\" }}\n\
              file = {{ type = \"file\", path = \"{file}\" }}\n\
              program = {{ type = \"exec\", command = [\"{program}\"] }}\n",
+            self.port,
+            marked("of-the-api"),
             sources.concat(),
             self.sinks(),
         );
@@ -166,6 +175,7 @@ impl Site {
             "of-an-index",
             "of-an-indexer",
             "of-a-rule",
+            "of-the-api",
         ] {
             self.needles.add(what, &marked(what));
         }
@@ -236,12 +246,47 @@ impl Site {
     }
 }
 
-/// Everything that a running host answers to a request for `path` on its socket.
-pub fn ask(state: &Path, request: &str) -> Vec<u8> {
-    use std::io::{Read, Write};
-    let mut socket = std::os::unix::net::UnixStream::connect(state.join("socket")).unwrap();
-    write!(socket, "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+impl Site {
+    /// What a running host answers to a request: through its socket, and over TCP with the token, a wrong one and none.
+    pub fn ask(&self, request: &str) -> [Vec<u8>; 4] {
+        let tcp = || TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let right = format!("authorization: Bearer {}\r\n", marked("of-the-api"));
+        [
+            ask(UnixStream::connect(self.state().join("socket")).unwrap(), request, ""),
+            ask(tcp(), request, &right),
+            ask(tcp(), request, "authorization: Bearer wrong\r\n"),
+            ask(tcp(), request, ""),
+        ]
+    }
+}
+
+/// The whole answer, or what came in a second of one that goes on.
+fn ask(mut stream: impl Read + Write + Impatient, request: &str, more: &str) -> Vec<u8> {
+    let goes_on = request.contains("/events");
+    stream.wait_at_most(Duration::from_secs(if goes_on { 1 } else { 60 }));
+    let head = "host: localhost\r\nconnection: close\r\ncontent-length: 0\r\n";
+    write!(stream, "{request} HTTP/1.1\r\n{head}{more}\r\n").unwrap();
     let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).unwrap();
+    match stream.read_to_end(&mut answer) {
+        Err(error) => assert!(goes_on && error.kind() == std::io::ErrorKind::WouldBlock, "{request}: {error}"),
+        Ok(_) => assert!(!answer.is_empty()),
+    }
     answer
+}
+
+/// A stream that does not wait for ever.
+trait Impatient {
+    fn wait_at_most(&self, time: Duration);
+}
+
+impl Impatient for TcpStream {
+    fn wait_at_most(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).unwrap();
+    }
+}
+
+impl Impatient for UnixStream {
+    fn wait_at_most(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).unwrap();
+    }
 }

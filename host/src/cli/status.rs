@@ -10,6 +10,7 @@ use super::ask::RunningHost;
 use super::exit;
 use super::place::{Place, table, time};
 use super::run::refused;
+use crate::collect::{Checked, Finding, Verdict};
 use crate::observe::view::{SinkView, SourceView, Sources, StreamView};
 use crate::sandbox::NetworkCounts;
 
@@ -68,7 +69,8 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
         .collect();
     table(out, ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""], 4..6, &rows)?;
     for source in &shown.sources {
-        for line in source.network.iter().flat_map(refusals) {
+        let found = source.last_check.iter().flat_map(checked);
+        for line in source.network.iter().flat_map(refusals).chain(found) {
             writeln!(out, "\n{}: {line}", source.id)?;
         }
     }
@@ -111,7 +113,19 @@ pub fn running<'a>(place: &Place, config: &Path, runtime: &'a Runtime) -> Result
 
 fn trouble(stream: &StreamView) -> String {
     let held = stream.held.iter().map(|why| format!("positions stand still: {why}"));
-    held.chain(stream.fault.clone()).collect::<Vec<_>>().join("; ")
+    let next = stream.next_ms.filter(|_| stream.fault.is_some()).map(|next| format!("next try {}", time(next)));
+    held.chain(stream.fault.clone()).chain(next).collect::<Vec<_>>().join("; ")
+}
+
+/// What the last check found wrong, where it found anything.
+fn checked(checked: &Checked) -> impl Iterator<Item = String> {
+    let at = time(checked.at_ms);
+    let wrong =
+        checked.findings.iter().filter(|finding| !matches!(finding.verdict, Verdict::Good | Verdict::NotLicensed));
+    wrong.map(move |Finding { stream, result, next, .. }| {
+        let stream = if stream.is_empty() { "the source" } else { stream };
+        format!("the check of {at} found {stream} wrong: {result}. {next}")
+    })
 }
 
 /// What its egress policy was about.
@@ -149,6 +163,14 @@ mod tests {
         let reported = NetworkCounts { denied: 0, reported: 2, ..counts };
         assert!(refusals(&reported)[0].starts_with("2 requests passed only because egress_mode"));
         assert!(refusals(&NetworkCounts { requests: 9, ..NetworkCounts::default() }).is_empty());
+    }
+
+    #[test]
+    fn a_check_tells_what_is_wrong() {
+        let findings = vec![Finding::good("", "accepted"), Finding::passing("audit", "it failed (c)", "Try again")];
+        let lines: Vec<String> = checked(&Checked::new(1_795_000_000_123, findings)).collect();
+        let text = "the check of 2026-11-18T11:06:40.123Z found audit wrong: it failed (c). Try again";
+        assert_eq!(lines, [text]);
     }
 
     #[test]

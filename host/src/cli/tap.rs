@@ -61,20 +61,15 @@ pub struct Tap {
 
 /// A line of the answer of `GET /v1/tap`.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Line<'a> {
-    Event {
-        #[serde(borrow)]
-        event: &'a RawValue,
-    },
-    Skipped {
-        skipped: u64,
-    },
+struct Line<'a> {
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    skipped: Option<u64>,
 }
 
 impl Tap {
     fn path(&self) -> String {
-        let mut query = form_urlencoded::Serializer::new("/v1/tap?".to_owned());
+        let mut query = form_urlencoded::Serializer::new(String::new());
         for (key, values) in [
             ("component", &self.components),
             ("outputs_of", &self.outputs_of),
@@ -86,7 +81,7 @@ impl Tap {
             query.extend_pairs(values.iter().map(|value| (key, value)));
         }
         query.extend_pairs(self.limit.map(|limit| ("limit", limit.to_string())));
-        query.finish()
+        format!("/v1/tap?{}", query.finish())
     }
 
     fn write(&self, line: &str, event: &RawValue, out: &mut impl Write) -> io::Result<()> {
@@ -128,19 +123,22 @@ pub fn tap(config: &Path, arguments: &Tap, runtime: &Runtime, out: &mut impl Wri
             Ok(_) => {}
             Err(error) => return Ok(ask::broken(&error)),
         }
-        match serde_json::from_str(&line) {
-            // A sign of life.
-            _ if line.trim().is_empty() => {}
-            Ok(Line::Event { event }) => {
-                arguments.write(&line, event, out)?;
-                // Whoever watches sees it now.
-                out.flush()?;
-                left = left.map(|left| left.saturating_sub(1));
-            }
-            Ok(Line::Skipped { skipped }) => {
-                say(&format!("{skipped} events were skipped: more pass than are taken here"))
-            }
+        // A sign of life.
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Line { event, skipped } = match serde_json::from_str(&line) {
+            Ok(read) => read,
             Err(error) => return Ok(ask::other_release(&error)),
+        };
+        if let Some(event) = event {
+            arguments.write(&line, event, out)?;
+            // Whoever watches sees it now.
+            out.flush()?;
+            left = left.map(|left| left.saturating_sub(1));
+        }
+        if let Some(skipped) = skipped {
+            say(&format!("{skipped} events were skipped: more pass than are taken here"));
         }
     }
 }
@@ -172,7 +170,7 @@ mod tests {
     #[test]
     fn events_are_written_as_they_are_or_with_where_they_come_from() {
         let line = "{\"source\":\"s\",\"event\":{\"b\":1,\"a\":[]}}\n";
-        let Ok(Line::Event { event }) = serde_json::from_str(line) else { panic!() };
+        let event = serde_json::from_str::<Line<'_>>(line).unwrap().event.unwrap();
         let written = |arguments: &str| {
             let mut out = Vec::new();
             tap(arguments).write(line, event, &mut out).unwrap();
@@ -181,6 +179,6 @@ mod tests {
         assert_eq!(written(""), "{\"b\":1,\"a\":[]}\n");
         assert_eq!(written("--meta"), line);
         assert!(written("--pretty").starts_with("{\n  \"") && written("--pretty").ends_with("\n}\n"));
-        assert!(matches!(serde_json::from_str("{\"skipped\":3}"), Ok(Line::Skipped { skipped: 3 })));
+        assert_eq!(serde_json::from_str::<Line<'_>>("{\"skipped\":3}").unwrap().skipped, Some(3));
     }
 }

@@ -81,7 +81,7 @@ impl Access {
     }
 
     /// Says who asks, or why it is refused. It takes its time for a wrong token.
-    pub async fn admit(&self, head: &Parts) -> Result<Caller, Answer> {
+    pub async fn admit(&self, head: &Parts) -> Result<Caller, Refused> {
         let from_page = self.same_site(head)?;
         match self.proves(&head.headers) {
             // A browser shows its session whoever makes it ask, so it has to be said who does.
@@ -146,17 +146,17 @@ impl Access {
 
     /// A page of another site may make a browser ask here: by its own name, pointed at this address, or by ours. The first
     /// is seen by `Host`, the second by `Origin`. Gives whether a page of ours is known to have asked.
-    fn same_site(&self, head: &Parts) -> Result<bool, Answer> {
+    fn same_site(&self, head: &Parts) -> Result<bool, Refused> {
         let host = self.host(head)?;
         let Some(origin) = one(&head.headers, header::ORIGIN)? else { return Ok(false) };
         if is_of(origin, host) {
             return Ok(true);
         }
         let hint = "A page of another site made the browser ask. Open this host's own page, or ask without a browser";
-        Err(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint)))
+        Err(Box::new(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint))))
     }
 
-    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Answer> {
+    fn host<'a>(&self, head: &'a Parts) -> Result<&'a str, Refused> {
         let refused = |host: &str| {
             let hint = "Ask by localhost or by the address, or add the name to api.hosts";
             refusal(StatusCode::FORBIDDEN, format!("this host does not answer by the name {host:?}"), Some(hint))
@@ -165,7 +165,7 @@ impl Access {
         // Who names another in the request's line means that.
         let named = head.uri.authority().map(|authority| authority.as_str());
         match [Some(host), named].into_iter().flatten().find(|name| !self.answers(name)) {
-            Some(wrong) => Err(refused(wrong)),
+            Some(wrong) => Err(Box::new(refused(wrong))),
             None => Ok(host),
         }
     }
@@ -179,6 +179,9 @@ impl Access {
         known.into_iter().any(|known| known == name) || (self.0.any_address && is_address())
     }
 }
+
+/// Why a request is not answered.
+pub type Refused = Box<Answer>;
 
 enum Proof {
     Good(Caller),
@@ -195,15 +198,16 @@ fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-fn no_origin() -> Answer {
+fn no_origin() -> Refused {
     let hint = "A script sends `Authorization: Bearer TOKEN` instead of a cookie";
-    refusal(StatusCode::FORBIDDEN, "a browser's request must say by `Origin` which page makes it", Some(hint))
+    let message = "a browser's request must say by `Origin` which page makes it";
+    Box::new(refusal(StatusCode::FORBIDDEN, message, Some(hint)))
 }
 
-fn unauthorized(message: &str, hint: &str) -> Answer {
+fn unauthorized(message: &str, hint: &str) -> Refused {
     let mut answer = refusal(StatusCode::UNAUTHORIZED, message, Some(hint));
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    answer
+    Box::new(answer)
 }
 
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
@@ -218,8 +222,9 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The value of a header that may come once.
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Answer> {
-    let wrong = || refusal(StatusCode::BAD_REQUEST, format!("the header {name} must come once, as text"), None);
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refused> {
+    let wrong =
+        || Box::new(refusal(StatusCode::BAD_REQUEST, format!("the header {name} must come once, as text"), None));
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

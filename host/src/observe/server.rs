@@ -177,7 +177,7 @@ async fn handle(request: Request<Incoming>, access: &Access, service: &impl Serv
     let (mut head, body) = request.into_parts();
     let caller = match access.admit(&head).await {
         Ok(caller) => caller,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     head.headers.remove(header::AUTHORIZATION);
     head.headers.remove(header::COOKIE);

@@ -60,8 +60,7 @@ pub async fn answer(api: &Api, asked: &Asked, id: &str) -> Answer {
 }
 
 async fn known(api: &Api, id: &str) -> Option<Known> {
-    let standing =
-        |status: &StreamStatus| Standing::of(status, |source, stream| api.control.is_named(source, stream));
+    let standing = |status: &StreamStatus| Standing::of(status, |source, stream| api.control.is_named(source, stream));
     let streams = api.control.status_of(id).into_iter().map(|status| (standing(&status), status));
     let streams: Vec<_> = streams.map(|(standing, status)| (status, standing)).collect();
     let misconfigured = api.control.misconfigured().remove(id);

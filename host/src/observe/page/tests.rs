@@ -25,15 +25,11 @@ async fn ask(access: &Access, line: (&str, &str), headers: &[(&str, &str)], body
     let (head, ()) = request.body(()).unwrap().into_parts();
     let caller = match access.admit(&head).await {
         Ok(caller) => caller,
-        Err(refused) => return into_answer(refused),
+        Err(refused) => return *refused,
     };
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().map(str::to_owned));
     let (method, headers, body) = (head.method, head.headers, Bytes::copy_from_slice(body.as_bytes()));
     Front::default().answer(Asked { caller, access: access.clone(), method, path, query, headers, body }).await
-}
-
-fn into_answer(refused: impl Into<Answer>) -> Answer {
-    refused.into()
 }
 
 async fn text(answer: Answer) -> String {
