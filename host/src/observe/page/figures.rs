@@ -117,7 +117,7 @@ mod tests {
         {
             assert_eq!(Number(number).to_string(), text);
         }
-        for (rate, text) in [(0.0, "0"), (0.25, "0.2"), (9.96, "10.0"), (1_234.5, "1\u{202f}234")] {
+        for (rate, text) in [(0.0, "0"), (0.25, "0.2"), (9.96, "10.0"), (1_234.4, "1\u{202f}234")] {
             assert_eq!(PerMinute(rate).to_string(), text);
         }
         for (size, text) in

@@ -253,7 +253,7 @@ mod tests {
         for number in 0..sources {
             let (source, tenant) = (format!("s{number:04}"), format!("Tenant {number}"));
             for stream in ["audit", "siem"] {
-                let entry = board.entry(&source.into(), &tenant.as_str().into(), &stream.into());
+                let entry = board.entry(&source.as_str().into(), &tenant.as_str().into(), &stream.into());
                 entry.enter(StreamState::Collecting);
                 entry.update(|status| change(number, stream, status));
             }
