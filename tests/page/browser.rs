@@ -1,6 +1,6 @@
 //! A Chromium without a screen, spoken to by WebDriver: as much of it as the tests need.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -88,11 +88,24 @@ impl Browser {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n", self.port);
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).map_err(|error| error.to_string())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (_, body) = text.split_once("\r\n\r\n").ok_or("it answers nothing")?;
-        let mut value: Value = serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))?;
+        // The driver leaves the connection open, whatever it is asked.
+        let mut answer = BufReader::new(stream);
+        let (mut line, mut length) = (String::new(), 0);
+        while line.trim_end() != "" || length == 0 {
+            line.clear();
+            let read = answer.read_line(&mut line).map_err(|error| error.to_string())?;
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(|_| "it does not say how long its answer is")?;
+            }
+            if read == 0 {
+                return Err("it answers nothing".to_owned());
+            }
+        }
+        let mut body = vec![0; length];
+        answer.read_exact(&mut body).map_err(|error| error.to_string())?;
+        let mut value: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         match value["value"]["error"].as_str() {
             Some(error) => Err(format!("{error}: {}", value["value"]["message"])),
             None => Ok(value["value"].take()),
@@ -218,7 +231,8 @@ impl Browser {
         assert_eq!(self.console(), [""; 0]);
         let requests = self.requests();
         assert!(requests.iter().any(|url| url.starts_with(origin)), "{requests:?}");
-        let own = |url: &String| url.starts_with(&format!("{origin}/")) || url.starts_with("data:");
+        // The browser's own first tab is made of what it has.
+        let own = |url: &String| ["chrome://", "data:", &format!("{origin}/")].iter().any(|own| url.starts_with(own));
         let other: Vec<_> = requests.iter().filter(|url| !own(url)).collect();
         assert!(other.is_empty(), "{other:?}");
     }
