@@ -32,7 +32,8 @@ fn pictures() {
     std::fs::create_dir_all(&folder).unwrap();
     let streams = "collect = [\"siem/receipt\", \"siem/delivery\", \"audit\", \"dlp\"]";
     let tenants = TENANTS.map(|id| (id, streams));
-    let mut site = Site::new(&tenants);
+    let mut site = Site::with(&tenants, "", |tenant| sim::Tenant { events_per_day: BUSY, ..tenant });
+    past(&site);
     site.inject("globex", Fault::InvalidClientIdentifier { at: Endpoint::Token });
     site.inject("kestrel", Fault::Status { at: Endpoint::Audit, status: 503 });
     site.run();

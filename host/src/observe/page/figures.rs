@@ -63,7 +63,8 @@ impl fmt::Display for Span {
         let seconds = self.0.as_secs();
         match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
             (0, 0, 0, s) => write!(f, "{s} s"),
-            (0, 0, m, 0) => write!(f, "{m} min"),
+            // Of a long time, seconds say nothing.
+            (0, 0, m @ 10.., _) | (0, 0, m, 0) => write!(f, "{m} min"),
             (0, 0, m, s) => write!(f, "{m} min {s} s"),
             (0, h, 0, _) => write!(f, "{h} h"),
             (0, h, m, _) => write!(f, "{h} h {m} min"),
@@ -130,6 +131,8 @@ mod tests {
             (59, "59 s"),
             (60, "1 min"),
             (61, "1 min 1 s"),
+            (599, "9 min 59 s"),
+            (601, "10 min"),
             (3_600, "1 h"),
             (3_661, "1 h 1 min"),
             (86_400, "1 d"),

@@ -14,7 +14,7 @@ use crate::observe::Told;
 
 /// What a strip shows at most, and at least.
 const LONGEST: u64 = 24 * 3_600_000;
-const SHORTEST: u64 = 10 * 60_000;
+const SHORTEST: u64 = 60_000;
 
 /// Events that are shown unless more are asked for.
 const RECENT: usize = 30;
@@ -27,6 +27,7 @@ pub struct Event {
     severity: String,
     pub stream: Option<String>,
     sink: Option<String>,
+    previous_state: Option<String>,
     state: Option<String>,
     code: Option<String>,
     message: String,
@@ -180,6 +181,7 @@ pub fn table(page: &mut Html, events: &[Event], now: u64, all: bool, more: &str)
         "<th scope=\"col\">Of</th><th scope=\"col\">What</th></tr></thead><tbody>"
     );
     let shown = if all { events.len() } else { RECENT };
+    let mut hint_before = None;
     for event in events.iter().rev().take(shown) {
         put!(page, "<tr><td class=\"when\">");
         ago(page, event.at_ms, now);
@@ -203,16 +205,23 @@ pub fn table(page: &mut Html, events: &[Event], now: u64, all: bool, more: &str)
             (None, Some(sink)) => put!(page, "sink ", (sink)),
             (None, None) => put!(page, "<span class=\"none\">the source</span>"),
         }
-        put!(page, "</td><td>", (event.message));
+        put!(page, "</td><td>");
+        // One that goes to another state for a fault tells the fault.
+        if let (Some(before), Some(state), Some(_)) = (&event.previous_state, &event.state, &event.code) {
+            put!(page, (before.replace('_', " ")), " → ", (state.replace('_', " ")), ": ");
+        }
+        put!(page, (event.message));
         if let Some(code) = &event.code {
             put!(page, " <code>", (code), "</code>");
         }
         if let (Some(begin), Some(end)) = (&event.begin, &event.end) {
             put!(page, " <span class=\"note\">", (begin), " to ", (end), "</span>");
         }
-        if let Some(hint) = &event.hint {
+        // The same trouble in a row asks for the same.
+        if let Some(hint) = event.hint.as_ref().filter(|hint| hint_before != Some(*hint)) {
             put!(page, "<span class=\"next\"><b>Next step:</b> ", (hint), "</span>");
         }
+        hint_before = event.hint.as_ref();
         put!(page, "</td></tr>");
     }
     put!(page, "</tbody></table></div>");

@@ -69,11 +69,11 @@ fn totals(page: &mut Html, totals: &Totals) {
     figure(page, "tenants", "Tenants", &number(totals.tenants as u64), &sources, false);
     let well = if totals.troubled == 0 { "all is well" } else { "sources" };
     figure(page, "trouble", "In trouble", &number(totals.troubled as u64), well, totals.troubled > 0);
-    figure(page, "rate", "Events a minute", &PerMinute(totals.rate).to_string(), "over the last minutes", false);
+    figure(page, "rate", "Events a minute", &PerMinute(totals.rate).to_string(), "last ten minutes", false);
     figure(page, "events", "Events", &number(totals.events), "new, and stored", false);
-    figure(page, "gaps", "Gaps", &number(totals.gaps), "no longer served", totals.gaps > 0);
+    figure(page, "gaps", "Gaps", &number(totals.gaps), "the vendor lost", totals.gaps > 0);
     let dead = totals.dead_letters;
-    figure(page, "dead-letters", "Dead letters", &number(dead), "kept for replay", dead > 0);
+    figure(page, "dead-letters", "Dead letters", &number(dead), "kept for a replay", dead > 0);
     let ill = totals.sinks.iter().filter(|sink| sink.trouble.is_some()).count();
     let note = if ill == 0 { "all take events".to_owned() } else { format!("{ill} in trouble") };
     figure(page, "sinks", "Sinks", &number(totals.sinks.len() as u64), &note, ill > 0);
@@ -238,7 +238,7 @@ fn row(page: &mut Html, row: &Row) {
     if row.stream.is_none() {
         put!(page, "<span class=\"tally\">");
         for (at, (standing, count)) in row.streams.some().enumerate() {
-            put!(page, (if at > 0 { ", " } else { "" }), (Number(count)), " ", (standing.word().to_lowercase()));
+            put!(page, (if at > 0 { ", " } else { "" }), (Number(count)), " ", (standing.phrase()));
         }
         put!(page, "</span>");
     }

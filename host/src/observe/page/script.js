@@ -106,6 +106,7 @@
   const filters = document.getElementById("filters");
   if (filters) {
     let typing = 0;
+    filters.querySelector("button").hidden = true;
     const apply = () => {
       const said = [...new FormData(filters)].filter(([, value]) => value !== "");
       const sort = new URLSearchParams(location.search).get("sort");

@@ -59,6 +59,18 @@ impl Standing {
         }
     }
 
+    /// After a number of streams.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Failed => "in error",
+            Self::Blocked => "blocked",
+            Self::Retrying => "retrying",
+            Self::Starting => "starting",
+            Self::Collecting => "collecting",
+            Self::Unlicensed => "not licensed",
+        }
+    }
+
     /// A shape beside the word, for whoever does not tell the colours apart.
     pub fn sign(self) -> &'static str {
         match self {
