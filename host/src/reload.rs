@@ -63,6 +63,11 @@ impl Reloader {
         Self { disk, ..self }
     }
 
+    /// Notes that the configuration was read again, and whether it could be taken over: for metrics.
+    pub fn note(&self, well: bool) {
+        self.control.vitals.reloaded(well, self.host.now_ms());
+    }
+
     /// Takes over what of `new` can change while the host runs: its sources. Those that are not touched do not notice;
     /// the streams of one that changed begin anew behind the last chunk pulled. A source with a file that cannot be read
     /// goes on as it was.
@@ -152,6 +157,7 @@ impl Reloader {
         compare("data_dir", old.data_dir == new.data_dir);
         compare("max_in_flight_bytes", old.max_in_flight_bytes == new.max_in_flight_bytes);
         compare("max_dead_letter_bytes", old.max_dead_letter_bytes == new.max_dead_letter_bytes);
+        compare("metrics", old.metrics == new.metrics);
         compare("max_concurrent_pulls", old.max_concurrent_pulls == new.max_concurrent_pulls);
         compare(
             "max_concurrent_pulls_per_tenant",

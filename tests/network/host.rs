@@ -73,7 +73,7 @@ async fn collected(text: &str, vendor: &Vendor, names: &Arc<FakeNames>) -> (Stre
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    let counts = running.control().network("acme").unwrap();
+    let counts = running.control().facts("acme").and_then(|facts| facts.network).unwrap();
     running.kill().await;
     (status, counts)
 }

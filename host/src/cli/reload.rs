@@ -58,7 +58,9 @@ impl Reload {
                 supervisor::reloading();
             }
             // A folder of secrets may be on another machine, which does not answer.
-            let status = match self.read(cause).await {
+            let read = self.read(cause).await;
+            let well = matches!(read, Ok(Some(_)));
+            let status = match read {
                 Ok(Some(loaded)) => {
                     let status = format!("{} sources", loaded.config.sources.len());
                     self.apply(cause, loaded).await;
@@ -66,6 +68,7 @@ impl Reload {
                 }
                 _ => "the new configuration cannot be run, and the old one goes on: see the log".to_owned(),
             };
+            self.reloader.note(well);
             if cause == Cause::Hangup {
                 supervisor::reloaded(&status);
             }

@@ -14,7 +14,7 @@ use crate::config::OnPositionLost;
 use crate::deliver::Alerts;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sandbox::{NetworkCounts, Session, Start};
+use crate::sandbox::{GuestUsage, NetworkCounts, Session, Start};
 
 /// What all streams of one source share.
 pub struct Account {
@@ -132,6 +132,10 @@ impl Source for Replaceable {
 
     fn network(&self) -> Option<NetworkCounts> {
         self.current().network()
+    }
+
+    fn usage(&self) -> Option<GuestUsage> {
+        self.current().usage()
     }
 
     fn transport_error(&self) -> Option<String> {

@@ -23,6 +23,8 @@ pub struct Quota {
     portion: f64,
     /// What other users of the same keys are left, out of each window.
     others: u32,
+    /// What the vendor grants in a window, to all users of the keys.
+    limit: u32,
     bucket: Mutex<Bucket>,
     /// Whoever waits holds it, so turns are taken in order.
     turn: tokio::sync::Mutex<()>,
@@ -33,6 +35,19 @@ struct Bucket {
     tokens: f64,
     filled: Instant,
     paused_until: Option<Instant>,
+    /// What the vendor last said is left of its window.
+    left: Option<u32>,
+}
+
+/// How a quota stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QuotaStatus {
+    /// Requests that the vendor grants in a window, to all users of the keys.
+    pub limit: u32,
+    /// What the vendor last said is left of them; none if it says nothing, or was not asked yet.
+    pub left: Option<u32>,
+    /// How long the vendor's pause still lasts.
+    pub paused: Duration,
 }
 
 impl Quota {
@@ -46,8 +61,9 @@ impl Quota {
             rate: even / window.as_secs_f64().max(f64::MIN_POSITIVE),
             burst,
             portion: (burst / 10.0).floor().clamp(1.0, REQUESTS_A_PULL),
+            limit: requests,
             others: (f64::from(requests) - mine).max(0.0) as u32,
-            bucket: Mutex::new(Bucket { tokens: burst, filled: Instant::now(), paused_until: None }),
+            bucket: Mutex::new(Bucket { tokens: burst, filled: Instant::now(), paused_until: None, left: None }),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -98,8 +114,17 @@ impl Quota {
         bucket.tokens = bucket.tokens.min(0.0);
     }
 
+    /// How it stands.
+    pub fn status(&self) -> QuotaStatus {
+        let now = Instant::now();
+        let bucket = self.refilled(now);
+        let paused = bucket.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        QuotaStatus { limit: self.limit, left: bucket.left, paused }
+    }
+
     fn settle(&self, granted: u32, used: u32, left: Option<u32>) {
         let mut bucket = self.refilled(Instant::now());
+        bucket.left = left.or(bucket.left);
         bucket.tokens = (bucket.tokens + f64::from(granted) - f64::from(used)).min(self.burst);
         if left.is_some_and(|left| left < self.others) {
             // Others have spent of our share; what is left is theirs.

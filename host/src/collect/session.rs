@@ -31,6 +31,7 @@ pub struct Sessions {
     state: Mutex<State>,
     /// Raised when everything is to be forgotten, also what a call that is under way will bring.
     generation: AtomicU64,
+    counts: [AtomicU64; 2],
 }
 
 #[derive(Default)]
@@ -75,7 +76,15 @@ pub struct Trouble {
 
 impl Sessions {
     pub fn new(source: Arc<dyn Source>, clock: Clock, random: Random) -> Self {
-        Self { source, clock, random, health: None, state: Mutex::default(), generation: AtomicU64::new(0) }
+        Self {
+            source,
+            clock,
+            random,
+            health: None,
+            state: Mutex::default(),
+            generation: AtomicU64::new(0),
+            counts: Default::default(),
+        }
     }
 
     /// With trouble told as that of `id`.
@@ -121,6 +130,12 @@ impl Sessions {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How often the vendor was asked for a session since the host began: with success, and without.
+    pub fn counts(&self) -> (u64, u64) {
+        let [issued, refused] = &self.counts;
+        (issued.load(Ordering::Relaxed), refused.load(Ordering::Relaxed))
+    }
+
     async fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().await;
         let generation = self.generation.load(Ordering::Relaxed);
@@ -137,6 +152,7 @@ impl Sessions {
         }
         let (begun, asked_at) = (self.clock.nanos(), Instant::now());
         let answer = self.source.authenticate().await;
+        self.counts[usize::from(answer.is_err())].fetch_add(1, Ordering::Relaxed);
         match answer {
             Ok(session) => {
                 state.backoff.reset();

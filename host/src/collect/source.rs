@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::sandbox::{
-    Budget, Chunk, Component, Context, FaultClass, Guest, GuestError, NetworkCounts, Session, Start, TransportError,
+    Budget, Chunk, Component, Context, FaultClass, Guest, GuestError, GuestUsage, NetworkCounts, Session, Start,
+    TransportError,
 };
 
 /// A call into a source.
@@ -27,6 +28,11 @@ pub trait Source: Send + Sync {
 
     /// What it did on the network, where that is counted.
     fn network(&self) -> Option<NetworkCounts> {
+        None
+    }
+
+    /// What its instances used, where that is counted.
+    fn usage(&self) -> Option<GuestUsage> {
         None
     }
 
@@ -71,6 +77,10 @@ impl Source for ComponentSource {
 
     fn network(&self) -> Option<NetworkCounts> {
         Some(self.context.notes.counts())
+    }
+
+    fn usage(&self) -> Option<GuestUsage> {
+        Some(self.context.notes.usage())
     }
 
     fn transport_error(&self) -> Option<String> {

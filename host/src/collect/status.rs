@@ -31,9 +31,10 @@ pub enum StreamState {
     Stopped,
 }
 
-impl fmt::Display for StreamState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl StreamState {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
             StreamState::Pending => "pending",
             StreamState::Started => "started",
             StreamState::Initialized => "initialized",
@@ -43,7 +44,13 @@ impl fmt::Display for StreamState {
             StreamState::NotLicensed => "not licensed",
             StreamState::Stopping => "stopping",
             StreamState::Stopped => "stopped",
-        })
+        }
+    }
+}
+
+impl fmt::Display for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -74,9 +81,23 @@ pub struct StreamStatus {
     pub was_caught_up: bool,
     /// When the newest event happened that was read: nanoseconds since the Unix epoch.
     pub newest: Option<u64>,
+    /// When the last poll began: milliseconds since the Unix epoch.
+    pub polled_ms: Option<u64>,
+    /// When a pull last gave a chunk, though it may have been empty: likewise.
+    pub succeeded_ms: Option<u64>,
+    /// How much time the gaps cover that say from when to when they are, in nanoseconds.
+    pub gap_nanos: u64,
+    /// The faults by their code. After [`CODES`] codes all others are one: a component may make up as many as it likes.
+    pub fault_codes: BTreeMap<String, u64>,
     /// When it is read next, in nanoseconds since the Unix epoch; none while it is read, and where it stands still.
     pub next: Option<u64>,
 }
+
+/// Codes of faults that are told apart in one stream.
+const CODES: usize = 32;
+
+/// The code of those that are not.
+pub const OTHER_CODE: &str = "other";
 
 impl StreamStatus {
     /// How far behind the present the stream reads, in nanoseconds; zero when it is caught up.
@@ -85,12 +106,20 @@ impl StreamStatus {
     }
 
     /// Counts a chunk that was read.
-    pub(super) fn progress(&mut self, counts: &Counts, newest: Option<u64>, caught_up: bool) {
+    pub(super) fn progress(&mut self, counts: &Counts, newest: Option<u64>, caught_up: bool, now_ms: u64) {
         self.read.add(counts);
+        self.succeeded_ms = Some(now_ms);
         self.newest = self.newest.max(newest);
         self.fault = None;
         self.caught_up = caught_up;
         self.was_caught_up |= caught_up;
+    }
+
+    /// Counts a fault of this code.
+    pub(super) fn faulted(&mut self, code: &str) {
+        self.faults += 1;
+        let known = self.fault_codes.contains_key(code) || self.fault_codes.len() < CODES;
+        *self.fault_codes.entry(if known { code } else { OTHER_CODE }.to_owned()).or_default() += 1;
     }
 
     /// Whether everything that the vendor had is read and stored, or nothing more is to be expected.
@@ -149,6 +178,10 @@ impl Board {
             caught_up: false,
             was_caught_up: false,
             newest: None,
+            polled_ms: None,
+            succeeded_ms: None,
+            gap_nanos: 0,
+            fault_codes: BTreeMap::new(),
             next: None,
         };
         let mut entries = self.lock();

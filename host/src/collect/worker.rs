@@ -156,8 +156,10 @@ impl Worker {
                 self.entry.enter(StreamState::Initialized);
             }
             let started = Instant::now();
+            let now_ms = self.around.clock.millis();
             self.entry.update(|status| {
                 status.polls += 1;
+                status.polled_ms = Some(now_ms);
                 status.next = None;
             });
             // On the heap, and only while it lasts: a stream that waits for its next poll takes a tenth of the memory.

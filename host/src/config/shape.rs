@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::api::ApiOptions;
 use super::components::ComponentOptions;
+use super::metrics::MetricsOptions;
 use super::network::NetworkSettings;
 use super::problem::Problem;
 use super::sinks::Sink;
@@ -46,6 +47,7 @@ pub struct Config {
     /// Files in the folders of templates from which no source could be made. The others are not touched by that.
     pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
+    pub metrics: MetricsOptions,
     /// Where it answers while it runs.
     pub api: ApiOptions,
 }
@@ -86,7 +88,7 @@ impl RefusedFile {
 
 /// Streams that may be read at the same time where there are so many places for instances: some are left for what is not
 /// a pull.
-pub fn most_pulls(slots: u32) -> usize {
+pub const fn most_pulls(slots: u32) -> usize {
     (slots - slots / 8) as usize
 }
 

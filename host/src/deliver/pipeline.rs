@@ -270,6 +270,7 @@ impl Outlet {
             }
             return delivery.acknowledgement.lose();
         }
+        self.shared.counters.queued_events.fetch_add(delivery.batch.events.len(), Ordering::Relaxed);
         // A sink's task ends only when the host is killed.
         let _ = self.queue.send(delivery);
     }

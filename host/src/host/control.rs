@@ -11,6 +11,7 @@ use super::retire::Wanted;
 use crate::collect::{self, Board, Checked, Source as _, StreamState, StreamStatus};
 use crate::config::{Config, RefusedFile};
 use crate::deliver::{Selection, SinkBoard, SinkStatus, Tap, Taps};
+use crate::observe::metrics::Vitals;
 use crate::observe::view::Facts;
 use crate::observe::{Cause, Happening, Health, Listener, Place, Told};
 use crate::outside::Clock;
@@ -24,7 +25,7 @@ pub struct Control {
     pub(super) sinks: SinkBoard,
     pub(super) replays: Replays,
     pub(super) refused: Arc<Notify>,
-    pub(super) health: Health,
+    pub(crate) health: Health,
     pub(super) misconfigured: Misconfigured,
     pub(super) taps: Taps,
     pub(super) clock: Clock,
@@ -32,6 +33,7 @@ pub struct Control {
     pub(super) stop: watch::Receiver<bool>,
     /// Whose state is kept.
     pub(crate) wanted: Wanted,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 /// What is wrong with the configuration of sources, by id. Their files are to be mended; the others run.
@@ -73,6 +75,11 @@ impl Control {
         let account = self.fleet.account(source)?;
         let last_check = account.checks.last().map(|checked| (*checked).clone());
         Some(Facts { network: account.source.network(), last_check })
+    }
+
+    /// Whether a scrape of the metrics tells tenants apart; as `metrics.tenant_labels` says, unless this is called.
+    pub fn tell_tenants_apart(&self, apart: bool) {
+        self.vitals.tell_tenants_apart(apart);
     }
 
     /// Wakes all streams of `source`, whatever they wait for: they forget session, backoff and trouble, and open anew

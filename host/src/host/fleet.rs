@@ -17,6 +17,7 @@ use crate::collect::{
 use crate::config::{self, QuotaLimit};
 use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
 use crate::fair::Fair;
+use crate::observe::metrics::SourceFacts;
 use crate::observe::{Cause, Health};
 use crate::replay::{Replayable, Replays};
 use crate::sandbox::{self, LogStream};
@@ -98,6 +99,29 @@ impl Fleet {
 
     pub fn account(&self, source: &str) -> Option<Arc<Account>> {
         self.lock().sources.get(source).map(|source| Arc::clone(&source.account))
+    }
+
+    /// How many sources there are.
+    pub fn len(&self) -> usize {
+        self.lock().sources.len()
+    }
+
+    /// What is known of each source beside its streams.
+    pub fn sources(&self) -> Vec<SourceFacts> {
+        let sources: Vec<(String, Arc<Account>)> = {
+            let state = self.lock();
+            state.sources.values().map(|source| (source.config.kind.clone(), Arc::clone(&source.account))).collect()
+        };
+        let facts = |(kind, account): (String, Arc<Account>)| SourceFacts {
+            id: Arc::clone(&account.id),
+            tenant: Arc::clone(&account.tenant),
+            kind,
+            network: account.source.network(),
+            usage: account.source.usage(),
+            sessions: account.sessions.counts(),
+            quotas: account.quotas.iter().map(|(name, quota)| (name.clone(), quota.status())).collect(),
+        };
+        sources.into_iter().map(facts).collect()
     }
 
     /// What a check of `source` tries, if it is run.

@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::deliver::{Attached, Disk, Pipeline, Storage, committer, host_memory};
 use crate::fair::{Fair, Rule};
 use crate::observe::api::Api;
+use crate::observe::metrics::Vitals;
 use crate::observe::{Health, Keeper};
 use crate::outside::{Clock, Outside};
 use crate::replay::{self, Replays};
@@ -109,6 +110,7 @@ impl Running {
             memory_bytes,
             around: around.clone(),
         });
+        let vitals = Arc::new(Vitals::new(memory.clone(), memory_bytes));
         let fleet = Fleet::new(Ground {
             around,
             pipeline: pipeline.clone(),
@@ -136,6 +138,7 @@ impl Running {
             clock,
             stop: stopped,
             wanted,
+            vitals,
         };
         let mut keeper = JoinSet::new();
         keeper.spawn(Keeper::new(health.clone(), storage, random.fork()).run());

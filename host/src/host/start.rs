@@ -94,6 +94,9 @@ impl Host {
         let disk = Arc::new(disk);
         let storage = Arc::clone(&disk) as Arc<dyn Storage>;
         let running = Running::assemble(sources, attached, storage, caps, outside, drain, collects);
+        let types = config.sinks.values().map(|sink| (sink.id.clone(), sink.kind.name()));
+        running.control.vitals.know_sinks(types.collect());
+        running.control.vitals.tell_tenants_apart(config.metrics.tenant_labels);
         Ok(running.stored_in(disk))
     }
 

@@ -9,8 +9,9 @@ use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::live;
+use super::metrics;
 use super::page;
-use super::server::{Answer, Asked, Service, json, lines, refusal, streamed};
+use super::server::{Answer, Asked, Service, json, lines, refusal, streamed, text_of};
 use super::view::{SinkView, SourceDetail, Sources, write_health, write_state};
 use crate::Control;
 use crate::deliver::Disk;
@@ -74,6 +75,7 @@ impl Service for Api {
                 let facts = |source: &str| self.control.facts(source);
                 json(StatusCode::OK, &Sources::of(&status, wrong, facts, self.control.sinks(), self.clock))
             }
+            (&Method::GET, ["metrics"]) => self.metrics().await,
             (&Method::GET, ["v1", "sources", source]) => self.source(source).await,
             (&Method::GET, ["v1", "sinks"]) => {
                 let sinks: Vec<SinkView> = self.control.sinks().into_iter().map(SinkView::from).collect();
@@ -118,7 +120,7 @@ impl Service for Api {
             }
             (
                 _,
-                ["health" | "ready"]
+                ["health" | "ready" | "metrics"]
                 | ["v1", "sources" | "sinks" | "state" | "tap"]
                 | ["v1", "sources", _]
                 | ["v1", "health", "events"]
@@ -205,6 +207,14 @@ impl Api {
             }
         });
         streamed(lines)
+    }
+
+    async fn metrics(&self) -> Answer {
+        let api = self.clone();
+        match tokio::task::spawn_blocking(move || metrics::render(&api)).await {
+            Ok(text) => text_of(metrics::CONTENT_TYPE, text),
+            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), None),
+        }
     }
 
     fn stored(&self, answer: impl FnOnce(Arc<Disk>) -> Answer) -> Answer {

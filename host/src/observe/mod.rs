@@ -5,6 +5,7 @@ pub mod api;
 mod health;
 mod live;
 mod logging;
+pub mod metrics;
 pub mod page;
 mod patient;
 mod repeats;

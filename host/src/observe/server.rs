@@ -210,6 +210,11 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     }
 }
 
+/// An answer of text.
+pub fn text_of(form: &'static str, text: String) -> Answer {
+    whole(StatusCode::OK, HeaderValue::from_static(form), text.into())
+}
+
 /// An answer that says why not, with what to do next.
 pub fn refusal(status: StatusCode, message: impl AsRef<str>, hint: Option<&str>) -> Answer {
     json(status, &json!({ "error": { "message": message.as_ref(), "hint": hint } }))

@@ -36,7 +36,7 @@ pub struct SinkView {
 }
 
 impl From<SinkStatus> for SinkView {
-    fn from(SinkStatus { id, holds, queued_bytes, trouble }: SinkStatus) -> Self {
+    fn from(SinkStatus { id, holds, queued_bytes, trouble, .. }: SinkStatus) -> Self {
         Self { id: id.to_string(), holds, queued_bytes: queued_bytes as u64, trouble }
     }
 }

@@ -66,6 +66,7 @@ impl Guest {
         });
         let kinds = component.descriptor().kinds.len();
         let made = meter.within(Time::Quick, component.pre.instantiate_async(&mut store)).await;
+        store.data().used(meter.cpu());
         let source = settle(&store, &meter, &limits, made)?;
         Ok(Self { store, source, reader: None, meter, limits, kinds, _slot: slot })
     }
@@ -156,6 +157,7 @@ impl Guest {
     }
 
     fn settle<T>(&self, ended: Ended<T>) -> Result<T, GuestError> {
+        self.store.data().used(self.meter.cpu());
         settle(&self.store, &self.meter, &self.limits, ended)
     }
 }

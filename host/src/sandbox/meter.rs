@@ -58,6 +58,11 @@ impl Meter {
         used.progress = Instant::now();
     }
 
+    /// CPU time of the last call, as far as it has been polled.
+    pub fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu.spent.load(Ordering::Relaxed))
+    }
+
     /// Whether the call that runs now may go on; asked by the guest's own thread, at each tick.
     pub fn has_cpu_left(&self) -> bool {
         let limit = self.limits.cpu;

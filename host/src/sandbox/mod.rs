@@ -26,7 +26,7 @@ pub use egress::{Egress, EgressMode, EgressSettings, HostPattern, Layer, Pattern
 pub use engine::{Sandbox, Settings, tells_written_pages};
 pub use guest::{Context, Guest};
 pub use limits::{Limit, Limits};
-pub use notes::{NetworkCounts, Notebook, Notes};
+pub use notes::{GuestUsage, NetworkCounts, Notebook, Notes};
 pub use provenance::{Provenance, sha256};
 pub use transport::{
     Body, Names, Network, NetworkError, RequestOptions, Resolving, Response, Sent, Sockets, Transport, TransportError,

@@ -25,6 +25,9 @@ pub struct Notes {
     received_bytes: AtomicU64,
     denied: AtomicU64,
     reported: AtomicU64,
+    failed: AtomicU64,
+    cpu_nanos: AtomicU64,
+    memory_peak_bytes: AtomicU64,
     repeats: Repeats,
 }
 
@@ -33,6 +36,7 @@ struct Noted {
     transport_error: Option<TransportError>,
     skew: Option<i64>,
     refusal: Option<String>,
+    responses: BTreeMap<u16, u64>,
 }
 
 /// The notes of each source, by its id: another configuration of a source goes on counting. Clones share them.
@@ -65,6 +69,21 @@ pub struct NetworkCounts {
     pub reported: u64,
     /// Why the last of either did not pass, with what to do about it.
     pub last_refusal: Option<String>,
+    /// Answers by their HTTP status.
+    #[serde(default)]
+    pub responses: BTreeMap<u16, u64>,
+    /// Requests that got no answer.
+    #[serde(default)]
+    pub failed: u64,
+}
+
+/// What the instances of a source used since the host began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GuestUsage {
+    /// CPU time of the calls that have ended.
+    pub cpu: Duration,
+    /// The most linear memory that any of them had, in bytes.
+    pub memory_peak_bytes: u64,
 }
 
 impl Notes {
@@ -78,23 +97,40 @@ impl Notes {
         self.lock().skew
     }
 
-    pub(super) fn answered(&self, headers: &http::HeaderMap, clock: &Clock) {
+    pub(super) fn answered(&self, status: u16, headers: &http::HeaderMap, clock: &Clock) {
         let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         let theirs = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| date.timestamp());
         let mut noted = self.lock();
         noted.transport_error = None;
+        *noted.responses.entry(status).or_default() += 1;
         if let Some(theirs) = theirs {
             noted.skew = Some(clock.now().as_secs() as i64 - theirs);
         }
     }
 
     pub(super) fn failed(&self, error: &TransportError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
         self.lock().transport_error = Some(error.clone());
+    }
+
+    /// Counts what a call used, after which its instance has had so much memory.
+    pub(super) fn used(&self, cpu: Duration, memory_bytes: usize) {
+        self.cpu_nanos.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.memory_peak_bytes.fetch_max(memory_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What the source's instances used.
+    pub fn usage(&self) -> GuestUsage {
+        GuestUsage {
+            cpu: Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed)),
+            memory_peak_bytes: self.memory_peak_bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// What was counted.
     pub fn counts(&self) -> NetworkCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let noted = self.lock();
         NetworkCounts {
             requests: read(&self.requests),
             connections: read(&self.connections),
@@ -102,7 +138,9 @@ impl Notes {
             received_bytes: read(&self.received_bytes),
             denied: read(&self.denied),
             reported: read(&self.reported),
-            last_refusal: self.lock().refusal.clone(),
+            last_refusal: noted.refusal.clone(),
+            responses: noted.responses.clone(),
+            failed: read(&self.failed),
         }
     }
 
@@ -153,9 +191,9 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         // RFC 9110's example: 784,111,777 seconds after the epoch.
         headers.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
-        notes.answered(&headers, &Clock::simulated(Duration::from_secs(784_111_777 + 90)));
+        notes.answered(200, &headers, &Clock::simulated(Duration::from_secs(784_111_777 + 90)));
         assert_eq!(notes.skew(), Some(90));
-        notes.answered(&http::HeaderMap::new(), &Clock::simulated(Duration::ZERO));
+        notes.answered(200, &http::HeaderMap::new(), &Clock::simulated(Duration::ZERO));
         assert_eq!(notes.skew(), Some(90), "an answer without a date says nothing");
     }
 
@@ -185,7 +223,7 @@ mod tests {
         let notes = Notes::default();
         notes.failed(&TransportError::Refused);
         assert!(notes.transport_error().unwrap().contains("refused"));
-        notes.answered(&http::HeaderMap::new(), &Clock::System);
+        notes.answered(200, &http::HeaderMap::new(), &Clock::System);
         assert_eq!(notes.transport_error(), None);
     }
 }

@@ -61,6 +61,11 @@ impl State {
         }
     }
 
+    /// Counts what a call used.
+    pub(super) fn used(&self, cpu: Duration) {
+        self.hooks.notes.used(cpu, self.gauge.peak);
+    }
+
     /// Why the last request got no answer; `None` once one did.
     pub(super) fn transport_error(&self) -> Option<TransportError> {
         lock(&self.hooks.failure).clone()
@@ -167,7 +172,7 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             match sent.await {
                 Ok(response) => {
-                    notes.answered(response.headers(), &clock);
+                    notes.answered(response.status().as_u16(), response.headers(), &clock);
                     *lock(&failure) = None;
                     Ok((meter.answer(response), Box::new(async { Ok(()) }) as Processing))
                 }

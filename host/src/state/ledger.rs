@@ -231,6 +231,13 @@ pub struct Gap {
     pub at_ms: u64,
 }
 
+impl Gap {
+    /// How much time it covers, in nanoseconds; zero if that is not known.
+    pub fn nanos(&self) -> u64 {
+        self.begin.zip(self.end).map_or(0, |(begin, end)| end.saturating_sub(begin))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,14 @@ impl Store {
         database.map_err(|error| StateError::database(&self.path, error.into()))
     }
 
+    /// Size of its file, in bytes.
+    ///
+    /// # Errors
+    /// Those of asking the file system.
+    pub fn bytes(&self) -> std::io::Result<u64> {
+        Ok(std::fs::metadata(&self.path)?.len())
+    }
+
     /// What is stored of a stream; the default if nothing is.
     pub fn stream(&self, key: &StreamKey) -> Result<StreamState, StateError> {
         self.read(|transaction| read::stream(transaction, key))

@@ -142,7 +142,7 @@ fn polls(running: &Running) -> u64 {
 
 fn opened(running: &Running, ids: &[String]) -> u64 {
     let control = running.control();
-    ids.iter().filter_map(|id| Some(control.network(id)?.connections)).sum()
+    ids.iter().filter_map(|id| Some(control.facts(id)?.network?.connections)).sum()
 }
 
 /// The far side's process. It ends with its standard input.

@@ -40,7 +40,7 @@ impl Worker {
         // The end of a replay is stored, whatever it brought.
         let ends = caught_up && self.replay.is_some();
         if !moved && !ends && counts == Counts::default() {
-            self.entry.update(|status| status.progress(&counts, newest, caught_up));
+            self.entry.update(|status| status.progress(&counts, newest, caught_up, at_ms));
             self.after_reading();
             return;
         }
@@ -62,6 +62,7 @@ impl Worker {
             .into_iter()
             .map(|sandbox::Gap { what, begin, end, reason }| Gap { what, begin, end, reason, at_ms })
             .collect();
+        let gap_nanos = gaps.iter().map(Gap::nanos).fold(0, u64::saturating_add);
         let mut position = (moved || ends).then(|| chunk.position.clone());
         if let Some(replay) = &self.replay {
             replay.found(&gaps);
@@ -85,7 +86,8 @@ impl Worker {
         self.entry.update(|status| {
             status.in_flight += 1;
             status.rate.count(counts.accepted, at_ms);
-            status.progress(&counts, newest, caught_up);
+            status.progress(&counts, newest, caught_up, at_ms);
+            status.gap_nanos = status.gap_nanos.saturating_add(gap_nanos);
         });
         self.standstill.sent();
         self.after_reading();

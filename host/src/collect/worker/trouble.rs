@@ -123,14 +123,15 @@ impl Worker {
             }
             _ => tracing::error!(source = %self.key.source, stream = %self.key.stream, "{text}"),
         }
+        let cause = Cause::of(error);
         self.entry.update(|status| {
-            status.faults += 1;
+            status.faulted(&cause.code);
             status.fault = Some(text);
             status.caught_up = false;
         });
         let state = if matches!(outcome, Outcome::Stopped) { Some(StreamState::Stopped) } else { state };
         if let Some(state) = state {
-            self.entry.enter_for(state, Some(&Cause::of(error)));
+            self.entry.enter_for(state, Some(&cause));
         }
     }
 

@@ -11,7 +11,7 @@ mod tickets;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,20 @@ pub struct Shared {
     pub flush: Arc<Notify>,
     /// Why it takes nothing now, with what to do about it.
     pub trouble: Arc<Mutex<Option<String>>>,
+    pub counters: Arc<Counters>,
+}
+
+/// What a sink's task counts since the host began.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events that wait for an answer: no counter, as they get one.
+    pub queued_events: AtomicUsize,
+    pub deliveries: AtomicU64,
+    pub failures: AtomicU64,
+    pub events: AtomicU64,
+    pub bytes: AtomicU64,
+    /// In milliseconds since the Unix epoch; zero before the first.
+    pub succeeded_ms: AtomicU64,
 }
 
 /// How a sink is.
@@ -69,6 +83,16 @@ pub struct SinkStatus {
     pub holds: bool,
     /// Bytes in memory that it has not answered for.
     pub queued_bytes: usize,
+    /// Events in memory that it has not answered for.
+    pub queued_events: usize,
+    /// Deliveries that it answered, and those that it did not take, since the host began.
+    pub deliveries: u64,
+    pub failures: u64,
+    /// Events that it has taken since the host began, and the bytes of their lines.
+    pub events: u64,
+    pub bytes: u64,
+    /// When it last took a delivery, in milliseconds since the Unix epoch.
+    pub succeeded_ms: Option<u64>,
     /// Why it takes nothing now, with what to do about it.
     pub trouble: Option<String>,
 }
@@ -83,6 +107,12 @@ impl SinkBoard {
             id: Arc::clone(id),
             holds: *holds,
             queued_bytes: shared.queued.load(Ordering::Relaxed),
+            queued_events: shared.counters.queued_events.load(Ordering::Relaxed),
+            deliveries: shared.counters.deliveries.load(Ordering::Relaxed),
+            failures: shared.counters.failures.load(Ordering::Relaxed),
+            events: shared.counters.events.load(Ordering::Relaxed),
+            bytes: shared.counters.bytes.load(Ordering::Relaxed),
+            succeeded_ms: Some(shared.counters.succeeded_ms.load(Ordering::Relaxed)).filter(|at| *at > 0),
             trouble: shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.0.iter().map(one).collect()
@@ -236,23 +266,7 @@ impl SinkTask {
     fn landed(&mut self, landed: Landed, ends: bool) {
         match landed {
             Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, took, ends),
-            Landed::Load { load, answer: Err(error), .. } => {
-                self.flying -= 1;
-                match error.retry {
-                    Retry::Smaller if load.events() > 1 => {
-                        tracing::debug!(sink = %self.id, events = load.events(), "again in halves: {error}");
-                        for half in load.halves(self.terms.overhead).into_iter().rev() {
-                            self.gatherer.put_back(half);
-                        }
-                    }
-                    Retry::Smaller => {
-                        let answers = vec![Answer::refused(0, 0, error.to_string())];
-                        self.flying += 1;
-                        self.answered(load, answers, Duration::ZERO, ends);
-                    }
-                    Retry::Later | Retry::After(_) => self.failed(load, &error, ends),
-                }
-            }
+            Landed::Load { load, answer: Err(error), .. } => self.not_taken(load, &error, ends),
             Landed::Health { events, result } => self.health.settle(events, result, &self.random),
             Landed::Checked(Ok(())) => {}
             Landed::Checked(Err(error)) => {
@@ -261,7 +275,26 @@ impl SinkTask {
         }
     }
 
+    /// All of `load` comes again; it counts as flying.
+    fn not_taken(&mut self, load: Load, error: &SinkError, ends: bool) {
+        match error.retry {
+            Retry::Smaller if load.events() > 1 => {
+                self.flying -= 1;
+                tracing::debug!(sink = %self.id, events = load.events(), "again in halves: {error}");
+                for half in load.halves(self.terms.overhead).into_iter().rev() {
+                    self.gatherer.put_back(half);
+                }
+            }
+            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], Duration::ZERO, ends),
+            Retry::Later | Retry::After(_) => {
+                self.flying -= 1;
+                self.failed(load, error, ends);
+            }
+        }
+    }
+
     fn failed(&mut self, load: Load, error: &SinkError, ends: bool) {
+        self.shared.counters.failures.fetch_add(1, Ordering::Relaxed);
         self.gatherer.put_back(load);
         // Nobody waits for it, so the host need not stay for it.
         if !self.holds && ends {
@@ -269,6 +302,7 @@ impl SinkTask {
             tracing::warn!(sink = %self.id, "the host ends, and what the sink has not taken is lost to it");
             self.gatherer.drain();
             self.free(|tickets| tickets.lose());
+            self.shared.counters.queued_events.store(0, Ordering::Relaxed);
             return;
         }
         let wait = self.pace.failed(error.retry, &self.random);
@@ -299,6 +333,7 @@ impl SinkTask {
             let events: Vec<_> = again.range((number, 0)..(number + 1, 0)).map(|((_, event), _)| *event).collect();
             let letters = self.letters(batch, number, &refused);
             let answered = batch.events.len() - events.len();
+            self.count(number, batch, &again, &refused);
             self.free(|tickets| tickets.answered(*ticket, answered, letters));
             if events.len() == batch.events.len() {
                 rest.push(*ticket, Arc::clone(batch), self.terms.overhead);
@@ -308,19 +343,38 @@ impl SinkTask {
             }
         }
         match error {
-            Some(error) => {
-                self.flying -= 1;
-                self.failed(rest, &error, ends);
-            }
+            Some(error) => self.not_taken(rest, &error, ends),
             None => {
                 self.pace.went_well(took, self.flying);
                 self.flying -= 1;
+                let counters = &self.shared.counters;
+                counters.deliveries.fetch_add(1, Ordering::Relaxed);
+                counters.succeeded_ms.store(self.clock.millis(), Ordering::Relaxed);
                 self.health.over();
                 if self.shared.losing.swap(false, Ordering::Relaxed) {
                     tracing::info!(sink = %self.id, "the sink takes events again");
                 }
             }
         }
+    }
+
+    /// Counts what the sink took of one batch.
+    fn count(
+        &self,
+        number: usize,
+        batch: &Batch,
+        again: &BTreeMap<Place, SinkError>,
+        refused: &BTreeMap<Place, String>,
+    ) {
+        let answered = |event: &usize| !again.contains_key(&(number, *event));
+        let taken = |event: &usize| answered(event) && !refused.contains_key(&(number, *event));
+        let bytes = |event: usize| u64::from(batch.events[event].end - batch.events[event].begin);
+        let all = 0..batch.events.len();
+        let (events, bytes) = all.clone().filter(taken).fold((0, 0), |(n, sum), event| (n + 1, sum + bytes(event)));
+        let counters = &self.shared.counters;
+        counters.events.fetch_add(events, Ordering::Relaxed);
+        counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+        counters.queued_events.fetch_sub(all.filter(answered).count(), Ordering::Relaxed);
     }
 
     /// What was refused, and what is to come again, by place.

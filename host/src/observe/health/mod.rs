@@ -118,6 +118,12 @@ impl Health {
         }
     }
 
+    /// Events that were told since the host began, and how many of them sinks were not given for want of room.
+    pub fn counts(&self) -> (u64, u64) {
+        let book = self.book();
+        (book.number, book.queues.iter().map(|queue| queue.dropped_ever()).sum())
+    }
+
     /// Where one sink gets the events from.
     pub fn queue(&self) -> Arc<Queue> {
         let mut book = self.book();

@@ -33,11 +33,13 @@ struct Waiting {
     events: VecDeque<Arc<Told>>,
     capacity: usize,
     dropped: u64,
+    /// The same since the host began.
+    dropped_ever: u64,
 }
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        let waiting = Waiting { events: VecDeque::new(), capacity, dropped: 0 };
+        let waiting = Waiting { events: VecDeque::new(), capacity, dropped: 0, dropped_ever: 0 };
         Self { waiting: Mutex::new(waiting), arrived: Notify::new() }
     }
 
@@ -86,6 +88,11 @@ impl Queue {
         std::mem::take(&mut self.lock().dropped)
     }
 
+    /// How many were dropped since the host began.
+    pub fn dropped_ever(&self) -> u64 {
+        self.lock().dropped_ever
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,6 +103,7 @@ impl Waiting {
         let over = self.events.len().saturating_sub(self.capacity);
         self.events.drain(..over);
         self.dropped += over as u64;
+        self.dropped_ever += over as u64;
     }
 }
 

@@ -243,6 +243,11 @@ impl DeadLetters {
         Ok(())
     }
 
+    /// What all files may take, in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
     /// What all files take now.
     ///
     /// # Errors
