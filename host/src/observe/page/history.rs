@@ -78,7 +78,7 @@ fn of_stream(events: &[Event], stream: &str, begin: u64, now: u64) -> Vec<Stretc
     for event in events.iter().filter(|event| event.stream.as_deref().is_none_or(|of| of == stream)) {
         let trouble = match &*event.event {
             "StateChange" => {
-                state = event.state.as_deref().and_then(standing);
+                state = event.state.as_deref().and_then(|state| standing(state, &event.severity));
                 false
             }
             "ThirdPartyConfigError" | "ThirdPartyGenericError" | "FirstPartyGenericError" => true,
@@ -102,10 +102,11 @@ fn of_stream(events: &[Event], stream: &str, begin: u64, now: u64) -> Vec<Stretc
     stretches
 }
 
-/// A state's name in health events.
-fn standing(state: &str) -> Option<Standing> {
+/// Of a state's name in health events. That there is no right to a stream weighs more if somebody asked for it by name.
+fn standing(state: &str, severity: &str) -> Option<Standing> {
     match state {
         "error" | "stopped" => Some(Standing::Failed),
+        "not_licensed" if severity == "high" => Some(Standing::Failed),
         "not_licensed" => Some(Standing::Unlicensed),
         "collecting" => Some(Standing::Collecting),
         // What ends is not read any more until it begins again.
@@ -284,6 +285,12 @@ mod tests {
         assert_eq!(of("dlp"), [(60, None), (20, Some(Failed))]);
         assert_eq!(of("siem"), [(60, None)]);
         assert!(all.values().all(|stretches| stretches.last().unwrap().end == NOW));
+    }
+
+    #[test]
+    fn no_right_is_an_error_where_somebody_asked_for_it() {
+        assert_eq!(standing("not_licensed", "high"), Some(Standing::Failed));
+        assert_eq!(standing("not_licensed", "low"), Some(Standing::Unlicensed));
     }
 
     #[test]
