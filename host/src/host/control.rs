@@ -50,6 +50,16 @@ impl Control {
         self.board.of(source)
     }
 
+    /// Shows each stream to `look`, by source and name. No stream can change meanwhile: be quick.
+    pub fn each_stream(&self, look: impl FnMut(&StreamStatus)) {
+        self.board.each(look);
+    }
+
+    /// Whether the operator has named this stream, so that no right to it is trouble.
+    pub fn is_named(&self, source: &str, stream: &str) -> bool {
+        self.health.is_named(source, stream)
+    }
+
     /// Whether it collects: a worker has begun with every stream, and no stop is under way.
     pub fn is_ready(&self) -> bool {
         !*self.stop.borrow() && self.board.all_started()
