@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod audit;
+mod backlog;
 pub mod check;
 mod command;
 pub mod dead_letters;
@@ -10,6 +11,7 @@ pub mod exit;
 mod health;
 mod moment;
 pub mod place;
+mod progress;
 mod reload;
 pub mod replay;
 pub mod restart;

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+pub mod estimate;
 mod health;
 mod live;
 mod logging;
@@ -11,6 +12,7 @@ mod repeats;
 pub mod server;
 pub mod socket;
 pub mod tcp;
+pub mod terminal;
 pub mod view;
 
 pub use health::{
