@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::place::time;
 use crate::Control;
 use crate::collect::{StreamState, StreamStatus};
-use crate::observe::estimate::{Estimate, roughly};
+use crate::observe::estimate::{Estimate, Reached, roughly};
 use crate::outside::Clock;
 
 /// How often it is looked at, and said.
@@ -42,11 +42,18 @@ pub async fn tell(control: Control) -> Infallible {
 struct Backlog(BTreeMap<(Arc<str>, Arc<str>), Behind>);
 
 struct Behind {
+    reached: Reached,
     estimate: Estimate,
     /// Events that were read, and when, at the last look.
     events: u64,
     at: Duration,
     told: bool,
+}
+
+impl Behind {
+    fn new(events: u64, at: Duration) -> Self {
+        Self { reached: Reached::default(), estimate: Estimate::default(), events, at, told: false }
+    }
 }
 
 /// What is said.
@@ -89,13 +96,16 @@ impl Backlog {
             let events = status.read.events;
             let known = before.remove(&key);
             let lasts = known.is_some();
-            let mut stream = known.unwrap_or_else(|| Behind { estimate: Estimate::default(), events, at, told: false });
-            stream.estimate.see(at, status.lag(now).unwrap_or(0) as f64);
+            let mut stream = known.unwrap_or_else(|| Behind::new(events, at));
+            let reached = stream.reached.see(status.newest);
+            if let Some(reached) = reached {
+                stream.estimate.see(at, now.saturating_sub(reached) as f64);
+            }
             if lasts {
                 let passed = at.saturating_sub(stream.at).as_secs_f64();
                 rates.push(events.saturating_sub(stream.events) as f64 / passed.max(1.0));
                 stream.told = true;
-                told.push((key.clone(), events, status.newest.unwrap_or(0), stream.estimate.remaining()));
+                told.push((key.clone(), events, reached, stream.estimate.remaining()));
             }
             (stream.events, stream.at) = (events, at);
             self.0.insert(key, stream);
@@ -103,8 +113,8 @@ impl Backlog {
         if told.len() > TOLD_APART {
             return vec![crowd(&told, &rates)];
         }
-        let streams = told.into_iter().zip(rates).map(|(((source, stream), events, newest, left), rate)| {
-            let (per_second, read_to) = (rate as u64, time(newest / 1_000_000));
+        let streams = told.into_iter().zip(rates).map(|(((source, stream), events, reached, left), rate)| {
+            let (per_second, read_to) = (rate as u64, moment(reached));
             Said::Stream { source, stream, events, per_second, read_to, left: words(left) }
         });
         let gone = before.into_iter().filter(|((source, name), stream)| stream.told && is_read(source, name));
@@ -114,7 +124,7 @@ impl Backlog {
     }
 }
 
-type Told = ((Arc<str>, Arc<str>), u64, u64, Option<Duration>);
+type Told = ((Arc<str>, Arc<str>), u64, Option<u64>, Option<Duration>);
 
 /// All of them as one; the slowest says when it is over.
 fn crowd(told: &[Told], rates: &[f64]) -> Said {
@@ -123,9 +133,13 @@ fn crowd(told: &[Told], rates: &[f64]) -> Said {
         streams: told.len(),
         events: told.iter().map(|(_, events, ..)| events).sum(),
         per_second: rates.iter().sum::<f64>() as u64,
-        read_to: time(told.iter().map(|(_, _, newest, _)| *newest).min().unwrap_or(0) / 1_000_000),
+        read_to: moment(told.iter().filter_map(|(_, _, reached, _)| *reached).min()),
         left: words(left.and_then(|left| left.into_iter().max())),
     }
+}
+
+fn moment(nanos: Option<u64>) -> String {
+    nanos.map_or_else(|| "unknown".into(), |nanos| time(nanos / 1_000_000))
 }
 
 fn words(left: Option<Duration>) -> String {
@@ -160,55 +174,48 @@ mod tests {
     #[test]
     fn a_backlog_is_told_with_its_speed_until_it_is_read() {
         let mut backlog = Backlog::default();
-        assert_eq!(
-            backlog.look(streams(&[("audit", 50, 90), ("siem", 0, 80)]), NOW, secs(0), |_, _| true),
-            [],
-            "it may be no more"
-        );
-        // Audit reads ten hours in a minute, and SIEM nothing.
-        let said = backlog.look(streams(&[("audit", 6_050, 80), ("siem", 0, 80)]), NOW, secs(60), |_, _| true);
-        let stream = |stream: &str, events, per_second, read_to: &str, left: &str| Said::Stream {
+        let mut look = |minutes: u64, of: &[(&str, u64, u64)]| {
+            backlog.look(streams(of), NOW, Duration::from_secs(60 * minutes), |_, stream| stream != "gone")
+        };
+        let stream = |stream: &str, events, per_second, hours: Option<u64>, left: &str| Said::Stream {
             source: "acme".into(),
             stream: stream.into(),
             events,
             per_second,
-            read_to: read_to.into(),
+            read_to: moment(hours.map(|hours| NOW - hours * HOUR)),
             left: left.into(),
         };
-        let read_to = time((NOW - 80 * HOUR) / 1_000_000);
-        assert_eq!(
-            said,
-            [stream("audit", 6_050, 100, &read_to, "about 8 min"), stream("siem", 0, 0, &read_to, "unknown")]
-        );
-        // Audit is done, and what was behind only once is not spoken of.
-        let said = backlog.look(streams(&[("siem", 0, 80), ("dlp", 0, 1)]), NOW, secs(120), |_, _| true);
-        let caught_up = Said::CaughtUp { source: "acme".into(), stream: "audit".into() };
-        assert_eq!(said, [stream("siem", 0, 0, &read_to, "unknown"), caught_up]);
-        assert_eq!(backlog.look(streams(&[("siem", 0, 80)]), NOW, secs(180), |_, _| true).len(), 1);
-        assert_eq!(backlog.look(Vec::new(), NOW, secs(240), |_, _| false), [], "it was stopped");
+        assert_eq!(look(0, &[("audit", 50, 110), ("siem", 0, 80)]), [], "they may merely have their turn");
+        // Audit reads ten hours in a minute, and SIEM nothing.
+        let said = look(1, &[("audit", 6_050, 100), ("siem", 0, 80)]);
+        assert_eq!(said, [stream("audit", 6_050, 100, Some(110), "unknown"), stream("siem", 0, 0, None, "unknown")]);
+        let said = look(2, &[("audit", 12_050, 90), ("gone", 5, 80)]);
+        let siem = Said::CaughtUp { source: "acme".into(), stream: "siem".into() };
+        assert_eq!(said, [stream("audit", 12_050, 100, Some(100), "about 10 min"), siem]);
+        let said = look(3, &[("audit", 12_050, 90), ("gone", 5, 80), ("dlp", 0, 1)]);
+        let [Said::Stream { left, per_second: 0, .. }, gone] = &said[..] else { panic!("{said:?}") };
+        assert!(left != "about 10 min" && left.ends_with("min"), "a minute without an event: {left}");
+        assert_eq!(*gone, stream("gone", 5, 0, None, "unknown"));
+        // Audit is done; the others were stopped, or behind only once.
+        assert_eq!(look(4, &[]), [Said::CaughtUp { source: "acme".into(), stream: "audit".into() }]);
     }
 
     #[test]
     fn very_many_are_one_line_of_which_the_slowest_says_the_end() {
         let mut backlog = Backlog::default();
         let names: Vec<String> = (0..=TOLD_APART).map(|number| number.to_string()).collect();
-        let at = |hours: u64, slowest: u64| -> Vec<(&str, u64, u64)> {
-            names.iter().map(|name| (name.as_str(), 6_000 / hours, if name == "3" { slowest } else { hours })).collect()
+        let mut look = |minute: u64, many: usize| {
+            let of = |name: &String| 200 - if name == "3" { 2 } else { 20 } * minute;
+            let all: Vec<_> = names[..many].iter().map(|name| (name.as_str(), 600 * minute, of(name))).collect();
+            backlog.look(streams(&all), NOW, Duration::from_secs(60 * minute), |_, _| true)
         };
-        assert_eq!(backlog.look(streams(&at(40, 100)), NOW, secs(0), |_, _| true), []);
-        let [Said::Streams { streams: count, events, per_second, read_to, left }] =
-            &backlog.look(streams(&at(20, 98)), NOW, secs(60), |_, _| true)[..]
-        else {
-            panic!("one line")
+        assert_eq!(look(0, 11), []);
+        look(1, 11);
+        let said = look(2, 11);
+        let [Said::Streams { streams: 11, events: 13_200, per_second: 110, read_to, left }] = &said[..] else {
+            panic!("{said:?}")
         };
-        assert_eq!((*count, *events, *per_second), (11, 3_300, 27));
-        assert_eq!(*read_to, time((NOW - 98 * HOUR) / 1_000_000));
-        assert_eq!(left, "about 49 min");
-        let fewer = &at(10, 96)[..TOLD_APART];
-        assert_eq!(
-            backlog.look(streams(fewer), NOW, secs(120), |_, _| true).len(),
-            TOLD_APART + 1,
-            "one has caught up"
-        );
+        assert_eq!((read_to, left.as_str()), (&moment(Some(NOW - 198 * HOUR)), "about 1 h 39 min"));
+        assert_eq!(look(3, 10).len(), 11, "one has caught up");
     }
 }

@@ -17,6 +17,7 @@ use super::run::{Signals, code, refused};
 use super::{exit, run};
 use crate::collect::{Ended, Span};
 use crate::config::{self, Config};
+use crate::observe::estimate::Reached;
 use crate::outside::Clock;
 use crate::replay::{Progress, Replaying, Request};
 use crate::{Host, Options};
@@ -173,6 +174,7 @@ struct Said<'a, W> {
     arguments: &'a Replay,
     out: &'a mut W,
     shown: Option<progress::Progress>,
+    reached: Reached,
     /// When an object was written last, if they are wanted.
     last: Instant,
 }
@@ -180,14 +182,15 @@ struct Said<'a, W> {
 impl<'a, W: Write> Said<'a, W> {
     fn new(arguments: &'a Replay, out: &'a mut W) -> Self {
         let shown = (!arguments.json).then(progress::Progress::new);
-        Self { arguments, out, shown, last: Instant::now() }
+        Self { arguments, out, shown, reached: Reached::default(), last: Instant::now() }
     }
 
     /// The exit code, if it has ended.
     fn take(&mut self, progress: &Progress) -> io::Result<Option<u8>> {
         let Some(ended) = &progress.ended else {
+            let reached = self.reached.see(progress.newest);
             match &mut self.shown {
-                Some(shown) => shown.tell(share(progress), || line(progress)),
+                Some(shown) => shown.tell(reached.map(|reached| share(&progress.span, reached)), || line(progress)),
                 None if self.last.elapsed() >= WRITTEN_EVERY => {
                     self.last = Instant::now();
                     self.json(progress)?;
@@ -256,11 +259,10 @@ impl<'a, W: Write> Said<'a, W> {
     }
 }
 
-/// Which share of the span's time has been read; none before the first event. What lies in the rest is not known.
-fn share(progress: &Progress) -> Option<f64> {
-    let Span { from, to, .. } = progress.span;
-    let read = progress.newest?.saturating_sub(from) as f64 / to.saturating_sub(from).max(1) as f64;
-    Some(read.min(1.0))
+/// Which share of the span's time lies before `reached`. How much there is in the rest is not known.
+fn share(span: &Span, reached: u64) -> f64 {
+    let read = reached.saturating_sub(span.from) as f64 / span.to.saturating_sub(span.from).max(1) as f64;
+    read.min(1.0)
 }
 
 fn line(progress: &Progress) -> String {
@@ -273,28 +275,13 @@ fn line(progress: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Counts;
 
     #[test]
     fn the_share_is_that_of_the_time_that_was_read() {
-        let share = |newest| {
-            let counts = Counts::default;
-            share(&Progress {
-                span: Span { from: 1_000, to: 3_000, all: false },
-                resumed: true,
-                read: counts(),
-                stored: counts(),
-                newest,
-                fault: None,
-                held: None,
-                gaps: Vec::new(),
-                ended: None,
-            })
-        };
-        assert_eq!(share(None), None, "before the first event");
+        let span = Span { from: 1_000, to: 3_000, all: false };
         // A source may read what lies a little beside the span.
-        for (newest, read) in [(500, 0.0), (1_000, 0.0), (1_500, 0.25), (3_000, 1.0), (4_000, 1.0)] {
-            assert_eq!(share(Some(newest)), Some(read));
+        for (reached, read) in [(500, 0.0), (1_000, 0.0), (1_500, 0.25), (3_000, 1.0), (4_000, 1.0)] {
+            assert_eq!(share(&span, reached), read);
         }
     }
 }

@@ -51,6 +51,25 @@ impl Estimate {
     }
 }
 
+/// Up to which time a stream has been read, by when its newest event happened. Many vendors' lists begin with the newest event
+/// of a window: the newest says that what was newest before it is done, and nothing of what lies between.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reached {
+    newest: Option<u64>,
+    done: Option<u64>,
+}
+
+impl Reached {
+    /// Takes in when the newest event happened that was read so far, and gives up to when all is read; none before that can be
+    /// said.
+    pub fn see(&mut self, newest: Option<u64>) -> Option<u64> {
+        if newest > self.newest {
+            (self.done, self.newest) = (self.newest, newest);
+        }
+        self.done
+    }
+}
+
 /// A time as people say it: of what is large, the small is left out.
 pub fn roughly(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil() as u64;
@@ -131,6 +150,14 @@ mod tests {
         (60..400).for_each(|at| estimate.see(secs(at), 1_060.0 - (at - 60) as f64));
         let left = whole(&estimate).unwrap();
         assert!((700..740).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn of_a_window_that_is_read_backwards_nothing_is_said_before_its_end() {
+        let mut reached = Reached::default();
+        let newest = [None, Some(100), Some(100), Some(200), Some(200), Some(300), Some(301)];
+        let done = newest.map(|newest| reached.see(newest));
+        assert_eq!(done, [None, None, None, Some(100), Some(100), Some(200), Some(300)]);
     }
 
     #[test]
