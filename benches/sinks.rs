@@ -1,8 +1,10 @@
 //! What a sink costs an event: chunks of OCSF-like events of 1 KB through each sink, in turns with one that does nothing;
-//! in CPU time of this process. Far sides are another process, which reads and says yes.
+//! in CPU time of this process. Far sides are another process, which reads and says yes. Copied is what sinks write into
+//! buffers of their own: out of the chunk, around an event, or compressed. Clients' libraries and the kernel copy beside.
 //!
 //! ```text
 //! cargo bench --bench sinks [-- CHUNKS ROUNDS]
+//! cargo bench --bench sinks --features tributary-host/kafka,tributary-host/nats,tributary-host/object_store
 //! ```
 
 mod support;
@@ -13,7 +15,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::{cpu, spread};
+use support::{brokers, cpu, spread};
 use tributary_host::config::{self, Format};
 use tributary_host::deliver::{Batch, Head, Origin, deliver_once};
 use tributary_host::outside::Outside;
@@ -31,37 +33,55 @@ fn main() -> ExitCode {
     let (default_chunks, default_rounds) = if support::in_earnest() { (25, 11) } else { (1, 1) };
     let chunks = numbers.first().copied().unwrap_or(default_chunks);
     let rounds = numbers.get(1).copied().unwrap_or(default_rounds);
-    let (_far, port) = FarSide::start();
+    let (_far, ports) = FarSide::start();
     let folder = std::env::temp_dir().join(format!("tributary-bench-sinks-{}", std::process::id()));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().expect("a runtime");
-    let rows = rows(port, &folder.display().to_string());
-    let chunk = [chunk()];
+    // Some clients begin their work when they are made.
+    let entered = runtime.enter();
+    let (rows, left_out) = rows(ports, &folder.display().to_string());
+    drop(entered);
+    let mut chunk = Batch::clone(&chunk());
+    let mut delivery = 0;
 
     let mut samples = vec![(Vec::new(), Vec::new()); rows.len()];
+    let mut copied = vec![0; rows.len()];
     for round in 0..=rounds {
         for (at, (name, sink)) in rows.iter().enumerate() {
-            let (begin, began) = (cpu(), Instant::now());
+            let (mut used, mut took, begin) = (Duration::ZERO, Duration::ZERO, sinks::copied());
             for _ in 0..chunks {
+                // Another chunk each time: an object of the same events would not be stored again.
+                delivery += 1;
+                chunk.events[0].id = delivery;
+                let chunk = [Arc::new(chunk.clone())];
+                let (begin, began) = (cpu(), Instant::now());
                 let answers = runtime.block_on(deliver_once(&**sink, &chunk));
+                used += cpu() - begin;
+                took += began.elapsed();
                 let answers = answers.unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert!(answers.is_empty(), "{name}: {:?}", answers.first());
             }
             // The first round warms up.
             if round > 0 {
                 let events = (chunks * EVENTS) as f64;
-                samples[at].0.push((cpu() - begin).as_nanos() as f64 / events);
-                samples[at].1.push(began.elapsed().as_nanos() as f64 / events);
+                samples[at].0.push(used.as_nanos() as f64 / events);
+                samples[at].1.push(took.as_nanos() as f64 / events);
+                copied[at] += sinks::copied() - begin;
             }
         }
     }
     println!(
         "chunks of {EVENTS} events of {BODY} bytes, one delivery after the other; {rounds} rounds of {chunks} chunks in turns"
     );
-    println!("{:<44} {:>16} {:>14} {:>16}", "", "CPU of an event", "least", "events/s (wall)");
-    for ((name, _), (cpu, wall)) in rows.iter().zip(&samples) {
-        let (cpu, wall) = (spread(cpu), spread(wall));
-        println!("{name:<44} {:>13.0} ns {:>11.0} ns {:>16.0}", cpu.median, cpu.least, 1e9 / wall.median);
+    println!("{:<28} {:>16} {:>11} {:>16} {:>16}", "", "CPU of an event", "least", "events/s (wall)", "copied of it");
+    let all = (chunks * EVENTS * rounds) as f64;
+    for (((name, _), (cpu, wall)), copied) in rows.iter().zip(&samples).zip(copied) {
+        let (cpu, wall, copied) = (spread(cpu), spread(wall), copied as f64 / all);
+        let rate = 1e9 / wall.median;
+        println!("{name:<28} {:>13.0} ns {:>8.0} ns {rate:>16.0} {copied:>14.0} B", cpu.median, cpu.least);
+    }
+    if !left_out.is_empty() {
+        println!("not in this build: {}", left_out.join(", "));
     }
     drop(rows);
     // What is left there is of no use; that it cannot be removed is no fault of the sinks.
@@ -79,8 +99,18 @@ impl Sink for Null {
     }
 }
 
-fn rows(port: u16, folder: &str) -> Vec<(String, Box<dyn Sink>)> {
+/// Ports of the far side: of HTTP and syslog, of NATS, of Kafka.
+type Ports = [u16; 3];
+
+/// A sink, and what it is called.
+type Row = (String, Box<dyn Sink>);
+
+/// All sinks of this build, and the names of those that it lacks.
+fn rows([port, nats, kafka]: Ports, folder: &str) -> (Vec<Row>, Vec<&'static str>) {
     let far = format!("http://127.0.0.1:{port}");
+    let keys = "region = 'x'\nauth = { access_key_id = 'made', secret_access_key = 'up' }";
+    let s3 = format!("type = 'object_store'\nurl = 's3://bucket'\nendpoint = '{far}'\n{keys}");
+    let local = format!("type = 'object_store'\nurl = 'file://{folder}/objects'");
     let tables = [
         ("file", format!("type = 'file'\npath = '{folder}/plain'\nmax_bytes = 1000000000000")),
         ("file, zstd", format!("type = 'file'\npath = '{folder}/zstd'\ncompression = 'zstd'")),
@@ -93,17 +123,29 @@ fn rows(port: u16, folder: &str) -> Vec<(String, Box<dyn Sink>)> {
         ("sumo, gzip", format!("type = 'sumo'\nendpoint = '{far}/receiver'")),
         ("otlp", format!("type = 'otlp'\nendpoint = '{far}'")),
         ("syslog", format!("type = 'syslog'\nendpoint = 'tcp://127.0.0.1:{port}'")),
+        ("object_store, S3", format!("{s3}\ncompression = 'none'")),
+        ("object_store, S3, zstd", s3),
+        ("object_store, folder", format!("{local}\ncompression = 'none'")),
+        ("nats", format!("type = 'nats'\nurl = 'nats://127.0.0.1:{nats}'\nsubject = 'mail'")),
+        ("kafka", format!("type = 'kafka'\nbootstrap_servers = '127.0.0.1:{kafka}'")),
     ];
-    let mut rows: Vec<(String, Box<dyn Sink>)> = vec![("none".into(), Box::new(Null))];
+    let mut rows: Vec<Row> = vec![("none".into(), Box::new(Null))];
+    let mut left_out = Vec::new();
     let outside = Outside::system();
     for (name, table) in tables {
         let text = format!("[sources.acme]\ntype = 'mimecast'\n[sinks.far]\ninputs = ['*']\n{table}\n");
-        let config =
-            config::parse(&text, Format::Toml, "", &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let sink = sinks::build(&config.config.sinks["far"], &outside);
+        let config = match config::parse(&text, Format::Toml, "", &|_| None) {
+            Ok(loaded) => loaded.config,
+            Err(error) if error.to_string().contains("is not in this build") => {
+                left_out.push(name);
+                continue;
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        let sink = sinks::build(&config.sinks["far"], &outside);
         rows.push((name.into(), sink.unwrap_or_else(|error| panic!("{name}: {error}"))));
     }
-    rows
+    (rows, left_out)
 }
 
 /// Events whose bodies have what a form's has at its beginning, and then text.
@@ -131,13 +173,13 @@ fn chunk() -> Arc<Batch> {
 struct FarSide(Child);
 
 impl FarSide {
-    fn start() -> (Self, u16) {
+    fn start() -> (Self, Ports) {
         let program = std::env::current_exe().expect("this program");
         let child = Command::new(program).arg("--far-side").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("it starts again");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        (Self(child), line.trim().parse().expect("a port"))
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let ports = [(); 3].map(|()| lines.next().expect("a line").expect("of text").parse().expect("a port"));
+        (Self(child), ports)
     }
 }
 
@@ -150,13 +192,16 @@ impl Drop for FarSide {
 
 /// Reads requests and says yes in the words of whoever is asked; what is no request is read and left unanswered.
 fn far_side() -> ExitCode {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    println!("{}", listener.local_addr().expect("an address").port());
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(connection));
-        }
-    });
+    let speakers: [fn(TcpStream) -> std::io::Result<()>; 3] = [serve, brokers::nats, brokers::kafka];
+    for speak in speakers {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        println!("{}", listener.local_addr().expect("an address").port());
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                std::thread::spawn(move || speak(connection));
+            }
+        });
+    }
     // Until the other end of the pipe is gone.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     ExitCode::SUCCESS
@@ -196,8 +241,9 @@ fn serve(connection: TcpStream) -> std::io::Result<()> {
             _ => "",
         };
         let length = body.len();
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         writer.write_all(head.as_bytes())?;
     }
 }

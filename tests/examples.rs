@@ -136,7 +136,7 @@ async fn every_example_is_accepted() {
 #[test]
 fn the_tests_in_examples_pass() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/configurations/rules.toml"));
-    let all = Test { names: Vec::new(), junit: None };
+    let all = Test { names: Vec::new(), junit: None, json: false };
     let mut out = Vec::new();
     let code = test(path, &all, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();

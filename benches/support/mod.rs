@@ -3,6 +3,7 @@
 // Each benchmark uses its own part.
 #![allow(dead_code)]
 
+pub mod brokers;
 pub mod records;
 
 use std::convert::Infallible;

@@ -15,6 +15,7 @@ use tributary_host::state::{Found, StreamKey};
 use crate::dialects::{Collector, Elastic, Lines, Splunk};
 use crate::feed::{EVENTS, id, ready};
 use crate::local::{Files, Syslog};
+use crate::pipe::Pipe;
 use crate::remote::{Kind, Remote};
 use crate::subject::{GIVEN_UP, LONG, REFUSED, Situation, Subject};
 
@@ -44,14 +45,18 @@ async fn conforms(subject: &dyn Subject, situation: Situation) {
         (Running::new(sources, vec![attached], storage, 64 << 20, subject.outside(), drain), disk)
     };
     let (mut running, mut disk) = start();
-    if situation.lasts() {
-        let error = subject.sink().check().await.expect_err("it is not ready").to_string();
-        assert!(error.contains(&subject.hint(situation)), "{error}");
+    if subject.lasts(situation) {
+        if let Some(hint) = subject.hint(situation) {
+            let error = subject.sink().check().await.expect_err("it is not ready").to_string();
+            assert!(error.contains(&hint), "{error}");
+        }
         until(subject, "it tries more than once", || subject.happened()).await;
         assert_eq!(subject.stored().len(), 0);
         assert_eq!(running.status()[0].stored.records, 0, "positions stand still");
         subject.mend();
-        subject.sink().check().await.expect("it is mended");
+        if subject.hint(situation).is_some() {
+            subject.sink().check().await.expect("it is mended");
+        }
     }
     if situation == Situation::Mistaken {
         until(subject, "it is held", || subject.happened()).await;
@@ -62,7 +67,7 @@ async fn conforms(subject: &dyn Subject, situation: Situation) {
         until(subject, "a part is there", || subject.happened()).await;
         assert!(subject.stored().len() < EVENTS as usize, "this comes too late");
     }
-    if matches!(situation, Situation::Restart | Situation::Untrusted) {
+    if situation == Situation::Restart || subject.mended_here(situation) {
         running.kill().await;
         drop(disk);
         (running, disk) = start();
@@ -72,6 +77,7 @@ async fn conforms(subject: &dyn Subject, situation: Situation) {
     let counts = running.status()[0].stored.imbalances();
     assert!(counts.is_empty(), "{counts:?}");
     assert!(running.stop().await);
+    subject.settle();
     assert!(subject.happened(), "it did not come to that");
     judge(subject, situation, &disk);
 }
@@ -134,18 +140,18 @@ fn judge(subject: &dyn Subject, situation: Situation, disk: &Disk) {
     assert_eq!(lost, [0; 0], "lost");
     assert_eq!(stored.len() + refused.len(), EVENTS as usize, "and none that was refused");
     let doubled = stored.values().filter(|times| **times > 1).count();
-    if subject.refuses_known() || !subject.may_double(situation) {
+    if subject.refuses_known(situation) || !subject.may_double(situation) {
         assert_eq!(doubled, 0, "twice there");
     }
 }
 
 /// Takes a kind of sink that speaks HTTP through all situations, at the same time.
-async fn suite(kind: Kind) {
+pub async fn suite(kind: Kind) {
     let name = kind.name;
     all(name, async |situation| Box::new(Remote::new(kind.clone(), situation).await) as Box<dyn Subject>).await;
 }
 
-async fn all(name: &str, subject: impl AsyncFn(Situation) -> Box<dyn Subject>) {
+pub async fn all(name: &str, subject: impl AsyncFn(Situation) -> Box<dyn Subject>) {
     let mut runs = JoinSet::new();
     for situation in Situation::ALL {
         let subject = subject(situation).await;
@@ -169,6 +175,11 @@ async fn syslog() {
     all("syslog", async |situation| Box::new(Syslog::new(situation)) as Box<dyn Subject>).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stdout() {
+    all("stdout", async |situation| Box::new(Pipe::new(situation)) as Box<dyn Subject>).await;
+}
+
 const NDJSON: &str = "application/x-ndjson";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,11 +187,15 @@ async fn http_lines() {
     suite(Kind {
         name: "http",
         keys: "type = \"http\"\nuri = \"{url}/in\"\nauth = { strategy = \"bearer\", token = \"hunter22\" }\ncompression = \"zstd\"",
+        before_keys: "sinks.far.",
         address_key: "uri",
         credentials_key: "auth.token",
         dialect: Arc::new(Lines { content_type: NDJSON, headers: &[("authorization", "Bearer hunter22")] }),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: false,
+        lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -191,11 +206,15 @@ async fn http_array() {
     suite(Kind {
         name: "http, json",
         keys: "type = \"http\"\nuri = \"{url}\"\nencoding = \"json\"\nrequest.headers = { X-Team = \"blue\" }\nauth = { strategy = \"basic\", user = \"me\", password = \"hunter22\" }",
+        before_keys: "sinks.far.",
         address_key: "uri",
         credentials_key: "auth.password",
         dialect: Arc::new(Lines { content_type: "application/json", headers: &[("x-team", "blue")] }),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: false,
+        lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -206,11 +225,15 @@ async fn vector() {
     suite(Kind {
         name: "vector",
         keys: "type = \"vector\"\nuri = \"{url}\"\nauth = { strategy = \"basic\", user = \"me\", password = \"hunter22\" }",
+        before_keys: "sinks.far.",
         address_key: "uri",
         credentials_key: "auth.password",
         dialect: Arc::new(Lines { content_type: NDJSON, headers: &[("authorization", "Basic bWU6aHVudGVyMjI=")] }),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: false,
+        lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -221,6 +244,7 @@ async fn sumo() {
     suite(Kind {
         name: "sumo",
         keys: "type = \"sumo\"\nendpoint = \"{url}/receiver/v1/http/hunter22\"\nsource_category = \"mail/{stream}\"\nsiem_forward = true\nsiem_vendor = \"Vendor\"",
+        before_keys: "sinks.far.",
         address_key: "endpoint",
         credentials_key: "endpoint",
         dialect: Arc::new(Lines {
@@ -233,7 +257,10 @@ async fn sumo() {
             ],
         }),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: false,
+        lacks: &[],
+        side_by_side: false,
         held_after: 20,
     })
     .await;
@@ -244,11 +271,15 @@ async fn splunk_hec() {
     suite(Kind {
         name: "splunk_hec",
         keys: "type = \"splunk_hec\"\nendpoint = \"{url}\"\ndefault_token = \"hunter22\"\nacknowledgements.query_interval_secs = 1",
+        before_keys: "sinks.far.",
         address_key: "endpoint",
         credentials_key: "default_token",
         dialect: Arc::new(Splunk),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: true,
+        lacks: &[],
+        side_by_side: false,
         held_after: 8,
     })
     .await;
@@ -259,11 +290,15 @@ async fn elasticsearch() {
     suite(Kind {
         name: "elasticsearch",
         keys: "type = \"elasticsearch\"\nendpoints = [\"{url}\"]\nbulk.index = \"mail-{tenant}\"\nauth = { strategy = \"api_key\", api_key = \"hunter22\" }",
+        before_keys: "sinks.far.",
         address_key: "endpoints",
         credentials_key: "auth.api_key",
         dialect: Arc::new(Elastic),
         refuses_known: true,
+        doubles_after_restart: false,
         doubles_beside_refused: false,
+        lacks: &[],
+        side_by_side: false,
         held_after: 2,
     })
     .await;
@@ -274,11 +309,15 @@ async fn otlp() {
     suite(Kind {
         name: "otlp",
         keys: "type = \"otlp\"\nendpoint = \"{url}\"\nauth = { strategy = \"bearer\", token = \"hunter22\" }",
+        before_keys: "sinks.far.",
         address_key: "endpoint",
         credentials_key: "auth.token",
         dialect: Arc::new(Collector),
         refuses_known: false,
+        doubles_after_restart: false,
         doubles_beside_refused: true,
+        lacks: &[],
+        side_by_side: false,
         held_after: 2,
     })
     .await;

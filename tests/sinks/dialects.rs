@@ -14,6 +14,26 @@ pub trait Dialect: Send + Sync {
     fn aside(&self, _: &Received, _: &mut State) -> Option<Said> {
         None
     }
+
+    /// Answers who has no good credentials.
+    fn stranger(&self) -> Said {
+        Said::new(401, "who are you?")
+    }
+
+    /// Answers a question about whether it is there.
+    fn asked(&self) -> Said {
+        Said::new(200, "")
+    }
+
+    /// Turns a delivery away.
+    fn not_now(&self, status: u16) -> Said {
+        Said::new(status, "not now")
+    }
+
+    /// Turns away what is longer than it takes at once.
+    fn too_long(&self) -> Said {
+        Said::new(413, "too long")
+    }
 }
 
 fn id(text: &str) -> u128 {
@@ -30,7 +50,7 @@ fn own_id(event: &Value) -> u128 {
     id(event["id"].as_str().unwrap())
 }
 
-fn header<'a>(received: &'a Received, name: &str) -> &'a str {
+pub fn header<'a>(received: &'a Received, name: &str) -> &'a str {
     received.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::dialects::Dialect;
 pub const NAME: &str = "far.test";
 
 /// What it does with one delivery; with all that follow the script's end, what is right.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Act {
     Status(u16, Option<&'static str>),
     Slow(Duration),
@@ -35,6 +35,7 @@ pub enum Act {
 
 /// A request, read and unpacked.
 pub struct Received {
+    pub method: Method,
     pub path: String,
     pub http2: bool,
     pub headers: HeaderMap,
@@ -75,6 +76,9 @@ pub struct State {
     pub violations: Vec<String>,
     /// For dialects that acknowledge later: how often each was asked for.
     pub asked: BTreeMap<u64, u64>,
+    /// For those that store under a name: the names.
+    #[cfg(feature = "all-sinks")]
+    pub objects: BTreeSet<String>,
 }
 
 impl State {
@@ -100,7 +104,7 @@ impl Far {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::<Mutex<State>>::default();
-        let (authority, acceptor) = if tls { certificate() } else { (None, None) };
+        let (authority, acceptor) = if tls { certificate(NAME, &["h2", "http/1.1"]) } else { (None, None) };
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             loop {
@@ -128,20 +132,23 @@ impl Far {
     }
 }
 
-fn certificate() -> (Option<String>, Option<TlsAcceptor>) {
+/// An authority of its own, as PEM, and the TLS of who has its certificate for `name`.
+pub fn certificate(name: &str, protocols: &[&str]) -> (Option<String>, Option<TlsAcceptor>) {
     let key = KeyPair::generate().unwrap();
     let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    // Who has the name of who signed is taken for signed by itself.
+    parameters.distinguished_name.push(DnType::CommonName, "authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = parameters.self_signed(&key).unwrap();
     let issuer = Issuer::new(parameters, key);
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec![NAME.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(rustls::ALL_VERSIONS);
     let config = builder.unwrap().with_no_client_auth();
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     (Some(authority.pem()), Some(TlsAcceptor::from(Arc::new(config))))
 }
 
@@ -180,8 +187,9 @@ async fn answer(
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let http2 = parts.version == http::Version::HTTP_2;
-    let received = Received { path, http2, body: unpacked(&parts.headers, &body), headers: parts.headers };
-    let said = respond(&received, parts.method == http::Method::POST, &state, &*dialect).await?;
+    let body = unpacked(&parts.headers, &body);
+    let received = Received { method: parts.method, path, http2, body, headers: parts.headers };
+    let said = respond(&received, &state, &*dialect).await?;
     let response = said
         .headers
         .iter()
@@ -189,15 +197,15 @@ async fn answer(
     Ok(response.body(Full::new(said.body.into())).unwrap())
 }
 
-async fn respond(received: &Received, post: bool, state: &Mutex<State>, dialect: &dyn Dialect) -> Result<Said, Cut> {
+async fn respond(received: &Received, state: &Mutex<State>, dialect: &dyn Dialect) -> Result<Said, Cut> {
     let (act, slow) = {
         let mut state = state.lock().unwrap();
         if state.locked {
             state.turned_away += 1;
-            return Ok(Said::new(401, "who are you?"));
+            return Ok(dialect.stranger());
         }
-        if !post || received.body.is_empty() {
-            return Ok(Said::new(200, ""));
+        if !matches!(received.method, Method::POST | Method::PUT) || received.body.is_empty() {
+            return Ok(dialect.asked());
         }
         if let Some(said) = dialect.aside(received, &mut state) {
             return Ok(said);
@@ -205,7 +213,7 @@ async fn respond(received: &Received, post: bool, state: &Mutex<State>, dialect:
         state.deliveries.push(Instant::now());
         state.http2 += u64::from(received.http2);
         if state.too_long.is_some_and(|most| received.body.len() > most) {
-            return Ok(Said::new(413, "too long"));
+            return Ok(dialect.too_long());
         }
         (state.script.pop_front(), state.slow)
     };
@@ -215,7 +223,7 @@ async fn respond(received: &Received, post: bool, state: &Mutex<State>, dialect:
         None => Ok(take(false)),
         Some(Act::Status(status, retry_after)) => {
             let headers = retry_after.map(|value| ("retry-after", value.to_owned())).into_iter().collect();
-            Ok(Said { headers, ..Said::new(status, "not now") })
+            Ok(Said { headers, ..dialect.not_now(status) })
         }
         Some(Act::Slow(time)) => {
             tokio::time::sleep(time).await;

@@ -17,25 +17,39 @@ use tributary_host::sinks::{self, Sink};
 use crate::dialects::id_of;
 use crate::subject::{Situation, Subject, TAKEN};
 
-fn outside() -> Outside {
+pub fn outside() -> Outside {
     Outside { random: Random::seeded(7), ..Outside::system() }
 }
 
-fn built(table: &str) -> Box<dyn Sink> {
+pub fn built(table: &str) -> Box<dyn Sink> {
     let text = format!("[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\n{table}\n");
     let loaded = config::parse(&text, Format::Toml, "test", &|_| None).unwrap_or_else(|error| panic!("{error}"));
     sinks::build(&loaded.config.sinks["far"], &outside()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Files in a folder.
+/// Files in a folder, by one sink or another.
 pub struct Files {
+    name: &'static str,
+    /// Its configuration, where `{folder}` is the folder.
+    keys: &'static str,
     folder: TempDir,
     situation: Situation,
 }
 
 impl Files {
     pub fn new(situation: Situation) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), situation }
+        Self::of("file", "type = \"file\"\npath = \"{folder}\"", situation)
+    }
+
+    /// Objects that are files.
+    #[cfg(feature = "all-sinks")]
+    pub fn objects(situation: Situation) -> Self {
+        let keys = "type = \"object_store\"\nurl = \"file://{folder}\"\ncompression = \"none\"\nbatch.timeout_secs = 0";
+        Self::of("object_store, folder", keys, situation)
+    }
+
+    fn of(name: &'static str, keys: &'static str, situation: Situation) -> Self {
+        Self { name, keys, folder: tempfile::tempdir().unwrap(), situation }
     }
 
     /// Stands where the tenant's folder must be, until somebody takes it away.
@@ -46,14 +60,15 @@ impl Files {
 
 impl Subject for Files {
     fn name(&self) -> &'static str {
-        "file"
+        self.name
     }
 
     /// What was not acknowledged is cut off before it comes again.
-    fn refuses_known(&self) -> bool {
+    fn refuses_known(&self, _: Situation) -> bool {
         true
     }
 
+    /// Nobody is at the other side of a folder who could be busy, slow, gone, or against it.
     fn begin(&self, situation: Situation) -> bool {
         match situation {
             Situation::AllGood => true,
@@ -76,7 +91,7 @@ impl Subject for Files {
     }
 
     fn sink(&self) -> Box<dyn Sink> {
-        built(&format!("type = \"file\"\npath = \"{}\"", self.folder.path().join("events").display()))
+        built(&self.keys.replace("{folder}", &self.folder.path().join("events").display().to_string()))
     }
 
     fn happened(&self) -> bool {
@@ -85,8 +100,8 @@ impl Subject for Files {
 
     fn mend(&self) {}
 
-    fn hint(&self, _: Situation) -> String {
-        "`path`".into()
+    fn hint(&self, _: Situation) -> Option<String> {
+        None
     }
 
     fn stored(&self) -> BTreeMap<u128, u64> {
@@ -172,7 +187,7 @@ impl Subject for Syslog {
         "syslog"
     }
 
-    fn refuses_known(&self) -> bool {
+    fn refuses_known(&self, _: Situation) -> bool {
         false
     }
 
@@ -192,20 +207,23 @@ impl Subject for Syslog {
         built(&format!("type = \"syslog\"\nendpoint = \"tcp://127.0.0.1:{}\"\nmax_message_bytes = {TAKEN}", self.port))
     }
 
-    fn happened(&self) -> bool {
-        // What was written may be read a little later.
+    /// What was written may be read a little later.
+    fn settle(&self) {
         let expected = crate::feed::EVENTS as usize - usize::from(self.situation == Situation::TooLong);
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while self.heard.stored.lock().unwrap().len() < expected && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn happened(&self) -> bool {
         self.situation != Situation::Slow || self.heard.late.load(Ordering::Relaxed) >= 20
     }
 
     fn mend(&self) {}
 
-    fn hint(&self, _: Situation) -> String {
-        "`endpoint`".into()
+    fn hint(&self, _: Situation) -> Option<String> {
+        None
     }
 
     fn stored(&self) -> BTreeMap<u128, u64> {

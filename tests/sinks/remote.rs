@@ -24,13 +24,21 @@ pub struct Kind {
     pub name: &'static str,
     /// The keys of its configuration, where `{url}` is its far side.
     pub keys: &'static str,
+    /// What its errors put before the names of keys.
+    pub before_keys: &'static str,
     /// The key that names that, and the one that says who we are.
     pub address_key: &'static str,
     pub credentials_key: &'static str,
     pub dialect: Arc<dyn Dialect>,
     pub refuses_known: bool,
+    /// Unless the host has started again in between.
+    pub doubles_after_restart: bool,
     /// Whether good events are stored when others of their delivery are refused, without a word about which.
     pub doubles_beside_refused: bool,
+    /// What its protocol knows nothing like.
+    pub lacks: &'static [Situation],
+    /// Whether several deliveries are under way from the beginning.
+    pub side_by_side: bool,
     /// Deliveries after which it is held at the latest, if all events are refused.
     pub held_after: usize,
 }
@@ -69,8 +77,8 @@ impl Subject for Remote {
         self.kind.name
     }
 
-    fn refuses_known(&self) -> bool {
-        self.kind.refuses_known
+    fn refuses_known(&self, situation: Situation) -> bool {
+        self.kind.refuses_known && !(situation == Situation::Restart && self.kind.doubles_after_restart)
     }
 
     fn may_double(&self, situation: Situation) -> bool {
@@ -79,6 +87,9 @@ impl Subject for Remote {
     }
 
     fn begin(&self, situation: Situation) -> bool {
+        if self.kind.lacks.contains(&situation) {
+            return false;
+        }
         let mut state = self.far.state();
         let acts = match situation {
             Situation::Busy => vec![Act::Status(429, None)],
@@ -109,7 +120,8 @@ impl Subject for Remote {
     fn sink(&self) -> Box<dyn Sink> {
         let url = format!("{}://{NAME}:{}", if self.tls { "https" } else { "http" }, self.far.port);
         let mut text = format!(
-            "[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\nbatch.max_events = 50\nbatch.timeout_secs = 0\ntimeouts.first_byte_secs = 1\n{}\n",
+            "[sources.acme]\ntype = \"mimecast\"\n[sinks.far]\ninputs = [\"*\"]\nbatch.max_events = {}\nbatch.timeout_secs = 0\ntimeouts.first_byte_secs = 1\n{}\n",
+            if self.kind.side_by_side { 10 } else { 50 },
             self.kind.keys.replace("{url}", &url)
         );
         if let Some(authority) = self.far.authority.as_ref().filter(|_| self.mended.load(Ordering::Relaxed)) {
@@ -134,8 +146,12 @@ impl Subject for Remote {
             Situation::Mistaken => state.deliveries.len() > self.kind.held_after,
             Situation::TooLong => state.deliveries.len() > 10,
             Situation::BusyFor => {
-                let first_two = state.deliveries.first().zip(state.deliveries.get(1));
-                first_two.is_some_and(|(first, second)| *second - *first >= Duration::from_secs(1))
+                let again = if self.kind.side_by_side { state.deliveries.last() } else { state.deliveries.get(1) };
+                state
+                    .deliveries
+                    .first()
+                    .zip(again)
+                    .is_some_and(|(first, second)| *second - *first >= Duration::from_secs(1))
             }
             // What came twice was refused, where that can be.
             Situation::CutAfter => state.script.is_empty() && (state.known > 0) == self.kind.refuses_known,
@@ -150,12 +166,12 @@ impl Subject for Remote {
         self.mended.store(true, Ordering::Relaxed);
     }
 
-    fn hint(&self, situation: Situation) -> String {
-        match situation {
-            Situation::Expired => format!("`sinks.far.{}`", self.kind.credentials_key),
+    fn hint(&self, situation: Situation) -> Option<String> {
+        Some(match situation {
+            Situation::Expired => format!("`{}{}`", self.kind.before_keys, self.kind.credentials_key),
             Situation::Untrusted => "`tls.ca_file`".into(),
-            _ => format!("`sinks.far.{}`", self.kind.address_key),
-        }
+            _ => format!("`{}{}`", self.kind.before_keys, self.kind.address_key),
+        })
     }
 
     fn stored(&self) -> BTreeMap<u128, u64> {

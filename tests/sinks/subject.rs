@@ -59,11 +59,6 @@ impl Situation {
         Self::Nameless,
         Self::Restart,
     ];
-
-    /// Whether nothing can arrive before somebody mends it.
-    pub fn lasts(self) -> bool {
-        matches!(self, Self::Expired | Self::Untrusted | Self::Nameless)
-    }
 }
 
 /// See [`Situation::TooLong`].
@@ -82,8 +77,8 @@ pub const REFUSED: [u64; 3] = [3, 77, EVENTS - 1];
 pub trait Subject: Send + Sync {
     fn name(&self) -> &'static str;
 
-    /// Whether the far side can refuse what it has: then nothing may be there twice, whatever happens.
-    fn refuses_known(&self) -> bool;
+    /// Whether the far side can refuse what it has: then nothing may be there twice.
+    fn refuses_known(&self, situation: Situation) -> bool;
 
     /// Whether an event may be there twice after this, if the far side cannot refuse it.
     fn may_double(&self, situation: Situation) -> bool {
@@ -92,6 +87,11 @@ pub trait Subject: Send + Sync {
 
     /// Brings the situation about. False, if this protocol knows none like it.
     fn begin(&self, situation: Situation) -> bool;
+
+    /// Whether nothing can arrive before somebody mends it.
+    fn lasts(&self, situation: Situation) -> bool {
+        matches!(situation, Situation::Expired | Situation::Untrusted | Situation::Nameless)
+    }
 
     /// The network and the clock that its sink is to have.
     fn outside(&self) -> Outside;
@@ -105,8 +105,16 @@ pub trait Subject: Send + Sync {
     /// Ends what lasts.
     fn mend(&self);
 
-    /// What the operator must be pointed to in a situation that lasts.
-    fn hint(&self, situation: Situation) -> String;
+    /// Whether it was mended in the configuration, so that the host must start again.
+    fn mended_here(&self, situation: Situation) -> bool {
+        situation == Situation::Untrusted
+    }
+
+    /// What the operator must be pointed to in a situation that lasts. None, if nothing tells before there are events.
+    fn hint(&self, situation: Situation) -> Option<String>;
+
+    /// Waits until what is under way is there.
+    fn settle(&self) {}
 
     /// How often the far side has each event.
     fn stored(&self) -> BTreeMap<u128, u64>;

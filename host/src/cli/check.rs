@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::Method;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -45,6 +46,7 @@ struct Checked {
 pub fn check(path: &Path, arguments: &Check, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     match runtime.block_on(try_all(path, arguments, out))? {
         Err(code) => Ok(code),
+        Ok(checked) if arguments.json => resume(&checked, runtime, &mut io::stderr()).map(|()| checked.code),
         Ok(checked) => resume(&checked, runtime, out).map(|()| checked.code),
     }
 }
@@ -105,39 +107,62 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
         });
     }
     lines.sort_by(|a, b| (&a.source, &a.stream).cmp(&(&b.source, &b.stream)));
-    table(&lines, out)?;
+    if !arguments.json {
+        table(&lines, out)?;
+    }
     let taken = |sink: &&config::Sink| lines.iter().any(|line| sink.takes(&line.source));
-    let sinks = check_sinks(config.sinks.values().filter(taken), out).await?;
-    let code = gravest(lines.iter().map(|line| line.code).chain(sinks));
+    let sinks = check_sinks(config.sinks.values().filter(taken)).await;
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &document(&lines, &sinks))?;
+        writeln!(out)?;
+    } else {
+        for (index, sink) in sinks.iter().enumerate() {
+            let begin = if index == 0 { "\n" } else { "" };
+            match &sink.error {
+                None => writeln!(out, "{begin}√ sinks.{}: it would take events", sink.id)?,
+                Some(error) => writeln!(out, "{begin}x sinks.{}: {error}", sink.id)?,
+            }
+        }
+    }
+    let refused = |sink: &CheckedSink| if sink.error.is_none() { exit::OK } else { exit::TEMPORARY };
+    let code = gravest(lines.iter().map(|line| line.code).chain(sinks.iter().map(refused)));
     let wrong: BTreeSet<&str> = lines.iter().filter(|line| line.code != exit::OK).map(|line| &*line.source).collect();
     let good: BTreeSet<&str> = lines.iter().map(|line| &*line.source).filter(|id| !wrong.contains(id)).collect();
     let good = good.into_iter().map(str::to_owned).collect();
     Ok(Ok(Checked { code, data_dir: config.data_dir, good }))
 }
 
-/// Asks the far side of each sink that has one whether it would take events; gives their exit codes.
-async fn check_sinks(sinks: impl Iterator<Item = &config::Sink>, out: &mut impl Write) -> io::Result<Vec<u8>> {
-    let (outside, mut codes) = (Outside::system(), Vec::new());
+/// A sink whose far side was asked.
+struct CheckedSink {
+    id: String,
+    /// Why it would take nothing.
+    error: Option<String>,
+}
+
+/// Asks the far side of each sink that has one whether it would take events.
+async fn check_sinks(sinks: impl Iterator<Item = &config::Sink>) -> Vec<CheckedSink> {
+    let (outside, mut checked) = (Outside::system(), Vec::new());
     for sink in sinks.filter(|sink| sink.kind.is_remote()) {
-        if codes.is_empty() {
-            writeln!(out)?;
-        }
-        let checked = match sinks::build(sink, &outside) {
+        let result = match sinks::build(sink, &outside) {
             Ok(built) => built.check().await,
             Err(error) => Err(error),
         };
-        match checked {
-            Ok(()) => {
-                writeln!(out, "√ sinks.{}: it would take events", sink.id)?;
-                codes.push(exit::OK);
-            }
-            Err(error) => {
-                writeln!(out, "x sinks.{}: {error}", sink.id)?;
-                codes.push(exit::TEMPORARY);
-            }
-        }
+        checked.push(CheckedSink { id: sink.id.clone(), error: result.err().map(|error| error.to_string()) });
     }
-    Ok(codes)
+    checked
+}
+
+fn document(lines: &[Line], sinks: &[CheckedSink]) -> Value {
+    let streams = lines.iter().map(|Line { source, stream, code, result, next }| {
+        let of = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        json!({
+            "source": source, "stream": of(stream), "ok": *code == exit::OK, "code": code, "result": result,
+            "next": of(next),
+        })
+    });
+    let sinks =
+        sinks.iter().map(|CheckedSink { id, error }| json!({ "sink": id, "ok": error.is_none(), "error": error }));
+    json!({ "streams": streams.collect::<Vec<_>>(), "sinks": sinks.collect::<Vec<_>>() })
 }
 
 async fn check_source(host: &Host, source: &Source) -> Vec<Line> {

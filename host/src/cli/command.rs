@@ -9,7 +9,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::validate::{Refusal, validate};
 use super::{
-    Cli, Validate, Verb, audit, check, dead_letters, describe, exit, replay, restart, run, state, status, tap, test,
+    Cli, Validate, Verb, audit, check, completion, dead_letters, describe, exit, generate, replay, restart, run,
+    schema, state, status, tap, test,
 };
 use crate::config::Config;
 use crate::host::{Known, unknown_names};
@@ -69,6 +70,9 @@ fn perform(cli: &Cli) -> u8 {
         Verb::Tap(arguments) => tap::tap(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Replay(arguments) => replay::replay(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
         Verb::Restart(arguments) => restart::restart(&cli.config, arguments, &runtime, &mut io::stdout().lock()),
+        Verb::Generate(arguments) => generate::generate(arguments, &runtime, &mut io::stdout().lock()),
+        Verb::Schema(arguments) => schema::schema(arguments, &runtime, &mut io::stdout().lock()),
+        Verb::Completion(arguments) => completion::completion(arguments, &mut io::stdout().lock()),
         Verb::Describe(arguments) => describe::describe(arguments, &runtime, &mut io::stdout().lock()),
     };
     // A call that blocks, such as a write to a dead disk, must not keep the process.

@@ -28,13 +28,16 @@ pub fn describe(arguments: &Describe, runtime: &Runtime, out: &mut impl Write) -
         Err(error) => return Ok(refused(code(&error), &error)),
     };
     match arguments.format {
+        _ if arguments.json => json_document(&described, out)?,
         DescribeFormat::Text => text(&described, out)?,
-        DescribeFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &value(&described))?;
-            writeln!(out)?;
-        }
+        DescribeFormat::Json => json_document(&described, out)?,
     }
     out.flush().map(|()| exit::OK)
+}
+
+fn json_document(described: &Described, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &value(described))?;
+    writeln!(out)
 }
 
 async fn load(path: Option<&Path>) -> Result<Described, ComponentError> {

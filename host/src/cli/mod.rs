@@ -5,9 +5,11 @@ pub mod audit;
 mod backlog;
 pub mod check;
 mod command;
+pub mod completion;
 pub mod dead_letters;
 pub mod describe;
 pub mod exit;
+pub mod generate;
 mod health;
 mod moment;
 pub mod place;
@@ -16,6 +18,7 @@ mod reload;
 pub mod replay;
 pub mod restart;
 pub mod run;
+pub mod schema;
 pub mod state;
 pub mod status;
 mod supervisor;
@@ -39,7 +42,7 @@ use crate::observe::LogFormat;
 #[command(name = "tributary", version, long_version = LONG_VERSION)]
 #[command(propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 the ledger does not balance or a test failed, 64 wrong command line, 74 damaged state, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 the ledger does not balance or a test failed, 64 wrong command line, 65 unusable input, 66 nothing there to read, 69 no host runs, 70 a fault of this program, 73 a file cannot be made, 74 damaged state or disk, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
 )]
 pub struct Cli {
     /// Configuration file: .toml, .yaml, .yml or .json
@@ -49,6 +52,7 @@ pub struct Cli {
         global = true,
         env = "TRIBUTARY_CONFIG",
         value_name = "FILE",
+        value_hint = clap::ValueHint::FilePath,
         default_value = "/etc/tributary/tributary.toml"
     )]
     pub config: PathBuf,
@@ -139,6 +143,15 @@ pub enum Verb {
     ///
     /// The built-in one, if no component is named.
     Describe(Describe),
+    /// Print a configuration to begin with, with comments
+    ///
+    /// Or that of a Mimecast source of Sumo Logic: --from-sumo FILE. What has no counterpart stands in comments and on
+    /// standard error. Exits with 65 if the file holds none, 66 if it cannot be read.
+    Generate(generate::Generate),
+    /// Print a JSON Schema of the whole configuration, with which an editor completes keys
+    Schema(schema::Schema),
+    /// Print a script that completes this command line in a shell
+    Completion(completion::Completion),
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +170,10 @@ pub struct Validate {
     /// Fail on warnings too
     #[arg(long)]
     pub deny_warnings: bool,
+
+    /// Write one JSON document: each step, with its problems and warnings
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -164,17 +181,25 @@ pub struct Check {
     /// Ids of the sources to check; all of them if none is named
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
+
+    /// Write one JSON document: the result of each stream and of each sink
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Describe {
     /// A component's file, or a folder of its versions, of which the newest is taken
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub component: Option<PathBuf>,
 
     /// How to write it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DescribeFormat,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -226,7 +251,10 @@ mod tests {
         {
             let cli = read(line).unwrap();
             assert_eq!((cli.config.as_path(), cli.log_format), (Path::new("a.toml"), LogFormat::Json));
-            assert!(matches!(cli.verb, Verb::Validate(Validate { no_environment: false, deny_warnings: false })));
+            assert!(matches!(
+                cli.verb,
+                Verb::Validate(Validate { no_environment: false, deny_warnings: false, json: false })
+            ));
         }
         let Verb::Check(check) = read("tributary check acme other").unwrap().verb else { panic!() };
         assert_eq!(check.sources, ["acme", "other"]);

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::{Validate, exit};
 use crate::config::{self, Config, ConfigError, Loaded, Problem, SinkKind, Source, Step};
 use crate::state;
@@ -30,7 +32,7 @@ pub fn validate(
     unknown: &UnknownNames<'_>,
     out: &mut impl Write,
 ) -> io::Result<u8> {
-    let mut report = Report { out, failed: false, warned: false };
+    let mut report = Report { out, json: options.json.then(Vec::new), failed: false, warned: false };
     match config::load(path) {
         Ok(Loaded { config, warnings, .. }) => {
             report.steps(path, &[], &warnings, Some(&config))?;
@@ -49,8 +51,7 @@ pub fn validate(
                 report.line("Component accepts the sources of templates", Ok(accepted.to_string()))?;
             }
             for warning in unknown(&config) {
-                report.warned = true;
-                writeln!(report.out, "  warning: {warning}")?;
+                report.warning(&warning)?;
             }
             if !options.no_environment {
                 environment(&config, &mut report)?;
@@ -64,7 +65,13 @@ pub fn validate(
         (true, false) => "There are warnings, and --deny-warnings is set.",
         (false, _) => "The configuration can be run.",
     };
-    writeln!(report.out, "{verdict}")?;
+    match report.json {
+        None => writeln!(report.out, "{verdict}")?,
+        Some(steps) => {
+            serde_json::to_writer(&mut *report.out, &json!({ "ok": !failed, "verdict": verdict, "steps": steps }))?;
+            writeln!(report.out)?;
+        }
+    }
     Ok(if failed { exit::CONFIGURATION } else { exit::OK })
 }
 
@@ -101,6 +108,8 @@ fn refusal_text(refusal: &Refusal) -> String {
 
 struct Report<'a, W> {
     out: &'a mut W,
+    /// The steps so far, if they are to be written as one document.
+    json: Option<Vec<Value>>,
     failed: bool,
     warned: bool,
 }
@@ -108,13 +117,31 @@ struct Report<'a, W> {
 impl<W: Write> Report<'_, W> {
     /// One step, with what it found or why it failed.
     fn line(&mut self, step: &str, result: Result<String, String>) -> io::Result<()> {
+        self.failed |= result.is_err();
+        if let Some(steps) = &mut self.json {
+            steps.push(match result {
+                Ok(found) => json!({ "step": step, "ok": true, "found": found, "problems": [], "warnings": [] }),
+                Err(reason) => {
+                    json!({ "step": step, "ok": false, "problems": [{ "message": reason }], "warnings": [] })
+                }
+            });
+            return Ok(());
+        }
         match result {
             Ok(found) if found.is_empty() => writeln!(self.out, "√ {step}"),
             Ok(found) => writeln!(self.out, "√ {step}: {found}"),
-            Err(reason) => {
-                self.failed = true;
-                writeln!(self.out, "x {step}")?;
-                writeln!(self.out, "  {reason}")
+            Err(reason) => writeln!(self.out, "x {step}\n  {reason}"),
+        }
+    }
+
+    /// What is suspicious about the step before.
+    fn warning(&mut self, warning: &Problem) -> io::Result<()> {
+        self.warned = true;
+        match self.json.as_mut().map(|steps| steps.last_mut().and_then(|step| step["warnings"].as_array_mut())) {
+            None => writeln!(self.out, "  warning: {warning}"),
+            Some(warnings) => {
+                warnings.into_iter().for_each(|warnings| warnings.push(value(warning)));
+                Ok(())
             }
         }
     }
@@ -129,7 +156,6 @@ impl<W: Write> Report<'_, W> {
     ) -> io::Result<()> {
         for step in [Step::Parse, Step::Interpolate, Step::Global, Step::Sources, Step::Sinks] {
             let found: Vec<&Problem> = problems.iter().filter(|problem| problem.step == step).collect();
-            let sign = if found.is_empty() { '√' } else { 'x' };
             let name = match step {
                 Step::Parse => format!("Parse {}", path.display()),
                 Step::Interpolate => "Fill in variables and secrets".to_owned(),
@@ -137,14 +163,16 @@ impl<W: Write> Report<'_, W> {
                 Step::Sources => counted("Sources", config.map(|config| config.sources.keys())),
                 Step::Sinks => counted("Sinks", config.map(|config| config.sinks.keys())),
             };
-            writeln!(self.out, "{sign} {name}")?;
-            for problem in &found {
-                self.failed = true;
-                writeln!(self.out, "  {problem}")?;
+            self.failed |= !found.is_empty();
+            if let Some(steps) = &mut self.json {
+                let problems: Vec<Value> = found.iter().map(|problem| value(problem)).collect();
+                steps.push(json!({ "step": name, "ok": found.is_empty(), "problems": problems, "warnings": [] }));
+            } else {
+                writeln!(self.out, "{} {name}", if found.is_empty() { '√' } else { 'x' })?;
+                found.iter().try_for_each(|problem| writeln!(self.out, "  {problem}"))?;
             }
             for warning in warnings.iter().filter(|warning| warning.step == step) {
-                self.warned = true;
-                writeln!(self.out, "  warning: {warning}")?;
+                self.warning(warning)?;
             }
             if step == Step::Parse && !found.is_empty() {
                 break;
@@ -152,6 +180,10 @@ impl<W: Write> Report<'_, W> {
         }
         Ok(())
     }
+}
+
+fn value(problem: &Problem) -> Value {
+    json!({ "path": problem.path, "message": problem.message, "hint": problem.hint })
 }
 
 fn counted<'a>(what: &str, ids: Option<impl Iterator<Item = &'a String>>) -> String {
@@ -173,7 +205,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    const PLAIN: Validate = Validate { no_environment: false, deny_warnings: false };
+    const PLAIN: Validate = Validate { no_environment: false, deny_warnings: false, json: false };
 
     fn run(text: &str, options: &Validate, folder: &Path) -> (u8, String) {
         let path = folder.join("t.toml");

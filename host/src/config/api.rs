@@ -9,12 +9,28 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::network::{Identity, Networks};
+use super::declaration::{Group, Table, flag, secret, table, text, texts};
+use super::network::{self, Identity, Networks};
 use super::section::Section;
 use super::sinks::Secret;
 
 /// The shortest token, in bytes: 16 random bytes cannot be guessed over a network.
 const SHORTEST_TOKEN: usize = 16;
+
+pub static API: Table = Table::new(
+    "api",
+    "Where a running host answers, beside its Unix socket.",
+    &[&Group::of(&[
+        flag("enabled", true, "Whether it answers at all, also on its Unix socket."),
+        text(
+            "address",
+            "Where it answers over TCP: an IP address and a port, such as `127.0.0.1:8686`. Nowhere, if absent.",
+        ),
+        secret("token", "What whoever asks over TCP must show: at least 16 characters. Required with `address`."),
+        texts("hosts", "Names that `Host` may have beside `localhost` and the address itself."),
+        table("tls", &network::SERVER_TLS),
+    ])],
+);
 
 /// Where a running host answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +63,7 @@ pub struct TcpOptions {
 pub fn read(top: &mut Section<'_>, networks: &Networks) -> ApiOptions {
     let default = ApiOptions::default();
     let Some(mut section) = top.table("api") else { return default };
-    let enabled = section.flag("enabled", default.enabled);
+    let enabled = section.flag("enabled");
     let hosts = section.texts("hosts").unwrap_or_default();
     let wrong: Vec<&String> = hosts.iter().filter(|host| !is_host(host)).collect();
     if let Some(wrong) = wrong.first() {
@@ -86,7 +102,7 @@ pub fn read(top: &mut Section<'_>, networks: &Networks) -> ApiOptions {
     if !enabled && has_address {
         networks.warn(&section, "enabled", "nothing listens, also not on `address`", "Remove it, or set it to true");
     }
-    section.close(&[]);
+    section.close();
     ApiOptions { enabled, tcp, hosts }
 }
 

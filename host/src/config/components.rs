@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::declaration::{Group, Table, text};
 use super::problem::{Problem, Step};
 use super::section::Section;
 
@@ -18,6 +19,20 @@ pub struct ComponentOptions {
     /// SHA-256 of the file, in lower hexadecimal: another one is not run.
     pub sha256: Option<String>,
 }
+
+pub static COMPONENT: Table = Table::new(
+    "components",
+    "A component that is not built in. A source runs it by `type`, followed by the name that it is given here.",
+    &[&Group::of(&[
+        text(
+            "path",
+            "The component's file; or a folder of its versions, with files such as `1.2.0.wasm` or `acme-1.2.0.wasm`.",
+        )
+        .required(),
+        text("version", "The one version that may run. If it is not named, a folder's newest release does."),
+        text("sha256", "SHA-256 of the file, in hexadecimal: another file is not run."),
+    ])],
+);
 
 /// Takes the tables of all components.
 pub fn components(tables: Option<Value>, problems: &mut Vec<Problem>) -> BTreeMap<String, ComponentOptions> {
@@ -40,7 +55,7 @@ fn component(name: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Co
         problems.push(Problem::new(Step::Global, path, message).hint("Rename it"));
         return None;
     }
-    let mut section = Section::new(path, Step::Global, table, problems)?;
+    let mut section = Section::new(&COMPONENT, path, Step::Global, table, problems)?;
     let place = section.text("path");
     if place.is_none() {
         section.fault("path", "is required", Some("Name a component's file, or a folder of its versions".into()));
@@ -56,7 +71,7 @@ fn component(name: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Co
         let hint = "`tributary describe --component PATH` and `sha256sum` print it";
         section.fault("sha256", "must be 64 hexadecimal digits", Some(hint.into()));
     }
-    section.close(&[]);
+    section.close();
     Some(ComponentOptions { path: place?.into(), version, sha256 })
 }
 

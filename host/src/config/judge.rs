@@ -8,26 +8,150 @@ use serde_json::{Map, Value};
 
 use super::api;
 use super::components;
+use super::declaration::{Group, Others, Shape, Table, choice, key, names, table, text, text_or, whole};
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
 use super::metrics;
-use super::network::Networks;
+use super::network::{self, Networks};
 use super::problem::{Problem, Step, listed, suggestion};
 use super::rules;
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 use super::section::Section;
 use super::shape::{
     Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
     most_pulls,
 };
 use super::sinks;
-use super::templates::Customer;
+use super::templates::{self, Customer};
+use super::unit_tests;
 use crate::sandbox::{self, Limits};
 
 /// Vector keeps its state in /var/lib/vector; this is its neighbour.
 const DEFAULT_DATA_DIR: &str = "/var/lib/tributary";
 const MIB: u64 = 1024 * 1024;
+
+const MOST_PULLS: u64 = most_pulls(sandbox::Settings::SLOTS) as u64;
+
+/// The whole file.
+pub static TOP: Table = Table::new(
+    "",
+    "Sources, sinks, and what holds for all of them.",
+    &[
+        &Group::of(&[
+            text_or("data_dir", DEFAULT_DATA_DIR, "The folder for positions, ledgers, seen ids and dead letters."),
+            whole(
+                "max_in_flight_bytes",
+                16 * MIB,
+                1 << 40,
+                256 * MIB,
+                "What may be between pull and acknowledgement in the whole host, in bytes.",
+            ),
+            // At least what a few chunks of malformed records take.
+            whole(
+                "max_dead_letter_bytes",
+                MIB,
+                1 << 50,
+                1024 * MIB,
+                "What the dead letters of all sources may take on disk, in bytes. When they have reached it, positions stand \
+                 still.",
+            ),
+            whole("max_concurrent_pulls", 1, MOST_PULLS, MOST_PULLS, "Streams that are read at the same time."),
+            whole(
+                "max_concurrent_pulls_per_tenant",
+                1,
+                MOST_PULLS,
+                PULLS_PER_TENANT as u64,
+                "Streams of one tenant that are read at the same time.",
+            ),
+        ]),
+        &Group::of(&[
+            key("sources", Shape::Named(&SOURCE), SOURCE.description),
+            key("templates", Shape::Named(&templates::TEMPLATE), templates::TEMPLATE.description),
+            key("sinks", Shape::Typed(&sinks::TABLES), "Where events go, each by an id of its own."),
+            key("components", Shape::Named(&components::COMPONENT), components::COMPONENT.description),
+            key(
+                "secret",
+                Shape::Typed(&secrets::BACKENDS),
+                "Where `SECRET[backend.key]` comes from, by the backend's name. `env` is built in.",
+            ),
+            table("limits", &limits::LIMITS),
+            table("api", &super::api::API),
+            table("metrics", &metrics::METRICS),
+        ]),
+        &network::SOURCE_KEYS,
+        &Group::of(&[key("tests", Shape::Tables(&unit_tests::TEST), unit_tests::TEST.description)]),
+    ],
+);
+
+/// The host's keys of a source.
+pub static SOURCE_KEYS: Group = Group::of(&[
+    text("type", "Which component runs it: `mimecast`, or the name of one under `components`.").required(),
+    text(
+        "tenant",
+        "Whose events these are: part of every event's identity, and of where files go. The source's id, if absent.",
+    ),
+    key(
+        "quota_share",
+        Shape::Share(0.8),
+        "How much of each of the vendor's quotas may be spent, above 0 and at most 1.",
+    ),
+    key(
+        "quotas",
+        Shape::Named(&QUOTA),
+        "The vendor's limits by their names, where this account's are not those that the component knows.",
+    ),
+    whole(
+        "retry_for_secs",
+        1,
+        30 * 86_400,
+        90 * 60,
+        "For how long a passing fault is retried before the stream is in error, in seconds.",
+    ),
+    choice(
+        "on_position_lost",
+        &POSITION_LOST_NAMES,
+        Some("oldest"),
+        "Where to go on when the vendor no longer knows the position: at the oldest that it has, now, or nowhere.",
+    ),
+    whole(
+        "max_in_flight_bytes",
+        MIB,
+        1 << 40,
+        8 * MIB,
+        "What may be between pull and acknowledgement in one stream, in bytes.",
+    ),
+    whole(
+        "alert_window_secs",
+        1,
+        30 * 86_400,
+        86_400,
+        "In which each alert passes once to sinks that take alerts alone, in seconds.",
+    ),
+    table("limits", &limits::LIMITS),
+    key("rules", Shape::Tables(&rules::RULE), rules::RULE.description),
+]);
+
+/// One source.
+pub static SOURCE: Table = Table::new(
+    "sources",
+    "One tenant's account with one vendor, by an id of its own: 1 to 64 letters, digits, `-` or `_`.",
+    &[&SOURCE_KEYS, &network::SOURCE_KEYS],
+)
+.others(Others::Component);
+
+static QUOTA: Table = Table::new(
+    "quotas",
+    "So many requests in so many seconds.",
+    &[&Group::of(&[
+        key("requests", Shape::Positive, "A whole number.").required(),
+        key("window_secs", Shape::Positive, "In how many seconds.").required(),
+    ])],
+);
+
+const POSITION_LOST: [(&str, OnPositionLost); 3] =
+    [("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)];
+const POSITION_LOST_NAMES: [&str; 3] = names(&POSITION_LOST);
 
 /// What templates make sources of.
 #[derive(Default)]
@@ -67,14 +191,12 @@ pub fn judge(
         problems.push(Problem::new(Step::Global, name, "is not a table").hint("Start with [sources.<id>]"));
         return None;
     }
-    let mut top = Section::new("", Step::Global, tree, problems)?;
+    let mut top = Section::new(&TOP, "", Step::Global, tree, problems)?;
     let data_dir = data_dir(&mut top);
-    let max_in_flight_bytes = top.whole("max_in_flight_bytes", 16 * MIB, 1 << 40, 256 * MIB) as usize;
-    // At least what a few chunks of malformed records take.
-    let max_dead_letter_bytes = top.whole("max_dead_letter_bytes", MIB, 1 << 50, 1024 * MIB);
-    let most = most_pulls(sandbox::Settings::default().slots) as u64;
-    let max_concurrent_pulls = top.whole("max_concurrent_pulls", 1, most, most) as usize;
-    let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant", 1, most, PULLS_PER_TENANT as u64) as usize;
+    let max_in_flight_bytes = top.whole("max_in_flight_bytes") as usize;
+    let max_dead_letter_bytes = top.whole("max_dead_letter_bytes");
+    let max_concurrent_pulls = top.whole("max_concurrent_pulls") as usize;
+    let pulls_per_tenant = top.whole("max_concurrent_pulls_per_tenant") as usize;
     let metrics = metrics::read(top.table("metrics"));
     let limit_table = top.take("limits");
     let networks = Networks::new(&mut top, read);
@@ -82,7 +204,7 @@ pub fn judge(
     let source_tables = top.take("sources");
     let sink_tables = top.take("sinks");
     let component_tables = top.take("components");
-    top.close(&["secret", "templates", "tests"]);
+    top.close();
     let limits = limits::limits(limit_table, "", Step::Global, Limits::default(), problems);
     let named = named_components(&component_tables);
     let types: Vec<&str> = [EMBEDDED_SOURCE].into_iter().chain(named.iter().map(String::as_str)).collect();
@@ -174,7 +296,7 @@ pub fn judge(
 
 /// Takes the data folder.
 pub fn data_dir(top: &mut Section<'_>) -> PathBuf {
-    top.text("data_dir").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned()).into()
+    top.text("data_dir").unwrap_or_default().into()
 }
 
 /// Why the file of a source cannot have this id.
@@ -257,20 +379,17 @@ struct Shared<'a> {
 }
 
 fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
-    let mut section = Section::new(path, Step::Sources, table, problems)?;
+    let mut section = Section::new(&SOURCE, path, Step::Sources, table, problems)?;
     let kind = component_type(&mut section, shared.types);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
         section.fault("tenant", "must be at most 256 bytes without control characters", None);
     }
-    let quota_share = section.share("quota_share", 0.8);
-    let retry_for = Duration::from_secs(section.whole("retry_for_secs", 1, 30 * 86_400, 90 * 60));
-    let on_position_lost = section.choice(
-        "on_position_lost",
-        &[("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)],
-    );
-    let max_in_flight_bytes = section.whole("max_in_flight_bytes", MIB, 1 << 40, 8 * MIB) as usize;
-    let alert_window = Duration::from_secs(section.whole("alert_window_secs", 1, 30 * 86_400, 86_400));
+    let quota_share = section.share("quota_share");
+    let retry_for = Duration::from_secs(section.whole("retry_for_secs"));
+    let on_position_lost = section.choice("on_position_lost", &POSITION_LOST);
+    let max_in_flight_bytes = section.whole("max_in_flight_bytes") as usize;
+    let alert_window = Duration::from_secs(section.whole("alert_window_secs"));
     let quotas = match section.take("quotas") {
         Some(table) => quotas(table, &mut section),
         None => BTreeMap::new(),
@@ -311,16 +430,20 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
     };
     let mut quotas = BTreeMap::new();
     for (name, limit) in table {
-        let number = |key: &str| limit.get(key).and_then(Value::as_f64).filter(|number| *number > 0.0);
-        let keys = limit.as_object().map_or(0, Map::len);
-        match (number("requests"), number("window_secs")) {
-            (Some(requests), Some(window))
-                if keys == 2 && requests.fract() == 0.0 && requests <= 1e9 && window <= 1e9 =>
-            {
-                let window = Duration::from_secs_f64(window).max(Duration::from_millis(1));
-                quotas.insert(name, QuotaLimit { requests: requests as u32, window });
+        let mut found = Vec::new();
+        let limit = Section::new(&QUOTA, "", section.step(), limit, &mut found).and_then(|mut limit| {
+            let mut number =
+                |key| limit.take(key)?.as_f64().filter(|number| (f64::MIN_POSITIVE..=1e9).contains(number));
+            let (requests, window) = (number("requests"), number("window_secs"));
+            limit.close();
+            let requests = requests.filter(|requests| requests.fract() == 0.0)? as u32;
+            Some(QuotaLimit { requests, window: Duration::from_secs_f64(window?).max(Duration::from_millis(1)) })
+        });
+        match limit.filter(|_| found.is_empty()) {
+            Some(limit) => {
+                quotas.insert(name, limit);
             }
-            _ => {
+            None => {
                 let message = "must say how many requests, a whole number, in how many seconds";
                 section.fault(&format!("quotas.{name}"), message, Some(QUOTA_HINT.into()));
             }

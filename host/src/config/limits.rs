@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::declaration::{Group, Table, whole};
 use super::interpolate::join;
 use super::problem::{Problem, Step};
 use super::section::Section;
@@ -13,27 +14,87 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
-/// Reads the table `limits` of what lies at `path`. What it does not say is as in `base`. The least values are those with
-/// which some component can still work; whether this one starts, its plan shows.
+/// The least values are those with which some component can still work; whether this one starts, its plan shows.
+pub static LIMITS: Table = Table::new(
+    "limits",
+    "What one instance of a component may use. At the top for all sources, and under a source for that one.",
+    &[&Group::of(&[
+        // A slot is a part of the address space: 32 bits are all that a guest can name.
+        whole("memory_bytes", MIB, 4 * GIB, Limits::DEFAULT.memory as u64, "Memory of an instance, in bytes."),
+        whole("cpu_secs", 1, 3600, Limits::DEFAULT.cpu.as_secs(), "CPU time of one call, in seconds. Waiting is free."),
+        whole(
+            "wall_secs",
+            10,
+            86_400,
+            Limits::DEFAULT.wall.as_secs(),
+            "Time of one call since an answer last brought something, in seconds.",
+        ),
+        // One malformed record may be 1 MiB.
+        whole(
+            "chunk_bytes",
+            2 * MIB,
+            GIB,
+            Limits::DEFAULT.chunk_bytes as u64,
+            "What one call may hand over to the host, in bytes.",
+        ),
+        whole(
+            "chunk_events",
+            100,
+            10_000_000,
+            Limits::DEFAULT.chunk_events as u64,
+            "Events, malformed records and gaps that one call may hand over.",
+        ),
+        whole(
+            "response_bytes",
+            MIB,
+            1024 * GIB,
+            Limits::DEFAULT.response_bytes,
+            "What one call may read of the vendor's answers, in bytes.",
+        ),
+        whole("requests", 10, 1_000_000, Limits::DEFAULT.requests as u64, "Requests that one call may make."),
+        whole("handles", 32, 1_000_000, Limits::DEFAULT.handles as u64, "Handles that an instance may hold at once."),
+        whole(
+            "table_elements",
+            1,
+            1_000_000,
+            Limits::DEFAULT.table_elements as u64,
+            "Elements of one of an instance's tables, such as that of its functions.",
+        ),
+        whole(
+            "stderr_bytes",
+            4 * KIB,
+            GIB,
+            Limits::DEFAULT.stderr_bytes as u64,
+            "What one call may write to its standard error, in bytes.",
+        ),
+        // The contract allows no longer one.
+        whole(
+            "position_bytes",
+            256,
+            Limits::POSITION as u64,
+            Limits::DEFAULT.position_bytes as u64,
+            "Length of a position, in bytes.",
+        ),
+    ])],
+);
+
+/// Reads the table `limits` of what lies at `path`. What it does not say is as in `base`.
 pub fn limits(table: Option<Value>, path: &str, step: Step, base: Limits, problems: &mut Vec<Problem>) -> Limits {
     let Some(table) = table else { return base };
-    let Some(mut section) = Section::new(join(path, "limits"), step, table, problems) else { return base };
-    let mut bytes = |key, least, most, default: usize| section.whole(key, least, most, default as u64) as usize;
-    // A slot is a part of the address space: 32 bits are all that a guest can name.
-    let memory = bytes("memory_bytes", MIB, 4 * GIB, base.memory);
-    // One malformed record may be 1 MiB.
-    let chunk_bytes = bytes("chunk_bytes", 2 * MIB, GIB, base.chunk_bytes);
-    let stderr_bytes = bytes("stderr_bytes", 4 * KIB, GIB, base.stderr_bytes);
-    // The contract allows no longer one.
-    let position_bytes = bytes("position_bytes", 256, Limits::POSITION as u64, base.position_bytes);
-    let chunk_events = bytes("chunk_events", 100, 10_000_000, base.chunk_events);
-    let handles = bytes("handles", 32, 1_000_000, base.handles);
-    let table_elements = bytes("table_elements", 1, 1_000_000, base.table_elements);
-    let response_bytes = section.whole("response_bytes", MIB, 1024 * GIB, base.response_bytes);
-    let requests = section.whole("requests", 10, 1_000_000, base.requests.into()) as u32;
-    let cpu = Duration::from_secs(section.whole("cpu_secs", 1, 3600, base.cpu.as_secs()));
-    let wall = Duration::from_secs(section.whole("wall_secs", 10, 86_400, base.wall.as_secs()));
-    section.close(&[]);
+    let Some(mut section) = Section::new(&LIMITS, join(path, "limits"), step, table, problems) else { return base };
+    let mut bytes = |key, default: usize| section.whole_or(key, default as u64) as usize;
+    let memory = bytes("memory_bytes", base.memory);
+    let chunk_bytes = bytes("chunk_bytes", base.chunk_bytes);
+    let stderr_bytes = bytes("stderr_bytes", base.stderr_bytes);
+    let position_bytes = bytes("position_bytes", base.position_bytes);
+    let chunk_events = bytes("chunk_events", base.chunk_events);
+    let handles = bytes("handles", base.handles);
+    let table_elements = bytes("table_elements", base.table_elements);
+    let response_bytes = section.whole_or("response_bytes", base.response_bytes);
+    let requests = section.whole_or("requests", base.requests.into()) as u32;
+    let cpu = Duration::from_secs(section.whole_or("cpu_secs", base.cpu.as_secs()));
+    let wall = Duration::from_secs(section.whole_or("wall_secs", base.wall.as_secs()));
+    section.close();
     Limits {
         memory,
         cpu,

@@ -1,6 +1,17 @@
 //! `[metrics]`: what a scrape shows.
 
+use super::declaration::{Group, Table, flag};
 use super::section::Section;
+
+pub static METRICS: Table = Table::new(
+    "metrics",
+    "What a scrape of `GET /metrics` shows.",
+    &[&Group::of(&[flag(
+        "tenant_labels",
+        true,
+        "Whether series are told apart by tenant, source and stream. If not, each is the sum over all sources of one type.",
+    )])],
+);
 
 /// What a scrape of `GET /metrics` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +31,8 @@ impl Default for MetricsOptions {
 pub fn read(section: Option<Section<'_>>) -> MetricsOptions {
     let default = MetricsOptions::default();
     let Some(mut section) = section else { return default };
-    let tenant_labels = section.flag("tenant_labels", default.tenant_labels);
-    section.close(&[]);
+    let tenant_labels = section.flag("tenant_labels");
+    section.close();
     MetricsOptions { tenant_labels }
 }
 
@@ -34,7 +45,7 @@ mod tests {
 
     fn of(value: Value) -> (MetricsOptions, Vec<String>) {
         let mut problems = Vec::new();
-        let options = read(Section::new("metrics", Step::Global, value, &mut problems));
+        let options = read(Section::new(&METRICS, "metrics", Step::Global, value, &mut problems));
         (options, problems.iter().map(ToString::to_string).collect())
     }
 

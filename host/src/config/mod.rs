@@ -15,14 +15,17 @@
 
 mod api;
 mod components;
+mod declaration;
 mod files;
 mod interpolate;
 mod judge;
 mod limits;
 mod metrics;
 pub mod network;
+pub mod page;
 mod problem;
 mod rules;
+pub mod schema;
 mod secrets;
 mod section;
 mod shape;
@@ -49,6 +52,42 @@ pub use shape::{
 };
 pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
 pub(crate) use sinks::everywhere;
+/// One key as it is declared.
+pub struct DeclaredKey {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub default: Option<Value>,
+}
+
+impl From<&'static declaration::Key> for DeclaredKey {
+    fn from(key: &'static declaration::Key) -> Self {
+        Self { name: key.name, description: key.description, default: key.shape.default() }
+    }
+}
+
+/// The keys of the top level.
+pub fn top_keys() -> impl Iterator<Item = DeclaredKey> {
+    judge::TOP.groups.iter().filter(|group| group.title.is_empty()).flat_map(|group| group.keys).map(DeclaredKey::from)
+}
+
+/// The types of sinks.
+pub fn sink_types() -> Vec<&'static str> {
+    sinks::TABLES.iter().map(|(name, _)| *name).collect()
+}
+
+/// The keys that a type of sink has of its own.
+pub fn sink_keys(kind: &str) -> impl Iterator<Item = DeclaredKey> {
+    let table = sinks::TABLES.iter().find(|(name, _)| *name == kind).map(|(_, table)| *table);
+    let groups = table.into_iter().flat_map(|table| table.groups).filter(|group| group.title.is_empty());
+    groups.flat_map(|group| group.keys).map(DeclaredKey::from)
+}
+
+/// What stands in a text, in which nothing is filled in.
+#[cfg(test)]
+pub(crate) fn tree_of(text: &str, format: Format) -> Result<Value, Problem> {
+    tree::parse(text, format, "test")
+}
+
 pub use sinks::{
     Auth, AwsCredentials, BatchOptions, ClientOptions, Compression, Credentials, ElasticsearchOptions, Encoding,
     Endpoint, FileOptions, Framing, HttpOptions, IndexerAcknowledgements, KafkaCompression, KafkaOptions, KafkaTls,
@@ -139,7 +178,7 @@ fn named_data_dir(
     interpolate::wipe(&mut tree);
     let top = Map::from_iter(folder.map(|folder| ("data_dir".to_owned(), folder)));
     let mut found = Vec::new();
-    let folder = section::Section::new("", Step::Global, Value::Object(top), &mut found)
+    let folder = section::Section::new(&judge::TOP, "", Step::Global, Value::Object(top), &mut found)
         .map(|mut top| judge::data_dir(&mut top));
     problems.append(&mut found);
     folder.filter(|_| problems.is_empty()).ok_or_else(|| failed(problems))
@@ -166,8 +205,8 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     let mut problems = Vec::new();
     let mut secrets = backends(&mut tree, environment, &mut problems);
     // Those are for `tributary test`, and what stands in them is not filled in.
-    tree.as_object_mut().and_then(|top| top.remove("tests"));
-    let templates = tree.as_object_mut().and_then(|top| top.remove("templates"));
+    section::part(&mut tree, "tests");
+    let templates = section::part(&mut tree, "templates");
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
     let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
@@ -198,7 +237,7 @@ fn backends<'a>(
     problems: &mut Vec<Problem>,
 ) -> secrets::Secrets<'a> {
     let mut secrets = secrets::Secrets::new(environment);
-    if let Some(mut section) = tree.as_object_mut().and_then(|top| top.remove("secret")) {
+    if let Some(mut section) = section::part(tree, "secret") {
         // Secrets cannot stand in the description of where secrets are.
         let mut only_environment = secrets::Secrets::new(environment);
         interpolate::interpolate(&mut section, "secret", environment, &mut only_environment, problems);
@@ -241,6 +280,8 @@ fn is_open_to_all(path: &Path) -> Option<u32> {
     (mode & 0o007 != 0).then_some(mode)
 }
 
+#[cfg(test)]
+mod declaration_tests;
 #[cfg(test)]
 mod template_tests;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::declaration::{Group, Table, choice, secret, text, text_or, texts};
 use super::interpolate::join;
 use super::problem::{Problem, listed, suggestion};
 use super::section::Section;
@@ -31,6 +32,34 @@ const LONGEST_REPLACEMENT: usize = 256;
 const SHORTEST_KEY: usize = 16;
 
 const TYPES: [&str; 4] = ["include", "exclude", "mask", "hash"];
+
+pub static RULE: Table = Table::new(
+    "rules",
+    "What is done with events before they go on, one rule after the other. At least one condition must be set, and all \
+     that are set must hold.",
+    &[&Group::of(&[
+        choice(
+            "type",
+            &TYPES,
+            None,
+            "`include` lets only fitting events pass, `exclude` keeps them back, `mask` replaces what `pattern` or `field` \
+             finds in them, `hash` puts a keyed hash there.",
+        )
+        .required(),
+        text("name", "What the rule is counted under: 1 to 64 letters, digits, `-`, `_` or `.`. Its place in the list if absent."),
+        texts("streams", "Condition: names of streams, in which `*` stands for any characters."),
+        texts("kinds", "Condition: names of kinds of events, written the same way."),
+        choice("severity_at_least", &SEVERITIES, None, "Condition: the least severity."),
+        text(
+            "pattern",
+            "Condition: a regular expression that fits somewhere in the event, or in `field`. `mask` and `hash` replace what \
+             its groups hold, or all that fits if it has none.",
+        ),
+        text("field", "Condition: a field that the event has, such as `actor.user.email_addr` or `labels.\"a.b\"[0]`."),
+        text_or("replacement", REPLACEMENT, "Of `mask`: what stands there instead. At most 256 bytes; it may be empty."),
+        secret("key", "Of `hash`: the key, at least 16 bytes. Required there."),
+    ])],
+);
 
 /// Reads the rules of all sources and sinks.
 #[derive(Default)]
@@ -101,7 +130,7 @@ impl Reader {
             }
         };
         let wrong = section.problems() > before;
-        section.close(&[]);
+        section.close();
         (!wrong).then_some(())?;
         Some(Rule { name, action: action?, conditions })
     }
@@ -338,9 +367,9 @@ mod tests {
                 "type = 'exclude', severity_at_least = 'hihg'",
                 ".severity_at_least: must be one of `unknown`, `informational`, `low`, `medium`, `high`, `critical`, `fatal`. Did you mean `high`?",
             ),
-            ("type = 'exclude', field = 'a', replacement = 'x'", ".replacement: unknown key"),
+            ("type = 'exclude', field = 'a', replacement = 'x'", ".replacement: is of no use beside"),
             ("type = 'mask', field = 'a', replacement = 5", ".replacement: must be a text"),
-            ("type = 'mask', field = 'a', key = 'x'", ".key: unknown key"),
+            ("type = 'mask', field = 'a', key = 'x'", ".key: is of no use beside"),
             ("type = 'hash', field = 'a'", ".key: is required. Make one with `openssl rand -hex 32`"),
             ("type = 'hash', field = 'a', key = ''", ".key: must not be empty"),
             ("type = 'hash', field = 'a', key = '${NONE}'", ".key: the environment variable NONE is not set"),

@@ -3,16 +3,18 @@
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::declaration::{Key, Shape, Table};
 use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step, listed, suggestion};
 use super::secrets::Secret;
 
-/// One table. Keys are taken out one by one; what is left is unknown, and its memory is wiped in the end.
+/// One table. Keys are taken out one by one; what is left is unknown, and its memory is wiped in the end. Bounds, defaults and
+/// known names come from the table's declaration.
 pub struct Section<'a> {
+    table: &'static Table,
     path: String,
     step: Step,
     map: Map<String, Value>,
-    known: Vec<&'static str>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -24,10 +26,16 @@ impl Drop for Section<'_> {
 
 impl<'a> Section<'a> {
     /// `None`, with the problem said, if `value` is no table.
-    pub fn new(path: impl Into<String>, step: Step, value: Value, problems: &'a mut Vec<Problem>) -> Option<Self> {
+    pub fn new(
+        table: &'static Table,
+        path: impl Into<String>,
+        step: Step,
+        value: Value,
+        problems: &'a mut Vec<Problem>,
+    ) -> Option<Self> {
         let path = path.into();
         match value {
-            Value::Object(map) => Some(Section { path, step, map, known: Vec::new(), problems }),
+            Value::Object(map) => Some(Section { table, path, step, map, problems }),
             _ => {
                 problems.push(Problem::new(step, path, "must be a table"));
                 None
@@ -41,9 +49,28 @@ impl<'a> Section<'a> {
         self.problems.push(Problem { step: self.step, path, message: message.into(), hint });
     }
 
+    /// What stands under `key`, which must be declared.
     pub fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.known.push(key);
+        self.declared(key);
         self.map.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// The declaration of `key`. A key without one is a mistake of the caller's, which every test of it finds.
+    fn declared(&self, key: &str) -> &'static Shape {
+        let found = self.table.key(key);
+        debug_assert!(found.is_some(), "`{key}` is taken and not declared in the table `{}`", self.table.name);
+        found.map_or(&Shape::Anything, |key| {
+            taken(key);
+            &key.shape
+        })
+    }
+
+    /// Says of a key that is not declared, but that some would look for, why it is not there.
+    pub fn refuse(&mut self, key: &str, message: &str, hint: &str) {
+        if let Some(mut value) = self.map.remove(key).filter(|value| !value.is_null()) {
+            wipe(&mut value);
+            self.fault(key, message, Some(hint.into()));
+        }
     }
 
     /// What stands under `key`, which is still to be taken.
@@ -53,23 +80,44 @@ impl<'a> Section<'a> {
 
     /// The table under `key`; `None`, with the problem said, if there is something else.
     pub fn table(&mut self, key: &'static str) -> Option<Section<'_>> {
+        let table = self.table_of(key);
         let value = self.take(key)?;
-        Section::new(join(&self.path, key), self.step, value, self.problems)
+        Section::new(table, join(&self.path, key), self.step, value, self.problems)
+    }
+
+    /// The same; an empty one, if there is none: it has the defaults.
+    pub fn table_or_empty(&mut self, key: &'static str) -> Option<Section<'_>> {
+        let table = self.table_of(key);
+        let value = self.take(key).unwrap_or_else(|| Value::Object(Map::new()));
+        Section::new(table, join(&self.path, key), self.step, value, self.problems)
     }
 
     /// Hands out the tables of the list under `key`, one after the other, with their index.
     pub fn tables(&mut self, key: &'static str, mut each: impl FnMut(usize, Section<'_>)) {
+        let table = self.table_of(key);
         match self.take(key) {
             None => {}
             Some(Value::Array(items)) => {
                 for (index, item) in items.into_iter().enumerate() {
                     let path = join(&self.path, &format!("{key}[{index}]"));
-                    if let Some(section) = Section::new(path, self.step, item, self.problems) {
+                    if let Some(section) = Section::new(table, path, self.step, item, self.problems) {
                         each(index, section);
                     }
                 }
             }
             Some(_) => self.fault(key, "must be a list of tables", Some("Write each as [[...]] or { ... }".into())),
+        }
+    }
+
+    /// The declaration of the table or tables under `key`.
+    fn table_of(&self, key: &str) -> &'static Table {
+        static NONE: Table = Table::new("", "", &[]);
+        match self.declared(key) {
+            Shape::Table(table) | Shape::FlagOrTable(_, table) | Shape::Tables(table) | Shape::Named(table) => table,
+            other => {
+                debug_assert!(false, "`{key}` is read as a table and declared as {other:?}");
+                &NONE
+            }
         }
     }
 
@@ -96,19 +144,22 @@ impl<'a> Section<'a> {
         self.problems.len()
     }
 
-    /// A text that is not empty.
+    /// A text that is not empty, or the declared default.
     pub fn text(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) if !text.is_empty() => Some(text),
-            Value::String(_) => {
-                self.fault(key, "must not be empty", None);
+        let default = match self.declared(key) {
+            Shape::Text(default) => default.map(str::to_owned),
+            other => {
+                debug_assert!(matches!(other, Shape::Secret), "`{key}` is read as a text and declared as {other:?}");
                 None
             }
-            _ => {
-                self.fault(key, "must be a text", None);
-                None
-            }
+        };
+        match self.take(key) {
+            Some(Value::String(text)) if !text.is_empty() => return Some(text),
+            Some(Value::String(_)) => self.fault(key, "must not be empty", None),
+            Some(_) => self.fault(key, "must be a text", None),
+            None => {}
         }
+        default
     }
 
     /// The same, of a text in which there may be a secret.
@@ -116,8 +167,16 @@ impl<'a> Section<'a> {
         self.text(key).map(Zeroizing::new)
     }
 
-    /// A whole number from `least` to `most`, or `default`. A number as text is one too: interpolation gives texts.
-    pub fn whole(&mut self, key: &'static str, least: u64, most: u64, default: u64) -> u64 {
+    /// A whole number within the declared bounds, or the declared default. A number as text is one too: interpolation gives
+    /// texts.
+    pub fn whole(&mut self, key: &'static str) -> u64 {
+        let (_, _, default) = self.bounds(key);
+        self.whole_or(key, default)
+    }
+
+    /// The same with another default.
+    pub fn whole_or(&mut self, key: &'static str, default: u64) -> u64 {
+        let (least, most, _) = self.bounds(key);
         let Some(value) = self.take(key) else { return default };
         let number = match &value {
             Value::Number(number) => number.as_u64(),
@@ -134,8 +193,28 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// True or false, or `default`.
-    pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
+    /// Least, most and default.
+    fn bounds(&self, key: &str) -> (u64, u64, u64) {
+        match *self.declared(key) {
+            Shape::Whole { least, most, default } | Shape::WholeOr { least, most, default, .. } => {
+                (least, most, default)
+            }
+            ref other => {
+                debug_assert!(false, "`{key}` is read as a number and declared as {other:?}");
+                (0, u64::MAX, 0)
+            }
+        }
+    }
+
+    /// True or false, or the declared default.
+    pub fn flag(&mut self, key: &'static str) -> bool {
+        let default = match *self.declared(key) {
+            Shape::Flag(default) | Shape::FlagOrTable(default, _) => default,
+            ref other => {
+                debug_assert!(false, "`{key}` is read as a flag and declared as {other:?}");
+                false
+            }
+        };
         match self.take(key) {
             None => default,
             Some(Value::Bool(flag)) => flag,
@@ -147,8 +226,15 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A number of more than 0 and at most 1, or `default`.
-    pub fn share(&mut self, key: &'static str, default: f64) -> f64 {
+    /// A number of more than 0 and at most 1, or the declared default.
+    pub fn share(&mut self, key: &'static str) -> f64 {
+        let default = match *self.declared(key) {
+            Shape::Share(default) => default,
+            ref other => {
+                debug_assert!(false, "`{key}` is read as a share and declared as {other:?}");
+                1.0
+            }
+        };
         let Some(value) = self.take(key) else { return default };
         let number = match &value {
             Value::Number(number) => number.as_f64(),
@@ -165,17 +251,26 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// One of `choices`; `T::default()` if the key is not there.
+    /// One of the declared words, as `choices` says what each means; of the default, or `T::default()` if there is none.
     pub fn choice<T: Copy + Default>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> T {
-        let Some(value) = self.take(key) else { return T::default() };
-        let found = value.as_str().and_then(|text| choices.iter().find(|(name, _)| *name == text));
-        if let Some((_, choice)) = found {
-            return *choice;
+        let (names, default) = match *self.declared(key) {
+            Shape::Choice { names, default } => (names, default),
+            ref other => {
+                debug_assert!(false, "`{key}` is read as a choice and declared as {other:?}");
+                (&[] as &[&str], None)
+            }
+        };
+        let meaning = |word: &str| choices.iter().find(|(name, _)| *name == word).map(|(_, meaning)| *meaning);
+        debug_assert!(names.iter().all(|name| meaning(name).is_some()), "a word of `{key}` means nothing: {names:?}");
+        let otherwise = default.and_then(meaning).unwrap_or_default();
+        let Some(value) = self.take(key) else { return otherwise };
+        let known = value.as_str().filter(|text| names.contains(text));
+        if let Some(choice) = known.and_then(meaning) {
+            return choice;
         }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let hint = value.as_str().and_then(|text| suggestion(text, &names));
-        self.fault(key, format!("must be one of {}", listed(&names)), hint);
-        T::default()
+        let hint = value.as_str().and_then(|text| suggestion(text, names));
+        self.fault(key, format!("must be one of {}", listed(names)), hint);
+        otherwise
     }
 
     /// Texts; one text alone is a list of one.
@@ -195,9 +290,16 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// Takes out all that is left: names that the operator chooses.
-    pub fn drain(&mut self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.map).into_iter().collect()
+    /// What stands under `key`, by names that the operator chooses; `None`, with the problem said, if it is no table.
+    pub fn names(&mut self, key: &'static str) -> Option<Map<String, Value>> {
+        match self.take(key)? {
+            Value::Object(map) => Some(map),
+            mut other => {
+                wipe(&mut other);
+                self.fault(key, "must be a table", None);
+                None
+            }
+        }
     }
 
     /// What is left, for somebody else to judge.
@@ -205,13 +307,40 @@ impl<'a> Section<'a> {
         std::mem::take(&mut self.map)
     }
 
-    /// Says of what is left that it is unknown. `also` are known keys that were not asked for.
-    pub fn close(mut self, also: &[&'static str]) {
-        self.known.extend_from_slice(also);
-        let known = self.known.clone();
+    /// Says of what is left that it is unknown, or of no use beside the other keys.
+    pub fn close(mut self) {
+        let known: Vec<&str> = self.table.keys().map(|key| key.name).collect();
         for key in self.map.keys().cloned().collect::<Vec<_>>() {
-            let hint = suggestion(&key, &known).unwrap_or_else(|| format!("Known are {}", listed(&known)));
-            self.fault(&key, "unknown key", Some(hint));
+            if known.contains(&key.as_str()) {
+                let hint = "Remove it, or look at the keys that choose what the table is";
+                self.fault(&key, "is of no use beside the other keys of its table", Some(hint.into()));
+            } else {
+                let hint = suggestion(&key, &known).unwrap_or_else(|| format!("Known are {}", listed(&known)));
+                self.fault(&key, "unknown key", Some(hint));
+            }
         }
     }
+}
+
+/// The part `name` of the whole configuration, taken out of it before there is a [`Section`] of it.
+pub fn part(tree: &mut Value, name: &str) -> Option<Value> {
+    let key = super::judge::TOP.key(name);
+    debug_assert!(key.is_some(), "`{name}` is taken and not declared at the top");
+    key.inspect(|key| taken(key));
+    tree.as_object_mut().and_then(|top| top.remove(name))
+}
+
+/// Notes that a declared key is read.
+#[cfg(not(test))]
+fn taken(_: &'static Key) {}
+
+#[cfg(test)]
+fn taken(key: &'static Key) {
+    TAKEN.with_borrow_mut(|taken| taken.insert(std::ptr::from_ref(key)));
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What this thread has read so far. A test compares it to what is declared.
+    pub static TAKEN: std::cell::RefCell<std::collections::BTreeSet<*const Key>> = const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
 }

@@ -88,7 +88,7 @@ impl RefusedFile {
 
 /// Streams that may be read at the same time where there are so many places for instances: some are left for what is not
 /// a pull.
-pub fn most_pulls(slots: u32) -> usize {
+pub const fn most_pulls(slots: u32) -> usize {
     (slots - slots / 8) as usize
 }
 

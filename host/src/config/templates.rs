@@ -18,15 +18,30 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::declaration::{Group, Others, Table, text};
 use super::interpolate::{Environment, interpolate, join};
 use super::problem::{Problem, Step};
 use super::secrets::Secrets;
+use super::section::Section;
 use super::shape::RefusedFile;
 use super::tree::{self, Format};
-use super::{is_open_to_all, written_out};
+use super::{is_open_to_all, judge, network, written_out};
 
 /// A source's file has a few lines. What is longer is something else.
 const LONGEST: u64 = 1 << 20;
+
+pub static TEMPLATE: Table = Table::new(
+    "templates",
+    "Sources that are made from a folder of files, one a customer. Each `*.toml`, `*.yaml`, `*.yml` or `*.json` in it is one \
+     source: its id is the file's name, and it has the keys that stand here, in which `{id}` stands for the id, and its \
+     own, which come first.",
+    &[
+        &Group::of(&[text("folder", "The folder, from that of the configuration file.").required()]),
+        &judge::SOURCE_KEYS,
+        &network::SOURCE_KEYS,
+    ],
+)
+.others(Others::Component);
 
 /// One section `templates.<name>`.
 pub struct Template {
@@ -66,7 +81,10 @@ pub fn templates(
             continue;
         };
         let at = join(&path, "folder");
-        let mut folder = table.remove("folder").unwrap_or_default();
+        let folder = table.remove_entry("folder");
+        let folder =
+            Section::new(&TEMPLATE, path.clone(), Step::Sources, Value::Object(folder.into_iter().collect()), problems);
+        let mut folder = folder.and_then(|mut folder| folder.take("folder")).unwrap_or_default();
         let before = problems.len();
         interpolate(&mut folder, &at, environment, &mut Secrets::new(environment), problems);
         match folder.as_str().filter(|folder| !folder.is_empty()) {

@@ -13,14 +13,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::declaration::{Group, Shape, Table, choice, key, table, text, texts, whole};
 use super::interpolate::{Environment, interpolate, join, wipe};
 use super::problem::{Problem, Step, suggestion};
 use super::secrets::Secrets;
-use super::section::Section;
+use super::section::{Section, part};
 use super::shape::{takes, takes_alerts_alone};
 use super::sinks::{self, Where};
-use super::{ConfigError, Format, rules, tree};
+use super::{ConfigError, Format, judge, rules, tree};
 use crate::rules::Rules;
+use crate::template::SEVERITIES;
+
+pub static TEST: Table = Table::new(
+    "tests",
+    "For `tributary test`: an event as it is put in, and what sinks must get of it. What stands here is not filled in.",
+    &[&Group::of(&[
+        text("name", "What the test is called.").required(),
+        table("input", &INPUT_TABLE).required(),
+        key("outputs", Shape::Tables(&OUTPUT), OUTPUT.description),
+        texts("no_outputs_from", "Ids of sinks that must get nothing."),
+    ])],
+)
+.either(&[&["outputs", "no_outputs_from"]]);
+
+static INPUT_TABLE: Table = Table::new(
+    "tests.input",
+    "The event.",
+    &[&Group::of(&[
+        text("source", "The id of the source that gives it. Either this or `sink` is required."),
+        text("sink", "The id of the sink in front of whose rules it is put."),
+        text("stream", "The name of its stream."),
+        text("kind", "The name of its kind."),
+        whole("class", 0, u32::MAX as u64, 0, "The class of the body's schema."),
+        choice("severity", &SEVERITIES, None, "Its severity."),
+        text("alert_key", "Which alert it is of."),
+        key("body", Shape::Anything, "Its body: a table, or a text of one line of JSON.").required(),
+    ])],
+)
+.either(&[&["source", "sink"]]);
+
+static OUTPUT: Table = Table::new(
+    "tests.outputs",
+    "What a sink must get.",
+    &[&Group::of(&[
+        text("sink", "The sink's id.").required(),
+        key("body", Shape::Anything, "JSON of this meaning, or this line to the byte. Anything, if absent."),
+    ])],
+);
 
 /// The tests of a configuration, and what of it they are about.
 #[derive(Debug, Default)]
@@ -116,25 +155,25 @@ pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_
     for (id, table) in tables(&mut tree, "sources") {
         let path = join("sources", &id);
         let table = filled(table, &["rules"], &path, environment, &mut problems);
-        if let Some(mut section) = Section::new(path, Step::Sources, table, &mut problems) {
+        if let Some(mut section) = Section::new(&judge::SOURCE, path, Step::Sources, table, &mut problems) {
             suite.sources.insert(id, reader.take(&mut section));
         }
     }
     for (id, table) in tables(&mut tree, "sinks") {
         let path = join("sinks", &id);
         let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut problems);
-        if let Some(mut section) = Section::new(path, Step::Sinks, table, &mut problems) {
+        if let Some(mut section) = Section::new(sinks::ANY, path, Step::Sinks, table, &mut problems) {
             let inputs = section.texts("inputs").unwrap_or_default();
             let only = sinks::read_where(&mut section);
             suite.sinks.insert(id, Taker { inputs, only, rules: reader.take(&mut section) });
         }
     }
-    let tests = tree.as_object_mut().and_then(|top| top.remove("tests"));
+    let tests = part(&mut tree, "tests");
     let templated = tree.get("templates").is_some();
     // Secrets may be written out in the rest.
     wipe(&mut tree);
     let top = Map::from_iter(tests.map(|tests| ("tests".to_owned(), tests)));
-    if let Some(mut top) = Section::new("", Step::Global, Value::Object(top), &mut problems) {
+    if let Some(mut top) = Section::new(&judge::TOP, "", Step::Global, Value::Object(top), &mut problems) {
         top.tables("tests", |_, section| suite.tests.extend(test(section)));
     }
     let mut names = BTreeSet::new();
@@ -232,7 +271,7 @@ fn test(mut section: Section<'_>) -> Option<UnitTest> {
         let hint = "Set `outputs` or `no_outputs_from`";
         section.fault("", "says nothing about what must come of the event", Some(hint.into()));
     }
-    section.close(&[]);
+    section.close();
     Some(UnitTest { name: name?, input: input?, outputs, no_outputs_from })
 }
 
@@ -259,7 +298,7 @@ fn input(mut section: Section<'_>) -> Option<Input> {
     };
     let stream = section.text("stream").unwrap_or_default();
     let kind = section.text("kind").unwrap_or_default();
-    let class = section.whole("class", 0, u64::from(u32::MAX), 0) as u32;
+    let class = section.whole("class") as u32;
     let severity = rules::severity("severity", &mut section);
     let alert_key = section.text("alert_key");
     let body = match section.take("body") {
@@ -274,7 +313,7 @@ fn input(mut section: Section<'_>) -> Option<Input> {
             None
         }
     };
-    section.close(&[]);
+    section.close();
     Some(Input { from: from?, stream, kind, class, severity, alert_key, body: body? })
 }
 
@@ -285,7 +324,7 @@ fn output(mut section: Section<'_>) -> Option<Output> {
         Some(Value::String(text)) => Expected::Text(text),
         Some(value) => Expected::Json(value),
     };
-    section.close(&[]);
+    section.close();
     Some(Output { sink: sink?, body })
 }
 

@@ -57,6 +57,11 @@ impl Batch {
         })
     }
 
+    /// The same as pieces that share the chunk's memory.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        self.slices().map(|slice| self.bodies.slice_ref(slice))
+    }
+
     /// The body of one of its events, without the line feed behind it.
     pub fn body(&self, event: &Head) -> &[u8] {
         let line = &self.bodies[event.begin as usize..event.end as usize];

@@ -30,10 +30,14 @@ pub struct Settings {
     pub ticker: bool,
 }
 
+impl Settings {
+    /// The kernel allows about ten thousand instances before it runs out of memory mappings.
+    pub const SLOTS: u32 = 256;
+}
+
 impl Default for Settings {
-    /// 256 slots. The kernel allows about ten thousand instances before it runs out of memory mappings.
     fn default() -> Self {
-        Self { limits: Limits::default(), slots: 256, ticker: true }
+        Self { limits: Limits::default(), slots: Self::SLOTS, ticker: true }
     }
 }
 

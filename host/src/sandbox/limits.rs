@@ -54,6 +54,24 @@ impl Limits {
     /// The contract's limit of a position.
     pub const POSITION: usize = 64 << 10;
 
+    /// 32 MiB and 30 s of CPU: a pull of the default budget takes 2 MiB and 50 ms. Five minutes: a pull that waits for a
+    /// slow vendor through its own retries ends before. 32 MiB handed over: a budget of 4 MiB, exceeded by one record; and
+    /// twice its 5,000 events. A request takes a dozen handles, a component's function table some hundred elements.
+    /// What a pull can read in its five seconds is a tenth of a gibibyte on most lines, and a few hundred requests.
+    pub const DEFAULT: Self = Self {
+        memory: 32 << 20,
+        cpu: Duration::from_secs(30),
+        wall: Duration::from_secs(300),
+        chunk_bytes: 32 << 20,
+        chunk_events: 10_000,
+        handles: 256,
+        table_elements: 20_000,
+        response_bytes: 1 << 30,
+        requests: 10_000,
+        stderr_bytes: 1 << 20,
+        position_bytes: Self::POSITION,
+    };
+
     /// The larger of both where it decides on the size of a slot.
     #[must_use]
     pub fn room_for(self, other: &Self) -> Self {
@@ -66,24 +84,8 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 32 MiB and 30 s of CPU: a pull of the default budget takes 2 MiB and 50 ms. Five minutes: a pull that waits for a
-    /// slow vendor through its own retries ends before. 32 MiB handed over: a budget of 4 MiB, exceeded by one record; and
-    /// twice its 5,000 events. A request takes a dozen handles, a component's function table some hundred elements.
-    /// What a pull can read in its five seconds is a tenth of a gibibyte on most lines, and a few hundred requests.
     fn default() -> Self {
-        Self {
-            memory: 32 << 20,
-            cpu: Duration::from_secs(30),
-            wall: Duration::from_secs(300),
-            chunk_bytes: 32 << 20,
-            chunk_events: 10_000,
-            handles: 256,
-            table_elements: 20_000,
-            response_bytes: 1 << 30,
-            requests: 10_000,
-            stderr_bytes: 1 << 20,
-            position_bytes: Self::POSITION,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -13,7 +13,7 @@ use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::{Answer, Concurrency, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
+use super::{Answer, Concurrency, DeliverFuture, Retry, Sink, SinkError, SinkFuture, Terms};
 use crate::config::{KafkaCompression, KafkaOptions, is_topic_character};
 use crate::deliver::{Batch, Head, Origin};
 
@@ -100,6 +100,7 @@ impl Kafka {
         let producer = self.producer()?;
         let mut answers = Vec::new();
         let mut waiting: Vec<(usize, usize, DeliveryFuture)> = Vec::new();
+        let mut copied = 0;
         for (number, batch) in batches.iter().enumerate() {
             for (index, event) in batch.events.iter().enumerate() {
                 let id = format!("{:032x}", event.id);
@@ -114,12 +115,19 @@ impl Kafka {
                     .payload(batch.body(event))
                     .timestamp(i64::try_from(event.time / 1_000_000).unwrap_or(i64::MAX))
                     .headers(OwnedHeaders::new_with_capacity(1).insert(header));
+                copied += record.payload.map_or(0, <[u8]>::len) + key.len() + id.len();
                 match producer.send_result(record) {
                     Ok(delivery) => waiting.push((number, index, delivery)),
+                    Err((error, _)) if is_too_long(&error) => {
+                        let reason = "it is longer than `librdkafka_options.\"message.max.bytes\"` of the sink";
+                        answers.push(Answer::refused(number, index, reason));
+                    }
                     Err((error, _)) => answers.push(self.judge(number, index, &error)),
                 }
             }
         }
+        // librdkafka takes a copy of each.
+        super::copied::count(copied);
         for (number, index, delivery) in waiting {
             let delivered: Result<OwnedDeliveryResult, _> = delivery.await;
             match delivered {
@@ -133,13 +141,19 @@ impl Kafka {
 
     fn judge(&self, number: usize, index: usize, error: &KafkaError) -> Answer {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Answer::refused(
-                number,
-                index,
-                "it is longer than the topic's `max.message.bytes` or the sink's `librdkafka_options.\"message.max.bytes\"`",
-            ),
-            Some(code @ (RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord)) => {
-                Answer::refused(number, index, format!("the broker refuses the record: {code}"))
+            // A broker says so of what came in one batch, not of the event.
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                let reason = "it is longer than the topic takes (max.message.bytes), or was together with others";
+                Answer::again(number, index, SinkError::new(reason).retry(Retry::Smaller))
+            }
+            // Of these too; which record it means does not get here.
+            Some(
+                code @ (RDKafkaErrorCode::InvalidTimestamp
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidDifferentRecord),
+            ) => {
+                let error = SinkError::new(format!("the broker refuses the record: {code}"));
+                Answer::again(number, index, error.retry(Retry::Smaller))
             }
             _ => Answer::again(number, index, self.fault(error)),
         }
@@ -177,6 +191,10 @@ impl Kafka {
             ),
         }
     }
+}
+
+fn is_too_long(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
 fn unusable(error: &KafkaError) -> SinkError {
@@ -287,12 +305,17 @@ mod tests {
     use crate::config::{self, Format, SinkKind};
 
     fn options(lines: &str) -> KafkaOptions {
+        loaded("", lines).0
+    }
+
+    /// With what stands at the top; and the warnings.
+    fn loaded(top: &str, lines: &str) -> (KafkaOptions, Vec<String>) {
         let text = format!(
-            "[sources.acme]\ntype = \"mimecast\"\n[sinks.x]\ntype = \"kafka\"\ninputs = [\"*\"]\nbootstrap_servers = \"127.0.0.1:1\"\n{lines}"
+            "{top}\n[sources.acme]\ntype = \"mimecast\"\n[sinks.x]\ntype = \"kafka\"\ninputs = [\"*\"]\nbootstrap_servers = \"127.0.0.1:1\"\n{lines}"
         );
         let mut loaded = config::parse(&text, Format::Toml, "test.toml", &|_| None).unwrap();
         let SinkKind::Kafka(options) = loaded.config.sinks.remove("x").unwrap().kind else { panic!() };
-        *options
+        (*options, loaded.warnings.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -315,6 +338,32 @@ mod tests {
         let error = error.to_string();
         assert!(error.contains("linger.s") && error.contains("librdkafka_options"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn tls_at_the_top_holds_where_the_sink_speaks_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+            path.display().to_string()
+        };
+        let (shared, own) = (file("shared.pem"), file("own.pem"));
+        let top = format!("tls = {{ ca_file = \"{shared}\", verify_hostname = false }}");
+        let set = |top: &str, lines: &str| {
+            let (options, warnings) = loaded(top, lines);
+            let config = config(&options);
+            let keys = ["security.protocol", "ssl.ca.location", "ssl.endpoint.identification.algorithm"];
+            (keys.map(|key| config.get(key).unwrap_or_default().to_owned()), warnings.join("\n"))
+        };
+        assert_eq!(set(&top, "tls.enabled = true").0, ["ssl", &shared, "none"]);
+        assert_eq!(set(&top, &format!("tls.ca_file = \"{own}\"")).0, ["ssl", &own, "none"]);
+        // Nobody who writes no table wants TLS.
+        assert_eq!(set(&top, "").0, ["plaintext", "", ""]);
+        assert_eq!(set(&top, "tls.enabled = false").0, ["plaintext", "", ""]);
+        let newer = "tls.min_tls_version = \"1.3\"";
+        let warned = |lines: &str| set(newer, lines).1.contains("`tls.min_tls_version` at the top is not heeded");
+        assert!(warned("tls.enabled = true") && !warned(""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::config::{self, SinkKind};
 use crate::deliver::{Batch, Head, Origin};
 use crate::outside::Outside;
 
+mod copied;
 mod encode;
 mod file;
 mod http;
@@ -21,6 +22,9 @@ mod object_store;
 mod otlp;
 mod stdout;
 mod syslog;
+
+pub use copied::copied;
+pub use stdout::Stdout;
 
 /// Makes the sink that the configuration describes. What a crash left of its earlier work is put in order first, so
 /// this may take a while, and blocks. A remote sink is not asked whether it is there: that is its [check](Sink::check).

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::{Answer, Concurrency, DeliverFuture, Retry, Sink, SinkError, SinkFuture, Terms};
 use crate::config::{NatsCredentials, NatsOptions};
@@ -37,6 +38,8 @@ pub struct Nats {
 struct Connection {
     client: Client,
     context: Context,
+    /// Whether it broke. What was not answered by then never is.
+    broken: watch::Receiver<bool>,
 }
 
 impl Nats {
@@ -50,7 +53,8 @@ impl Nats {
     /// The connection, or another if that is gone. The client would make one by itself, but does not say why it cannot.
     async fn connection(&self) -> Result<Connection, SinkError> {
         let mut held = self.connection.lock().await;
-        if let Some(connection) = held.as_ref().filter(|held| held.client.connection_state() == State::Connected) {
+        let stands = |held: &&Connection| !*held.broken.borrow() && held.client.connection_state() == State::Connected;
+        if let Some(connection) = held.as_ref().filter(stands) {
             return Ok(connection.clone());
         }
         *held = None;
@@ -62,18 +66,23 @@ impl Nats {
     async fn connect(&self) -> Result<Connection, SinkError> {
         let NatsOptions { servers, credentials, network, .. } = &self.options;
         let said = Arc::clone(&self.said);
+        let (breaks, broken) = watch::channel(false);
         let options = ConnectOptions::new()
             .name("tributary")
             .connection_timeout(network.timeouts.connect)
             .tls_client_config(tls(&self.options)?)
             .require_tls(servers.iter().any(|server| server.starts_with("tls://")))
             .event_callback(move |event| {
-                let said = Arc::clone(&said);
-                async move {
-                    if let Event::ServerError(error) = event {
+                match event {
+                    Event::ServerError(error) => {
                         *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
                     }
+                    Event::Disconnected | Event::Closed => {
+                        breaks.send_replace(true);
+                    }
+                    _ => {}
                 }
+                std::future::ready(())
             });
         let options = match credentials {
             NatsCredentials::None => options,
@@ -91,7 +100,7 @@ impl Nats {
         let client = options.connect(servers.as_slice()).await.map_err(|error| self.unconnected(&error))?;
         let context = jetstream::ContextBuilder::new().timeout(ANSWER).max_ack_inflight(self.options.max_in_flight * 2);
         let context = context.backpressure_on_inflight(true).build(client.clone());
-        Ok(Connection { client, context })
+        Ok(Connection { client, context, broken })
     }
 
     fn unconnected(&self, error: &ConnectError) -> SinkError {
@@ -117,8 +126,28 @@ impl Nats {
         self.options.subject.render_path(origin, event, token, stream)
     }
 
-    async fn publish(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
-        let Connection { client, context } = self.connection().await?;
+    /// Publishes as long as the connection stands.
+    async fn deliver_all(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
+        let connection = self.connection().await?;
+        let mut broken = connection.broken.clone();
+        tokio::select! {
+            biased;
+            answers = self.publish(&connection, batches) => answers,
+            // Its sender lives as long as the connection does.
+            _ = broken.wait_for(|broken| *broken) => Err(self.broke()),
+        }
+    }
+
+    fn broke(&self) -> SinkError {
+        let fault = SinkError::new("the connection broke before the stream had answered for all events");
+        match self.said.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(said) => SinkError::new(format!("{}; the server said: {said}", fault.message)),
+            None => fault.hint("Check whether the server is up"),
+        }
+    }
+
+    async fn publish(&self, connection: &Connection, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
+        let Connection { client, context, .. } = connection;
         let most = Some(client.server_info().max_payload).filter(|most| *most > 0).unwrap_or(usize::MAX);
         let mut answers = Vec::new();
         let mut waiting: VecDeque<(usize, usize, PublishAckFuture)> = VecDeque::new();
@@ -156,6 +185,9 @@ impl Nats {
     ) -> Result<Option<Answer>, SinkError> {
         match acknowledgement.await {
             Ok(stored) => Ok(stored.duplicate.then(|| Answer::known(number, index))),
+            Err(error) if is_too_long(&error) => {
+                Ok(Some(Answer::refused(number, index, "it is longer than the stream takes (max_msg_size)")))
+            }
             Err(error) if error.kind() == PublishErrorKind::Other => {
                 Ok(Some(Answer::again(number, index, self.fault(&error))))
             }
@@ -202,6 +234,12 @@ fn is_tls(error: &ConnectError) -> bool {
     false
 }
 
+/// Whether the stream will never take the event.
+fn is_too_long(error: &PublishError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|error| error.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+}
+
 /// The error, and what it comes from.
 fn reason(error: &PublishError) -> String {
     match std::error::Error::source(error) {
@@ -223,7 +261,7 @@ impl Sink for Nats {
     }
 
     fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
-        Box::pin(self.publish(batches))
+        Box::pin(self.deliver_all(batches))
     }
 
     /// Whether JetStream is there; and whether a stream takes the subject, if there is only one.

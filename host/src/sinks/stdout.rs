@@ -18,7 +18,8 @@ impl Stdout {
 }
 
 impl<W: Write + Send + 'static> Stdout<W> {
-    fn to(writer: W) -> Self {
+    /// To `writer` instead: another pipe, for one.
+    pub fn to(writer: W) -> Self {
         Stdout { writer: Arc::new(Mutex::new(writer)) }
     }
 }

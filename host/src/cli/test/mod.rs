@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::exit;
 use super::run::refused;
@@ -20,8 +21,12 @@ pub struct Test {
     pub names: Vec<String>,
 
     /// Write the results as JUnit's XML too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub junit: Option<PathBuf>,
+
+    /// Write one JSON document instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What came of one test.
@@ -51,7 +56,7 @@ pub fn test(path: &Path, arguments: &Test, out: &mut impl Write) -> io::Result<u
         .filter(|test| named(&test.name))
         .map(|test| Verdict { name: test.name.clone(), failures: trial::failures(&suite, test) })
         .collect();
-    for Verdict { name, failures } in &verdicts {
+    for Verdict { name, failures } in verdicts.iter().filter(|_| !arguments.json) {
         writeln!(out, "{} {name}", if failures.is_empty() { '√' } else { 'x' })?;
         for line in failures.iter().flat_map(|failure| failure.lines()) {
             writeln!(out, "  {line}")?;
@@ -59,6 +64,13 @@ pub fn test(path: &Path, arguments: &Test, out: &mut impl Write) -> io::Result<u
     }
     let failed = verdicts.iter().filter(|verdict| !verdict.failures.is_empty()).count();
     match failed {
+        _ if arguments.json => {
+            let tests = verdicts.iter().map(
+                |Verdict { name, failures }| json!({ "name": name, "ok": failures.is_empty(), "failures": failures }),
+            );
+            serde_json::to_writer(&mut *out, &json!({ "ok": failed == 0, "tests": tests.collect::<Vec<_>>() }))?;
+            writeln!(out)?;
+        }
         0 => writeln!(out, "All {} passed.", verdicts.len())?,
         _ => writeln!(out, "{failed} of {} failed.", verdicts.len())?,
     }
@@ -137,7 +149,7 @@ outputs = [{ sink = "lake", body = { user = "a@test.example", m = "password=" } 
         let junit = junit.map(|name| folder.path().join(name));
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let mut out = Vec::new();
-        let code = test(&path, &Test { names, junit: junit.clone() }, &mut out).unwrap();
+        let code = test(&path, &Test { names, junit: junit.clone(), json: false }, &mut out).unwrap();
         (code, String::from_utf8(out).unwrap(), junit.and_then(|file| fs::read_to_string(file).ok()))
     }
 

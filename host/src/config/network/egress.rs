@@ -6,8 +6,29 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Reader;
+use crate::config::declaration::{Group, Table, texts};
 use crate::config::section::Section;
 use crate::sandbox::{EgressMode, EgressSettings, HostPattern, Layer, holds_metadata};
+
+const MODES: [(&str, EgressMode); 2] = [("enforce", EgressMode::Enforce), ("report", EgressMode::Report)];
+
+pub static EGRESS: Table = Table::new(
+    "egress",
+    "Which hosts a component may reach, beside or instead of those that it names itself. At the top for all sources, and \
+     under a source for that one.",
+    &[&Group::of(&[
+        texts(
+            "hosts",
+            "Only these, as `scheme://host[:port]`, with a leading `*.` for the hosts below. Without the key, those that \
+             the component names for its configuration.",
+        ),
+        texts("extra_hosts", "These too, written the same way."),
+        texts(
+            "allow_private",
+            "Networks or addresses that are not public and may be reached, such as `10.0.0.0/8`. Otherwise none may.",
+        ),
+    ])],
+);
 
 /// What stands in one place: at the top, or in a source's table.
 #[derive(Debug, Default)]
@@ -21,10 +42,7 @@ impl Egress {
     pub fn take(place: &mut Section<'_>, reader: &RefCell<Reader>) -> Self {
         let mode = match place.peek("egress_mode") {
             None => None,
-            Some(_) => {
-                let modes = [("enforce", EgressMode::Enforce), ("report", EgressMode::Report)];
-                Some(place.choice("egress_mode", &modes))
-            }
+            Some(_) => Some(place.choice("egress_mode", &MODES)),
         };
         if mode == Some(EgressMode::Report) {
             let message = "what a component may not reach is only counted and logged, and it reaches it";
@@ -42,7 +60,7 @@ impl Egress {
             let message = "it holds an address under which a cloud gives credentials to this machine";
             reader.borrow_mut().warn(&section, "allow_private", message, "Name the networks that are needed");
         }
-        section.close(&[]);
+        section.close();
         Self { layer: Some(Layer { hosts, extra_hosts }), allow_private, mode }
     }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::declaration::{Group, Key, choice, table};
 use super::files::Files;
 use super::interpolate::{join, wipe};
 use super::problem::{Problem, Step};
@@ -32,7 +33,30 @@ use crate::sandbox::EgressSettings;
 use egress::Egress;
 pub use proxy::{ProxyAddress, ProxySettings};
 pub use timeouts::TimeoutSettings;
+pub use tls::SERVER_TLS;
 pub use tls::{Authorities, Identity, Protocol, TlsSettings, TlsVersion};
+
+/// Those of the top and of sources.
+pub static SOURCE_KEYS: Group = Group::shared(
+    "How vendors are reached",
+    &[
+        table("egress", &egress::EGRESS),
+        choice(
+            "egress_mode",
+            &["enforce", "report"],
+            Some("enforce"),
+            "Whether what a component may not reach is refused, or only counted and logged.",
+        ),
+        TLS,
+        PROXY,
+        TIMEOUTS,
+    ],
+);
+
+/// Those of sinks that connect to something.
+pub const TLS: Key = table("tls", &tls::TLS);
+pub const PROXY: Key = table("proxy", &proxy::PROXY);
+pub const TIMEOUTS: Key = table("timeouts", &timeouts::TIMEOUTS);
 
 /// How one source reaches its vendor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,6 +121,29 @@ impl Networks {
             proxy: self.proxy.source("proxy", sink, proxy::read),
             timeouts: self.timeouts.source("timeouts", sink, timeouts::read),
         }
+    }
+
+    /// The same of a sink that speaks no HTTP.
+    pub fn sink_without_proxy(&self, sink: &mut Section<'_>) -> NetworkSettings {
+        NetworkSettings {
+            tls: self.tls.source("tls", sink, |section| tls::read(section, &self.reader)),
+            timeouts: self.timeouts.source("timeouts", sink, timeouts::read),
+            ..NetworkSettings::default()
+        }
+    }
+
+    /// Adds to a sink's own `tls` table those of `keys` that stand at the top. It needs a table for that: whoever writes
+    /// none wants no TLS.
+    pub fn inherit_tls(&self, sink: &mut Section<'_>, keys: &[&str]) {
+        let mut table = self.tls.table.clone();
+        table.retain(|key, _| keys.contains(&key.as_str()));
+        sink.inherit("tls", &table);
+        table.values_mut().for_each(wipe);
+    }
+
+    /// Whether `key` stands in the `tls` table at the top.
+    pub fn has_tls(&self, key: &str) -> bool {
+        self.tls.table.contains_key(key)
     }
 
     /// What the table `tls` of a server says that it is. What is wrong is said.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
+use crate::config::declaration::{Group, Table, flag, secret, texts};
 use crate::config::secrets::Secret;
 use crate::config::section::Section;
 
@@ -168,8 +169,23 @@ impl Direct {
     }
 }
 
+pub static PROXY: Table = Table::new(
+    "proxy",
+    "Through which proxy requests go. At the top for all, and under a source or a sink for that one.",
+    &[&Group::of(&[
+        flag("enabled", true, "Whether there is one. `false` under a source or a sink leaves out that of the top."),
+        secret("http", "The proxy of requests by http: `http://host:port`, or `http://user:password@host:port`."),
+        secret("https", "The proxy of requests by https, written the same way. It is spoken to by CONNECT."),
+        texts(
+            "no_proxy",
+            "Hosts that are reached directly: a name, which stands for those below it too, with or without a port; an \
+             address; a network; or `*`.",
+        ),
+    ])],
+);
+
 pub fn read(mut section: Section<'_>) -> ProxySettings {
-    let enabled = section.flag("enabled", true);
+    let enabled = section.flag("enabled");
     let mut address = |key: &'static str| {
         let text = section.secret(key)?;
         match ProxyAddress::parse(&text) {
@@ -197,6 +213,6 @@ pub fn read(mut section: Section<'_>) -> ProxySettings {
             ),
         }
     }
-    section.close(&[]);
+    section.close();
     if enabled { ProxySettings { http, https, no_proxy } } else { ProxySettings::default() }
 }

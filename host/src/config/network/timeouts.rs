@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::declaration::{Group, Table, whole};
 use crate::config::section::Section;
 
 /// How long each part of a request may take. A component that asks for less gets less, and none gets more.
@@ -15,25 +16,37 @@ pub struct TimeoutSettings {
     pub idle: Duration,
 }
 
-impl TimeoutSettings {
-    /// What may be set, in seconds: a call that waits for longer than an hour is of no use to any stream.
-    const MOST: u64 = 3600;
-}
+/// What may be set, in seconds: a call that waits for longer than an hour is of no use to any stream.
+const MOST: u64 = 3600;
+
+/// In seconds. A batch listing is computed while one waits for its first byte.
+const CONNECT: u64 = 10;
+const FIRST_BYTE: u64 = 60;
+const IDLE: u64 = 60;
+
+pub static TIMEOUTS: Table = Table::new(
+    "timeouts",
+    "How long each part of a request may take. At the top for all, and under a source or a sink for that one.",
+    &[&Group::of(&[
+        whole("connect_secs", 1, MOST, CONNECT, "Name resolution, TCP, the proxy and TLS together, in seconds."),
+        whole("first_byte_secs", 1, MOST, FIRST_BYTE, "From the request to the whole head of the answer, in seconds."),
+        whole("idle_secs", 1, MOST, IDLE, "Between two pieces of the answer's body, in seconds."),
+    ])],
+);
 
 impl Default for TimeoutSettings {
-    /// 10 s to connect; 60 s to the first byte, since a batch listing is computed while one waits; 60 s between bytes.
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), first_byte: Duration::from_secs(60), idle: Duration::from_secs(60) }
+        Self {
+            connect: Duration::from_secs(CONNECT),
+            first_byte: Duration::from_secs(FIRST_BYTE),
+            idle: Duration::from_secs(IDLE),
+        }
     }
 }
 
 pub fn read(mut section: Section<'_>) -> TimeoutSettings {
-    let default = TimeoutSettings::default();
-    let mut time =
-        |key, default: Duration| Duration::from_secs(section.whole(key, 1, TimeoutSettings::MOST, default.as_secs()));
-    let connect = time("connect_secs", default.connect);
-    let first_byte = time("first_byte_secs", default.first_byte);
-    let idle = time("idle_secs", default.idle);
-    section.close(&[]);
+    let mut time = |key| Duration::from_secs(section.whole(key));
+    let (connect, first_byte, idle) = (time("connect_secs"), time("first_byte_secs"), time("idle_secs"));
+    section.close();
     TimeoutSettings { connect, first_byte, idle }
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Reader;
+use crate::config::declaration::{Group, Table, choice, flag, text, texts};
 use crate::config::section::Section;
 
 /// How a source speaks TLS.
@@ -90,14 +91,37 @@ impl fmt::Debug for Identity {
     }
 }
 
+pub static SERVER_TLS: Table = Table::new(
+    "api.tls",
+    "What the host shows to whoever asks over TCP, so that it speaks TLS.",
+    &[&Group::of(&[
+        text("crt_file", "PEM file of its certificate."),
+        text("key_file", "PEM file of that certificate's private key, not encrypted."),
+    ])],
+);
+
+pub static TLS: Table = Table::new(
+    "tls",
+    "How TLS is spoken. At the top for all, and under a source or a sink for that one.",
+    &[&Group::of(&[
+        text("ca_file", "PEM file of certificate authorities that are trusted beside the system's."),
+        text("crt_file", "PEM file of the certificate that is shown to servers that ask who we are."),
+        text("key_file", "PEM file of that certificate's private key, not encrypted."),
+        flag("verify_certificate", true, "Whether the server's certificate is checked."),
+        flag("verify_hostname", true, "Whether the server's certificate must be for its name."),
+        texts("alpn_protocols", "`h2` and `http/1.1`, the preferred first. Both, if absent."),
+        choice("min_tls_version", &["1.2", "1.3"], Some("1.2"), "The oldest version of TLS that is spoken."),
+    ])],
+);
+
 /// What reads and judges the files. One that is wrong is said.
 pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSettings {
     let default = TlsSettings::default();
     let (ca, certificate, key) = (section.text("ca_file"), section.text("crt_file"), section.text("key_file"));
     let authorities = ca.and_then(|path| authorities(Path::new(&path), &mut section, reader));
     let identity = identity(certificate, key, &mut section, reader);
-    let verify_certificate = section.flag("verify_certificate", true);
-    let verify_hostname = section.flag("verify_hostname", true);
+    let verify_certificate = section.flag("verify_certificate");
+    let verify_hostname = section.flag("verify_hostname");
     let hint = "Name the authority that signed it with `tls.ca_file` instead";
     if !verify_certificate {
         let message = "anyone between here and the vendor can read the credentials and change the records";
@@ -109,7 +133,7 @@ pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSet
     let protocols = protocols(&mut section).unwrap_or(default.protocols);
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min_version = section.choice("min_tls_version", &versions);
-    section.close(&[]);
+    section.close();
     TlsSettings { authorities, identity, verify_certificate, verify_hostname, protocols, min_version }
 }
 
@@ -120,7 +144,7 @@ pub(super) fn server(mut section: Section<'_>, reader: &RefCell<Reader>) -> Opti
         section.fault("crt_file", "is required", Some("Name the files of the server's certificate and key".into()));
     }
     let identity = identity(certificate, key, &mut section, reader);
-    section.close(&[]);
+    section.close();
     identity
 }
 
@@ -147,10 +171,8 @@ fn identity(
         }
         (None, None) => None,
     };
-    if section.take("key_pass").is_some() {
-        let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
-        section.fault("key_pass", "is not supported: the key must not be encrypted", Some(hint.into()));
-    }
+    let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
+    section.refuse("key_pass", "is not supported: the key must not be encrypted", hint);
     identity
 }
 

@@ -1,15 +1,17 @@
 //! One section `[secret.<backend>]`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::exec::Program;
 use super::{Secret, Secrets};
+use crate::config::declaration::{Group, Table, choice, text, texts, whole};
 use crate::config::interpolate::join;
-use crate::config::problem::{Problem, Step, listed, suggestion};
+use crate::config::problem::{Problem, Step, listed};
+use crate::config::section::Section;
 
 /// What a file of secrets holds; none for what is not a text.
 pub type Members = BTreeMap<String, Option<Secret>>;
@@ -28,83 +30,100 @@ pub enum Backend {
     Broken,
 }
 
-const TYPES: [&str; 4] = ["directory", "env", "exec", "file"];
-
-/// Known keys of any type, for suggestions.
-const KEYS: [&str; 4] = ["command", "path", "timeout", "type"];
-
 /// As Vector's.
 const TIMEOUT_SECS: u64 = 5;
+
+/// What each type has.
+pub static BACKENDS: [(&str, &Table); 4] =
+    [("directory", &DIRECTORY), ("env", &ENVIRONMENT), ("exec", &EXEC), ("file", &FILE)];
+
+const TYPES: [&str; 4] = ["directory", "env", "exec", "file"];
+
+static TYPE: Group =
+    Group::shared("Every backend", &[choice("type", &TYPES, None, "What kind of place it is.").required()]);
+
+static ENVIRONMENT: Table =
+    Table::new("secret.env", "The environment: `SECRET[backend.NAME]` is the variable of that name.", &[&TYPE]);
+
+static DIRECTORY: Table = Table::new(
+    "secret.directory",
+    "Each secret is a file of its own, whose name is the key.",
+    &[&TYPE, &Group::of(&[text("path", "The folder.").required()])],
+);
+
+static FILE: Table = Table::new(
+    "secret.file",
+    "One JSON object, whose members are the secrets.",
+    &[&TYPE, &Group::of(&[text("path", "The file.").required()])],
+);
+
+static EXEC: Table = Table::new(
+    "secret.exec",
+    "A program that says secrets, by the protocol of Vector's backend of this name.",
+    &[
+        &TYPE,
+        &Group::of(&[
+            texts("command", "The program, by its whole path, and its arguments.").required(),
+            whole("timeout", 1, 3600, TIMEOUT_SECS, "How long it may take, in seconds."),
+        ]),
+    ],
+);
 
 pub const EXAMPLE: &str = "For example: [secret.vault] type = \"directory\", path = \"/run/secrets\"";
 
 impl Secrets<'_> {
     /// The backend that `entry` describes. `None` if it is wrong, which has been said.
     pub(super) fn backend(&mut self, path: &str, entry: Value, problems: &mut Vec<Problem>) -> Option<Backend> {
-        let Value::Object(mut entry) = entry else {
+        if !entry.is_object() {
             problems.push(Problem::new(Step::Interpolate, path, "must be a table").hint(EXAMPLE));
             return None;
-        };
-        let kind = match entry.remove("type").as_ref().and_then(Value::as_str) {
-            Some(kind) if TYPES.contains(&kind) => kind.to_owned(),
+        }
+        let before = problems.len();
+        let given = entry.get("type").and_then(Value::as_str);
+        let declared = BACKENDS.iter().find(|(name, _)| Some(*name) == given).copied();
+        let (kind, table) = declared.unwrap_or(("", &ENVIRONMENT));
+        let mut section = Section::new(table, path, Step::Interpolate, entry, problems)?;
+        section.take("type");
+        let backend = match kind {
+            "env" => Some(Backend::Environment),
+            "exec" => exec(&mut section).map(Backend::Exec),
+            "directory" => place(kind, &mut section).map(Backend::Directory),
+            "file" => place(kind, &mut section).map(|place| Backend::File(self.members(&place, &join(path, "path")))),
             _ => {
-                let message = format!("must be one of {}", listed(&TYPES));
-                problems.push(Problem::new(Step::Interpolate, join(path, "type"), message));
+                section.fault("type", format!("must be one of {}", listed(&TYPES)), None);
                 return None;
             }
         };
-        let before = problems.len();
-        let backend = match kind.as_str() {
-            "env" => Some(Backend::Environment),
-            "exec" => exec(path, &mut entry, problems).map(Backend::Exec),
-            _ => place(&kind, path, &mut entry, problems).map(|place| match kind.as_str() {
-                "directory" => Backend::Directory(place),
-                _ => Backend::File(self.members(Path::new(&place), &join(path, "path"))),
-            }),
-        };
-        for key in entry.keys() {
-            let mut problem = Problem::new(Step::Interpolate, join(path, key), "unknown key");
-            problem.hint = match KEYS.contains(&key.as_str()) {
-                true => Some(format!("It is of no use for type `{kind}`")),
-                false => suggestion(key, &KEYS),
-            };
-            problems.push(problem);
-        }
+        section.close();
         // With a wrong key beside it, what it means is not sure.
         backend.filter(|_| problems.len() == before)
     }
 }
 
-fn place(kind: &str, path: &str, entry: &mut Map<String, Value>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
-    let place = entry.remove("path");
-    let place = place.as_ref().and_then(Value::as_str).filter(|place| !place.is_empty()).map(PathBuf::from);
-    if place.is_none() {
-        let message = format!("is required for type `{kind}`");
-        problems.push(Problem::new(Step::Interpolate, join(path, "path"), message));
+fn place(kind: &str, section: &mut Section<'_>) -> Option<PathBuf> {
+    let before = section.problems();
+    let place = section.text("path").map(PathBuf::from);
+    if place.is_none() && section.problems() == before {
+        section.fault("path", format!("is required for type `{kind}`"), None);
     }
     place
 }
 
-fn exec(path: &str, entry: &mut Map<String, Value>, problems: &mut Vec<Problem>) -> Option<Program> {
-    let (command, timeout) = (entry.remove("command"), entry.remove("timeout"));
-    let words: Option<Vec<String>> = command
-        .as_ref()
-        .and_then(Value::as_array)
-        .and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect::<Option<_>>());
+fn exec(section: &mut Section<'_>) -> Option<Program> {
+    let words = match section.peek("command") {
+        // One text would be a program without arguments, and is more often a whole command line.
+        Some(Value::Array(_)) => section.texts("command"),
+        _ => {
+            section.take("command");
+            None
+        }
+    };
     let words = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
     if words.is_none() {
         let message = "must be a list of texts: a program and its arguments";
         let hint = "For example: command = [\"/usr/local/bin/secrets\", \"--from\", \"vault\"]";
-        problems.push(Problem::new(Step::Interpolate, join(path, "command"), message).hint(hint));
+        section.fault("command", message, Some(hint.into()));
     }
-    let seconds = match timeout {
-        None => Some(TIMEOUT_SECS),
-        Some(timeout) => timeout.as_u64().filter(|seconds| (1..=3600).contains(seconds)),
-    };
-    if seconds.is_none() {
-        let message = "must be a whole number of seconds from 1 to 3600";
-        let hint = format!("The default is {TIMEOUT_SECS}");
-        problems.push(Problem::new(Step::Interpolate, join(path, "timeout"), message).hint(hint));
-    }
-    Some(Program::new(words?, Duration::from_secs(seconds?)))
+    let timeout = Duration::from_secs(section.whole("timeout"));
+    Some(Program::new(words?, timeout))
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+pub use self::backend::BACKENDS;
 use self::backend::{Backend, EXAMPLE, Members};
 use super::files::Files;
 use super::interpolate::{Environment, Piece, join, pieces};

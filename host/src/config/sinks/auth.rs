@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::shared::Secret;
+use crate::config::declaration::{Group, Table, choice, secret, text, text_or};
 use crate::config::section::Section;
 
 /// The header that says who we are, if one does.
@@ -38,6 +39,26 @@ const STRATEGIES: [(&str, Strategy); 5] = [
     ("custom", Strategy::Custom),
 ];
 
+pub static AUTH: Table = Table::new(
+    "auth",
+    "Who we are at the far side.",
+    &[&Group::of(&[
+        choice(
+            "strategy",
+            &["none", "basic", "bearer", "api_key", "custom"],
+            None,
+            "Which of the other keys say it: `user` and `password`, `token`, `api_key`, or `value` and `header`.",
+        )
+        .required(),
+        text("user", "Of `basic`."),
+        secret("password", "Of `basic`."),
+        secret("token", "Of `bearer`."),
+        secret("api_key", "Of `api_key`: Elastic's, encoded."),
+        secret("value", "Of `custom`: the header as a whole."),
+        text_or("header", "authorization", "Of `custom`: the name of the header."),
+    ])],
+);
+
 /// `auth = { strategy = "basic", user, password }`, `{ strategy = "bearer", token }`, `{ strategy = "api_key", api_key }`
 /// (Elastic's, encoded), or `{ strategy = "custom", value, header }` for a header that is written out, `Authorization`
 /// unless it is named.
@@ -59,7 +80,7 @@ pub fn read(section: &mut Section<'_>) -> Auth {
     };
     let (header, value, key) = match table.choice("strategy", &STRATEGIES) {
         Strategy::None => {
-            table.close(&[]);
+            table.close();
             return None;
         }
         Strategy::Basic => {
@@ -92,6 +113,6 @@ pub fn read(section: &mut Section<'_>) -> Auth {
         let hint = "Is there a line feed at its end?";
         table.fault(key.trim_start_matches("auth."), "has characters that a header cannot hold", Some(hint.into()));
     }
-    table.close(&[]);
+    table.close();
     Some(Credentials { header, value, key })
 }

@@ -9,14 +9,15 @@
 //! ```
 
 use std::fmt;
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::auth::{self, Auth};
-use super::shared::{BatchOptions, Compression, Secret, batch, compression_of};
-use crate::config::network::{NetworkSettings, Networks};
+use super::shared::{BatchOptions, Compression, Secret, batch, compression};
+use crate::config::declaration::{Group, Shape, Table, flag, key, table, texts};
+use crate::config::interpolate::{join, wipe};
+use crate::config::network::{self, NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::sandbox::Egress;
 use crate::sinks::Concurrency;
@@ -110,35 +111,69 @@ pub fn everywhere() -> impl Iterator<Item = ipnet::IpNet> {
     [all(std::net::Ipv4Addr::UNSPECIFIED.into()), all(std::net::Ipv6Addr::UNSPECIFIED.into())].into_iter()
 }
 
-/// What a type of sink has for what the operator does not say.
+/// What is said to whoever has named no address.
 pub struct Defaults {
-    /// The usual key for its address.
+    /// The usual key for it.
     pub address_key: &'static str,
-    /// Such an address, for whoever has named none.
+    /// Such an address.
     pub example: &'static str,
-    /// What its far side reads, the default first.
-    pub compressions: &'static [Compression],
-    pub batch: BatchOptions,
-    /// Bytes that it takes at most at once.
-    pub most_bytes: usize,
 }
 
 /// Deliveries at a time, at most, unless the operator says otherwise.
-const MOST_AT_ONCE: usize = 16;
+const MOST_AT_ONCE: u64 = 16;
+
+/// The keys of every sink that has a client, beside `batch` and `compression`, whose bounds are the type's.
+pub static CLIENT: Group = Group::shared(
+    "Sinks that speak HTTP",
+    &[
+        texts(
+            "uri",
+            "Where the far side is: one address, or several, of which the next is tried when one is in trouble.",
+        ),
+        texts("endpoint", "The same, as some name it. One of the three is required."),
+        texts("endpoints", "The same, as others name it."),
+        table("auth", &auth::AUTH),
+        table("request", &REQUEST),
+        table("healthcheck", &HEALTHCHECK),
+        network::TLS,
+        network::PROXY,
+        network::TIMEOUTS,
+    ],
+);
+
+/// One of them must be there.
+pub const ADDRESS_KEYS: [&str; 3] = ["uri", "endpoint", "endpoints"];
+
+static REQUEST: Table = Table::new(
+    "request",
+    "How requests are made.",
+    &[&Group::of(&[
+        key(
+            "concurrency",
+            Shape::WholeOr { least: 1, most: 1024, default: MOST_AT_ONCE, word: "adaptive" },
+            "Deliveries at the same time. `adaptive` is as many as the far side answers quickly, at most 16.",
+        ),
+        key("headers", Shape::NamedTexts, "Headers that every request has. Any of them may be a secret."),
+    ])],
+);
+
+static HEALTHCHECK: Table = Table::new(
+    "healthcheck",
+    "Whether the far side is asked at the start.",
+    &[&Group::of(&[flag("enabled", true, "Whether it is asked whether it is there.")])],
+);
 
 /// Takes them out of a sink's table.
 pub fn client(section: &mut Section<'_>, networks: &Networks, defaults: &Defaults) -> ClientOptions {
     let network = networks.sink(section);
     let (address_key, endpoints) = endpoints(section, defaults);
     let auth = auth::read(section);
-    let compression = compression_of(section, defaults.compressions, defaults.compressions[0]);
-    let most =
-        BatchOptions { max_bytes: defaults.most_bytes, max_events: 1_000_000, max_age: Duration::from_secs(3600) };
-    let batch = batch(section, defaults.batch, most);
+    let compression = compression(section);
+    let batch = batch(section);
     let (headers, concurrency) = request(section);
     let healthcheck = section.table("healthcheck").is_none_or(|mut table| {
-        let enabled = table.flag("enabled", true);
-        table.close(&[]);
+        let enabled = table.flag("enabled");
+        table.close();
         enabled
     });
     let open = endpoints.iter().find(|endpoint| endpoint.is_open());
@@ -161,10 +196,9 @@ pub fn client(section: &mut Section<'_>, networks: &Networks, defaults: &Default
 }
 
 fn endpoints(section: &mut Section<'_>, defaults: &Defaults) -> (&'static str, Vec<Endpoint>) {
-    const KEYS: [&str; 3] = ["uri", "endpoint", "endpoints"];
-    let given: Vec<&'static str> = KEYS.into_iter().filter(|key| section.peek(key).is_some()).collect();
+    let given: Vec<&'static str> = ADDRESS_KEYS.into_iter().filter(|key| section.peek(key).is_some()).collect();
     let hint = format!("Write {} = \"{}\"", defaults.address_key, defaults.example);
-    let texts: Vec<Vec<String>> = KEYS.into_iter().filter_map(|key| section.texts(key)).collect();
+    let texts: Vec<Vec<String>> = ADDRESS_KEYS.into_iter().filter_map(|key| section.texts(key)).collect();
     let key = given.first().copied().unwrap_or(defaults.address_key);
     if given.len() > 1 {
         section.fault(given[1], format!("says the same as `{key}`"), Some("Leave one of them out".into()));
@@ -190,43 +224,43 @@ fn endpoints(section: &mut Section<'_>, defaults: &Defaults) -> (&'static str, V
 
 /// `request.headers`, and `request.concurrency`.
 fn request(section: &mut Section<'_>) -> (Vec<(HeaderName, Secret)>, Concurrency) {
-    let adaptive = Concurrency::Adaptive(MOST_AT_ONCE);
+    let adaptive = Concurrency::Adaptive(MOST_AT_ONCE as usize);
     let Some(mut table) = section.table("request") else { return (Vec::new(), adaptive) };
     let concurrency = match table.peek("concurrency").and_then(Value::as_str) {
         Some("adaptive") => {
             table.take("concurrency");
             adaptive
         }
-        _ if table.peek("concurrency").is_some() => {
-            Concurrency::Fixed(table.whole("concurrency", 1, 1024, MOST_AT_ONCE as u64) as usize)
-        }
+        _ if table.peek("concurrency").is_some() => Concurrency::Fixed(table.whole("concurrency") as usize),
         _ => adaptive,
     };
     let mut headers = Vec::new();
-    if let Some(own) = table.table("headers") {
-        headers = read_headers(own);
+    if let Some(own) = table.names("headers") {
+        headers = read_headers(own, &mut table);
     }
-    table.close(&["concurrency"]);
+    table.close();
     (headers, concurrency)
 }
 
 /// Those that say how long a body is and how it is packed are the client's.
 const OURS: [&str; 5] = ["host", "content-length", "content-encoding", "transfer-encoding", "connection"];
 
-fn read_headers(mut section: Section<'_>) -> Vec<(HeaderName, Secret)> {
+fn read_headers(own: Map<String, Value>, section: &mut Section<'_>) -> Vec<(HeaderName, Secret)> {
     let mut headers = Vec::new();
-    for (name, value) in section.drain() {
+    for (name, mut value) in own {
         let parsed: Option<HeaderName> = name.parse().ok();
-        let value = value.as_str().map(Secret::new);
-        match (parsed, value) {
+        let text = value.as_str().map(Secret::new);
+        wipe(&mut value);
+        let at = join("headers", &name);
+        match (parsed, text) {
             (Some(parsed), _) if OURS.contains(&parsed.as_str()) => {
-                section.fault(&name, "is not yours to say", Some("Leave it out: the client knows it".into()));
+                section.fault(&at, "is not yours to say", Some("Leave it out: the client knows it".into()));
             }
             (Some(parsed), Some(value)) if HeaderValue::from_str(value.expose()).is_ok() => {
                 headers.push((parsed, value));
             }
-            (None, _) => section.fault(&name, "is no name of a header", None),
-            (Some(_), _) => section.fault(&name, "must be a text that a header can hold", None),
+            (None, _) => section.fault(&at, "is no name of a header", None),
+            (Some(_), _) => section.fault(&at, "must be a text that a header can hold", None),
         }
     }
     headers

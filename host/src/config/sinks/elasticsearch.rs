@@ -1,13 +1,51 @@
 //! Elasticsearch and OpenSearch, by `_bulk`.
 
-use std::time::Duration;
-
-use super::client::{ClientOptions, Defaults, client};
-use super::shared::{BatchOptions, Compression};
+use super::client::{ADDRESS_KEYS, CLIENT, ClientOptions, Defaults, client};
+use super::shared::{self, BatchBounds, batch_keys, compression_key};
 use super::templated::template;
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, table, text, text_or};
 use crate::config::network::Networks;
 use crate::config::section::Section;
 use crate::template::Template;
+
+pub static ELASTICSEARCH: Table = Table::new(
+    "sinks.elasticsearch",
+    "Elasticsearch and OpenSearch, by `_bulk`. The event's id is the document's.",
+    &[
+        &COMMON,
+        &HOLDS,
+        &Group::of(&[
+            table("bulk", &BULK),
+            text("pipeline", "An ingest pipeline of theirs."),
+            compression_key(&["gzip", "none"]),
+            table("batch", &BATCH),
+        ]),
+        &CLIENT,
+    ],
+)
+.either(&[&ADDRESS_KEYS]);
+
+/// 10 MB as Vector does; Elasticsearch itself takes 100 MB, and advises 5 to 15.
+static BATCH: Table = Table::new(
+    "sinks.elasticsearch.batch",
+    shared::BATCH,
+    &[&Group::of(&batch_keys(BatchBounds {
+        max_bytes: (10_000_000, 100 << 20),
+        max_events: (10_000, 1_000_000),
+        timeout_secs: (1, 3600),
+    }))],
+);
+
+static BULK: Table = Table::new(
+    "sinks.elasticsearch.bulk",
+    "Where documents go.",
+    &[&Group::of(&[text_or(
+        "index",
+        INDEX,
+        "An index, an alias or a data stream, in which places are filled in. It begins with a fixed text in lower case.",
+    )])],
+);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +63,19 @@ const INDEX: &str = "tributary-{date}";
 /// `endpoints`, `bulk.index` (also for data streams), `pipeline`; the rest as [`client`].
 pub fn read(section: &mut Section<'_>, networks: &Networks) -> ElasticsearchOptions {
     let client = client(section, networks, &DEFAULTS);
-    let index = match section.table("bulk") {
+    let index = match section.table_or_empty("bulk") {
         Some(mut bulk) => {
-            let index = template(&mut bulk, "index", Some(INDEX));
+            let index = template(&mut bulk, "index");
             if let Some(index) = &index
                 && !index.prefix().starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.')
             {
                 let hint = "Such as \"logs-mail-{tenant}\": what events hold must not choose among all indexes";
                 bulk.fault("index", "must begin with a text in lower case", Some(hint.into()));
             }
-            bulk.close(&[]);
+            bulk.close();
             index
         }
-        None => Template::parse(INDEX).ok(),
+        None => None,
     };
     let pipeline = section.text("pipeline");
     if pipeline
@@ -52,11 +90,4 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ElasticsearchOpti
     ElasticsearchOptions { client, index: index.unwrap_or_else(Template::empty), pipeline }
 }
 
-/// 10 MB as Vector does; Elasticsearch itself takes 100 MB, and advises 5 to 15.
-const DEFAULTS: Defaults = Defaults {
-    address_key: "endpoints",
-    example: "https://elasticsearch.example:9200",
-    compressions: &[Compression::Gzip, Compression::None],
-    batch: BatchOptions { max_bytes: 10_000_000, max_events: 10_000, max_age: Duration::from_secs(1) },
-    most_bytes: 100 << 20,
-};
+const DEFAULTS: Defaults = Defaults { address_key: "endpoints", example: "https://elasticsearch.example:9200" };

@@ -3,11 +3,29 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::shared::{Compression, compression};
+use super::shared::{Compression, compression, compression_key};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, text, whole};
 use crate::config::section::Section;
 use crate::template::Template;
 
 const MIB: u64 = 1 << 20;
+
+pub static FILE: Table = Table::new(
+    "sinks.file",
+    "Files of NDJSON. Each is finished and then renamed, so whoever reads finished files reads whole ones.",
+    &[&COMMON, &HOLDS, &Group::of(&[
+        text(
+            "path",
+            "The folder, which is this sink's own. Below it `{tenant}/{stream}`, or what stands here from the first place on, \
+             as in `/var/log/tributary/{tenant}/{kind}`.",
+        )
+        .required(),
+        compression_key(&["none", "gzip", "zstd"]),
+        whole("max_bytes", 4096, 1 << 40, 128 * MIB, "A file is finished when it is this long, in bytes on disk."),
+        whole("max_age_secs", 1, 30 * 86_400, 3600, "A file is finished when it is this old, in seconds."),
+    ])],
+);
 
 /// Files of NDJSON in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +50,8 @@ pub fn read(section: &mut Section<'_>) -> FileOptions {
         }
     };
     let compression = compression(section);
-    let max_bytes = section.whole("max_bytes", 4096, 1 << 40, 128 * MIB);
-    let max_age = Duration::from_secs(section.whole("max_age_secs", 1, 30 * 86_400, 3600));
+    let max_bytes = section.whole("max_bytes");
+    let max_age = Duration::from_secs(section.whole("max_age_secs"));
     FileOptions { path, pattern, compression, max_bytes, max_age }
 }
 

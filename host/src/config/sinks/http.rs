@@ -1,12 +1,48 @@
 //! Events to any HTTP server, as lines or as an array.
 
-use super::client::{ClientOptions, Defaults, client};
-use super::shared::{BatchOptions, Compression};
+use super::client::{ADDRESS_KEYS, CLIENT, ClientOptions, Defaults, client};
+use super::shared::{self, BatchBounds, batch_keys, compression_key};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, choice, table};
 use crate::config::network::Networks;
 use crate::config::section::Section;
-use std::time::Duration;
 
-/// POST to one address.
+pub static HTTP: Table = Table::new(
+    "sinks.http",
+    "Any HTTP service, as lines or arrays of JSON.",
+    &[
+        &COMMON,
+        &HOLDS,
+        &Group::of(&[
+            choice("encoding", &["ndjson", "json"], Some("ndjson"), "The body: one object a line, or an array."),
+            compression_key(&["none", "gzip", "zstd"]),
+            table("batch", &BATCH),
+        ]),
+        &CLIENT,
+    ],
+)
+.either(&[&ADDRESS_KEYS]);
+
+/// Nothing is compressed if nobody says that the far side can read it. 10 MB and 1 s are Vector's own defaults.
+static BATCH: Table = Table::new(
+    "sinks.http.batch",
+    shared::BATCH,
+    &[&Group::of(&batch_keys(BatchBounds {
+        max_bytes: (10_000_000, 100 << 20),
+        max_events: (10_000, 1_000_000),
+        timeout_secs: (1, 3600),
+    }))],
+);
+
+/// Vector's source reads lines.
+pub static VECTOR: Table = Table::new(
+    "sinks.vector",
+    "The `http_server` source of Vector.",
+    &[&COMMON, &HOLDS, &Group::of(&[compression_key(&["none", "gzip", "zstd"]), table("batch", &BATCH)]), &CLIENT],
+)
+.either(&[&ADDRESS_KEYS]);
+
+/// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpOptions {
     pub client: ClientOptions,
@@ -36,11 +72,4 @@ pub fn vector(section: &mut Section<'_>, networks: &Networks) -> HttpOptions {
     HttpOptions { client: client(section, networks, &defaults), encoding: Encoding::Ndjson }
 }
 
-/// Nothing is compressed if nobody says that the far side can read it. 10 MB and 1 s are Vector's own defaults.
-const DEFAULTS: Defaults = Defaults {
-    address_key: "uri",
-    example: "https://logs.example.com/ingest",
-    compressions: &[Compression::None, Compression::Gzip, Compression::Zstd],
-    batch: BatchOptions { max_bytes: 10_000_000, max_events: 10_000, max_age: Duration::from_secs(1) },
-    most_bytes: 100 << 20,
-};
+const DEFAULTS: Defaults = Defaults { address_key: "uri", example: "https://logs.example.com/ingest" };

@@ -43,6 +43,7 @@ pub use syslog::{Framing, SyslogOptions};
 
 pub(crate) use client::everywhere;
 
+use super::declaration::{Group, Shape, Table, choice, flag, key, table, texts};
 use super::interpolate::join;
 use super::judge::component_type;
 use super::network::Networks;
@@ -51,6 +52,25 @@ use super::rules;
 use super::section::Section;
 use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
 use crate::rules::Rules;
+
+/// What each type has.
+pub static TABLES: [(&str, &Table); 12] = [
+    ("elasticsearch", &elasticsearch::ELASTICSEARCH),
+    ("file", &file::FILE),
+    ("http", &http::HTTP),
+    ("kafka", &kafka::KAFKA),
+    ("nats", &nats::NATS),
+    ("object_store", &object_store::OBJECT_STORE),
+    ("otlp", &otlp::OTLP),
+    ("splunk_hec", &splunk_hec::SPLUNK_HEC),
+    ("stdout", &STDOUT),
+    ("sumo", &sumo::SUMO),
+    ("syslog", &syslog::SYSLOG),
+    ("vector", &http::VECTOR),
+];
+
+/// What sinks of all types have.
+pub static ANY: &Table = &STDOUT;
 
 const TYPES: [&str; 12] = [
     "elasticsearch",
@@ -66,6 +86,39 @@ const TYPES: [&str; 12] = [
     "syslog",
     "vector",
 ];
+
+static STDOUT: Table =
+    Table::new("sinks.stdout", "Standard output, one event a line, for pipes and containers.", &[&COMMON, &HOLDS]);
+
+static COMMON: Group = Group::shared(
+    "Every sink",
+    &[
+        choice("type", &TYPES, None, "What kind of sink it is.").required(),
+        texts(
+            "inputs",
+            "Ids of sources, in which `*` stands for any characters; with `.alerts` behind, only the first event of each of \
+             their alerts; `health` for what the host says about itself.",
+        )
+        .required(),
+        key(
+            "max_refused_share",
+            Shape::Share(MAX_REFUSED_SHARE),
+            "If it refuses a greater share of its events for good, they are held instead of given up: that looks like a \
+             mistake of configuration. 1 holds nothing.",
+        ),
+        table("where", &route::WHERE),
+        key("rules", Shape::Tables(&rules::RULE), rules::RULE.description),
+    ],
+);
+
+static HOLDS: Group = Group::shared(
+    "Every sink but splunk_hec",
+    &[flag(
+        "acknowledgements",
+        true,
+        "Whether positions wait for this sink. If they do not, it may lose events, which are counted.",
+    )],
+);
 
 /// Those whose clients are heavy, and whether this program has them: each by the cargo feature of its name.
 const FEATURES: [(&str, bool); 3] = [
@@ -154,7 +207,9 @@ pub fn sink(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Option<Sink> {
-    let mut section = Section::new(join("sinks", id), Step::Sinks, table, problems)?;
+    let kind = table.get("type").and_then(Value::as_str);
+    let declared = TABLES.iter().find(|(name, _)| Some(*name) == kind).map_or(ANY, |(_, table)| *table);
+    let mut section = Section::new(declared, join("sinks", id), Step::Sinks, table, problems)?;
     let kind = component_type(&mut section, &TYPES);
     if let Some((name, false)) = kind.as_ref().and_then(|kind| FEATURES.iter().find(|(name, _)| name == kind)) {
         let hint = format!("Build it in: cargo build --release --features {name}");
@@ -201,9 +256,9 @@ pub fn sink(
             let (holds, indexer) = splunk_hec::acknowledgements(&mut section);
             (holds, Some(indexer))
         }
-        _ => (section.flag("acknowledgements", true), None),
+        _ => (section.flag("acknowledgements"), None),
     };
-    let max_refused_share = section.share("max_refused_share", MAX_REFUSED_SHARE);
+    let max_refused_share = section.share("max_refused_share");
     let only = route::read(&mut section);
     let rules = rules.take(&mut section);
     let kind = match (kind?.as_str(), indexer) {
@@ -214,13 +269,13 @@ pub fn sink(
         ("sumo", _) => SinkKind::Sumo(sumo::read(&mut section, networks)),
         ("otlp", _) => SinkKind::Otlp(otlp::read(&mut section, networks)),
         (_, Some(indexer)) => SinkKind::SplunkHec(splunk_hec::read(&mut section, networks, indexer)),
-        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section))),
+        ("kafka", _) => SinkKind::Kafka(Box::new(kafka::read(&mut section, networks))),
         ("nats", _) => SinkKind::Nats(Box::new(nats::read(&mut section, networks))),
         ("object_store", _) => SinkKind::ObjectStore(Box::new(object_store::read(&mut section, networks))),
         ("syslog", _) => SinkKind::Syslog(Box::new(syslog::read(&mut section, networks))),
         _ => SinkKind::File(file::read(&mut section)),
     };
-    section.close(&[]);
+    section.close();
     Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, only, rules, kind })
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::shared::Secret;
 use super::templated::template;
 use super::values::{host_and_port, no_proxy, sample};
-use crate::config::network::{NetworkSettings, Networks};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, choice, names, secret, table, text, text_or, texts, whole};
+use crate::config::network::{self, NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -52,6 +54,42 @@ const STRATEGIES: [(&str, Strategy); 4] = [
     ("credentials_file", Strategy::File),
 ];
 
+const STRATEGY_NAMES: [&str; 4] = names(&STRATEGIES);
+
+pub static NATS: Table = Table::new(
+    "sinks.nats",
+    "NATS JetStream. The event's id is the message's, so that what comes again is known.",
+    &[
+        &COMMON,
+        &HOLDS,
+        &Group::of(&[
+            texts("url", "`nats://host:4222` or `tls://host:4222`, one or several.").required(),
+            text_or(
+                "subject",
+                "tributary.{tenant}.{stream}",
+                "Where events are published, in which places are filled in.",
+            ),
+            table("auth", &AUTH),
+            whole("max_in_flight", 1, 100_000, 1024, "Events that wait for the server's answer at the same time."),
+            network::TLS,
+            network::TIMEOUTS,
+        ]),
+    ],
+);
+
+static AUTH: Table = Table::new(
+    "sinks.nats.auth",
+    "Who we are at the server.",
+    &[&Group::of(&[
+        choice("strategy", &STRATEGY_NAMES, None, "Which of the other keys say it.").required(),
+        text("user", "Of `user_password`."),
+        secret("password", "Of `user_password`."),
+        secret("token", "Of `token`."),
+        secret("seed", "Of `nkey`: the seed of a key, `SU...`."),
+        text("path", "Of `credentials_file`: a file that `nsc` writes."),
+    ])],
+);
+
 pub fn read(section: &mut Section<'_>, networks: &Networks) -> NatsOptions {
     const HINT: &str = "Write nats://host:4222, or tls://host:4222";
     let texts = match section.texts("url") {
@@ -67,7 +105,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> NatsOptions {
         let hint = format!("{HINT}; names and passwords belong into `auth`");
         section.fault("url", "is no address of a NATS server", Some(hint));
     }
-    let subject = template(section, "subject", Some("tributary.{tenant}.{stream}")).unwrap_or_default();
+    let subject = template(section, "subject").unwrap_or_default();
     let sample = sample(&subject);
     let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '>');
     if sample.contains(wrong) || sample.split('.').any(str::is_empty) {
@@ -76,9 +114,9 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> NatsOptions {
         section.fault("subject", "is no subject to publish on", Some(hint.into()));
     }
     let credentials = credentials(section);
-    let max_in_flight = section.whole("max_in_flight", 1, 100_000, 1024) as usize;
+    let max_in_flight = section.whole("max_in_flight") as usize;
     no_proxy(section);
-    let network = networks.sink(section);
+    let network = networks.sink_without_proxy(section);
     NatsOptions { servers, subject, credentials, max_in_flight, network }
 }
 
@@ -112,6 +150,6 @@ fn credentials(section: &mut Section<'_>) -> NatsCredentials {
             NatsCredentials::None
         }
     };
-    table.close(&[]);
+    table.close();
     credentials
 }

@@ -1,11 +1,14 @@
 //! Objects in S3, Google Cloud Storage, Azure Blob Storage or a local folder.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::shared::{BatchOptions, Compression, Secret, batch, compression_of};
+use super::shared::{
+    self, BatchBounds, BatchOptions, Compression, Secret, batch, batch_keys, compression, compression_key,
+};
 use super::templated::template;
-use crate::config::network::{NetworkSettings, Networks};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, flag, secret, table, text, text_or};
+use crate::config::network::{self, NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -60,14 +63,58 @@ pub struct AwsCredentials {
     pub session_token: Option<Secret>,
 }
 
-/// Five minutes, or what becomes an object of a size that is read well.
-const BATCH: BatchOptions =
-    BatchOptions { max_bytes: 64 << 20, max_events: usize::MAX >> 1, max_age: Duration::from_secs(300) };
+pub static OBJECT_STORE: Table = Table::new(
+    "sinks.object_store",
+    "Objects of NDJSON in S3, Google Cloud Storage, Azure Blob Storage or a local folder.",
+    &[&COMMON, &HOLDS, &Group::of(&[
+        text(
+            "url",
+            "`s3://bucket`, `gs://bucket`, `az://container` or `file:///folder`, with a folder behind it if you like.",
+        )
+        .required(),
+        text_or(
+            "key_prefix",
+            KEY_PREFIX,
+            "How the key of each object begins, in which places are filled in. A hash of what is in it follows.",
+        ),
+        compression_key(&["zstd", "gzip", "none"]),
+        table("batch", &BATCH),
+        text("endpoint", "Of another store that speaks the protocol, as `https://host`."),
+        text("region", "Of S3."),
+        flag("virtual_hosted_style", false, "Of S3: whether the bucket stands in the host's name."),
+        table("auth", &AWS),
+        text("credentials_path", "Of Google: the file of a service account. The machine's identity, if absent."),
+        text("account", "Of Azure: the storage account. Required there."),
+        secret("access_key", "Of Azure. The machine's identity, if absent."),
+        network::TLS,
+        network::PROXY,
+        network::TIMEOUTS,
+    ])],
+);
 
-const MOST: BatchOptions =
-    BatchOptions { max_bytes: 1 << 30, max_events: usize::MAX >> 1, max_age: Duration::from_secs(86_400) };
+static AWS: Table = Table::new(
+    "sinks.object_store.auth",
+    "Of S3: a key. Without it, the credentials of the environment or of the machine are used.",
+    &[&Group::of(&[
+        secret("access_key_id", "Which key it is.").required(),
+        secret("secret_access_key", "The key itself.").required(),
+        secret("session_token", "Of temporary credentials."),
+    ])],
+);
 
-const COMPRESSIONS: [Compression; 3] = [Compression::Zstd, Compression::Gzip, Compression::None];
+/// An object of a size that is read well, or what came in five minutes.
+static BATCH: Table = Table::new(
+    "sinks.object_store.batch",
+    shared::BATCH,
+    &[&Group::of(&batch_keys(BatchBounds {
+        max_bytes: (64 << 20, 1 << 30),
+        max_events: (MOST_EVENTS, MOST_EVENTS),
+        timeout_secs: (300, 86_400),
+    }))],
+);
+
+/// As good as any number.
+const MOST_EVENTS: u64 = (usize::MAX >> 1) as u64;
 
 pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOptions {
     const HINT: &str =
@@ -102,7 +149,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
             bucket: name.to_owned(),
             region: section.text("region"),
             endpoint,
-            virtual_hosted_style: section.flag("virtual_hosted_style", false),
+            virtual_hosted_style: section.flag("virtual_hosted_style"),
             credentials: aws(section),
         },
         "gs" => Store::Google { bucket: name.to_owned(), endpoint, credentials_path: section.text("credentials_path") },
@@ -116,7 +163,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
         }
         _ => Store::Local(rest.into()),
     };
-    let key_prefix = template(section, "key_prefix", Some(KEY_PREFIX)).unwrap_or_default();
+    let key_prefix = template(section, "key_prefix").unwrap_or_default();
     let mut pieces = key_prefix.pieces();
     // The hash follows behind the last slash.
     pieces.pop();
@@ -124,8 +171,8 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
         let message = "has an empty name, `.` or `..` between its slashes";
         section.fault("key_prefix", message, Some(format!("The default is {KEY_PREFIX}")));
     }
-    let compression = compression_of(section, &COMPRESSIONS, Compression::Zstd);
-    let batch = batch(section, BATCH, MOST);
+    let compression = compression(section);
+    let batch = batch(section);
     let network = networks.sink(section);
     let folder = if folder.is_empty() || scheme == "file" { String::new() } else { format!("{folder}/") };
     ObjectStoreOptions { store, key_prefix, folder, compression, batch, network }
@@ -165,6 +212,6 @@ fn aws(section: &mut Section<'_>) -> Option<AwsCredentials> {
             table.fault(key, "is required", Some(hint.into()));
         }
     }
-    table.close(&[]);
+    table.close();
     Some(AwsCredentials { access_key_id: Secret::new(id?), secret_access_key: Secret::new(secret?), session_token })
 }

@@ -1,11 +1,38 @@
 //! An OpenTelemetry collector, by OTLP/HTTP.
 
-use std::time::Duration;
-
-use super::client::{ClientOptions, Defaults, Endpoint, client};
-use super::shared::{BatchOptions, Compression};
+use super::client::{ADDRESS_KEYS, CLIENT, ClientOptions, Defaults, Endpoint, client};
+use super::shared::{self, BatchBounds, batch_keys, compression_key};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, table, text_or};
 use crate::config::network::Networks;
 use crate::config::section::Section;
+
+pub static OTLP: Table = Table::new(
+    "sinks.otlp",
+    "An OpenTelemetry collector, by OTLP/HTTP. `/v1/logs` is added to the address.",
+    &[
+        &COMMON,
+        &HOLDS,
+        &Group::of(&[
+            text_or("service_name", "tributary", "The resource's `service.name`."),
+            compression_key(&["gzip", "none", "zstd"]),
+            table("batch", &BATCH),
+        ]),
+        &CLIENT,
+    ],
+)
+.either(&[&ADDRESS_KEYS]);
+
+/// A collector's receiver takes 20 MiB unless it is told otherwise (`max_request_body_size`).
+static BATCH: Table = Table::new(
+    "sinks.otlp.batch",
+    shared::BATCH,
+    &[&Group::of(&batch_keys(BatchBounds {
+        max_bytes: (4 << 20, 20 << 20),
+        max_events: (8192, 1_000_000),
+        timeout_secs: (1, 3600),
+    }))],
+);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +56,4 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> OtlpOptions {
     OtlpOptions { client, service_name }
 }
 
-/// A collector's receiver takes 20 MiB unless it is told otherwise (`max_request_body_size`).
-const DEFAULTS: Defaults = Defaults {
-    address_key: "endpoint",
-    example: "http://collector.example:4318",
-    compressions: &[Compression::Gzip, Compression::None, Compression::Zstd],
-    batch: BatchOptions { max_bytes: 4 << 20, max_events: 8192, max_age: Duration::from_secs(1) },
-    most_bytes: 20 << 20,
-};
+const DEFAULTS: Defaults = Defaults { address_key: "endpoint", example: "http://collector.example:4318" };

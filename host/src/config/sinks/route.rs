@@ -8,10 +8,24 @@
 
 use serde_json::Value;
 
+use crate::config::declaration::{Group, Shape, Table, choice, flag, key, texts};
 use crate::config::rules::severity;
 use crate::config::section::Section;
 use crate::config::shape::glob;
 use crate::deliver::Head;
+use crate::template::SEVERITIES;
+
+pub static WHERE: Table = Table::new(
+    "where",
+    "Which events of its inputs the sink takes. All conditions must hold.",
+    &[&Group::of(&[
+        texts("kinds", "Names of kinds of events, in which `*` stands for any characters. All, if absent."),
+        texts("streams", "Names of streams, written the same way. All, if absent."),
+        key("classes", Shape::Numbers, "Classes of the body's schema, such as 4009 of OCSF. All, if absent."),
+        choice("severity_at_least", &SEVERITIES, None, "The least severity."),
+        flag("alerts", false, "Only events that belong to an alert."),
+    ])],
+);
 
 /// All conditions must hold. They look at what the source says of an event, not into its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -100,9 +114,9 @@ pub fn read(section: &mut Section<'_>) -> Where {
         streams: names(&mut table, "streams"),
         classes: classes(&mut table),
         severity_at_least: severity("severity_at_least", &mut table),
-        alerts: table.flag("alerts", false),
+        alerts: table.flag("alerts"),
     };
-    table.close(&[]);
+    table.close();
     only
 }
 

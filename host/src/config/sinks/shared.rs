@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::config::declaration::{Key, choice, whole};
 use crate::config::section::Section;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,18 +20,13 @@ pub enum Compression {
 const COMPRESSIONS: [(&str, Compression); 3] =
     [("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
 
-/// `compression`, none by default.
-pub fn compression(section: &mut Section<'_>) -> Compression {
-    section.choice("compression", &COMPRESSIONS)
+/// `compression`: `names` are what the far side reads, the default first.
+pub const fn compression_key(names: &'static [&'static str]) -> Key {
+    choice("compression", names, Some(names[0]), "How what is written or sent is compressed.")
 }
 
-/// The same, of those that the far side reads.
-pub fn compression_of(section: &mut Section<'_>, read: &[Compression], default: Compression) -> Compression {
-    if section.peek("compression").is_none() {
-        return default;
-    }
-    let known: Vec<_> = COMPRESSIONS.into_iter().filter(|(_, compression)| read.contains(compression)).collect();
-    section.choice("compression", &known)
+pub fn compression(section: &mut Section<'_>) -> Compression {
+    section.choice("compression", &COMPRESSIONS)
 }
 
 /// How a remote sink wants events gathered: `batch = { max_bytes, max_events, timeout_secs }`, as Vector names it.
@@ -43,13 +39,35 @@ pub struct BatchOptions {
     pub max_age: Duration,
 }
 
-/// With what the far side is known to take where nothing is said; `most` is what it takes at most.
-pub fn batch(section: &mut Section<'_>, default: BatchOptions, most: BatchOptions) -> BatchOptions {
-    let Some(mut table) = section.table("batch") else { return default };
-    let max_bytes = table.whole("max_bytes", 1024, most.max_bytes as u64, default.max_bytes as u64) as usize;
-    let max_events = table.whole("max_events", 1, most.max_events as u64, default.max_events as u64) as usize;
-    let secs = table.whole("timeout_secs", 0, most.max_age.as_secs(), default.max_age.as_secs());
-    table.close(&[]);
+/// What a type of sink gathers where nothing is said, and at most: what the far side is known to take. In bytes before
+/// compression, events, and seconds.
+pub struct BatchBounds {
+    pub max_bytes: (u64, u64),
+    pub max_events: (u64, u64),
+    pub timeout_secs: (u64, u64),
+}
+
+/// The keys of the table `batch`.
+pub const fn batch_keys(bounds: BatchBounds) -> [Key; 3] {
+    let BatchBounds { max_bytes, max_events, timeout_secs } = bounds;
+    [
+        whole("max_bytes", 1024, max_bytes.1, max_bytes.0, "How much goes at once, in bytes before compression."),
+        whole("max_events", 1, max_events.1, max_events.0, "How many events go at once."),
+        whole("timeout_secs", 0, timeout_secs.1, timeout_secs.0, "How long an event waits for others, in seconds."),
+    ]
+}
+
+pub const BATCH: &str = "How events are gathered.";
+
+pub fn batch(section: &mut Section<'_>) -> BatchOptions {
+    // Without a table, or with something else, the defaults hold.
+    let Some(mut table) = section.table_or_empty("batch") else {
+        return BatchOptions { max_bytes: 1, max_events: 1, max_age: Duration::ZERO };
+    };
+    let max_bytes = table.whole("max_bytes") as usize;
+    let max_events = table.whole("max_events") as usize;
+    let secs = table.whole("timeout_secs");
+    table.close();
     BatchOptions { max_bytes, max_events, max_age: Duration::from_secs(secs) }
 }
 

@@ -5,13 +5,47 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 use serde_json::Value;
 
+use super::COMMON;
 use super::auth::Credentials;
-use super::client::{ClientOptions, Defaults, Endpoint, client};
-use super::shared::{BatchOptions, Compression, Secret};
+use super::client::{ADDRESS_KEYS, CLIENT, ClientOptions, Defaults, Endpoint, client};
+use super::shared::{self, BatchBounds, Secret, batch_keys, compression_key};
 use super::templated::template;
+use crate::config::declaration::{Group, Shape, Table, flag, key, secret, table, text, text_or, whole};
 use crate::config::network::Networks;
 use crate::config::section::Section;
 use crate::template::Template;
+
+pub static SPLUNK_HEC: Table = Table::new(
+    "sinks.splunk_hec",
+    "Splunk's HTTP Event Collector, and what speaks as it does: LogScale, Cribl, the OpenTelemetry collector.",
+    &[
+        &COMMON,
+        &Group::of(&[
+            secret("default_token", "The token of the HTTP Event Collector. Required."),
+            secret("token", "The same, as some name it."),
+            text_or("host", "{tenant}", "The event's host, in which places are filled in."),
+            text_or("source", "{source}/{stream}", "The event's source, in which places are filled in."),
+            text_or("sourcetype", "_json", "The event's source type, in which places are filled in."),
+            text("index", "The index, in which places are filled in. The token's own, if absent."),
+            key("acknowledgements", Shape::FlagOrTable(true, &ACKNOWLEDGEMENTS), ACKNOWLEDGEMENTS.description),
+            compression_key(&["gzip", "none"]),
+            table("batch", &BATCH),
+        ]),
+        &CLIENT,
+    ],
+)
+.either(&[&ADDRESS_KEYS, &["default_token", "token"]]);
+
+/// 1 MB as Vector does, which is also what Splunk Cloud advises; `max_content_length` of a Splunk is 800 MB.
+static BATCH: Table = Table::new(
+    "sinks.splunk_hec.batch",
+    shared::BATCH,
+    &[&Group::of(&batch_keys(BatchBounds {
+        max_bytes: (1_000_000, 100 << 20),
+        max_events: (10_000, 1_000_000),
+        timeout_secs: (1, 3600),
+    }))],
+);
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,23 +69,40 @@ pub struct IndexerAcknowledgements {
     pub retry_limit: u32,
 }
 
-/// As Vector's sink does.
-const ACKNOWLEDGEMENTS: IndexerAcknowledgements =
-    IndexerAcknowledgements { enabled: true, query_interval: Duration::from_secs(10), retry_limit: 30 };
+static ACKNOWLEDGEMENTS: Table = Table::new(
+    "sinks.splunk_hec.acknowledgements",
+    "Whether positions wait for this sink, and how Splunk is asked whether it has written what it took.",
+    &[&Group::of(&[
+        flag("enabled", true, "Whether positions wait for this sink."),
+        // As Vector's sink does.
+        flag("indexer", true, "Whether Splunk is asked, where the token has acknowledgements switched on."),
+        whole(
+            "query_interval_secs",
+            1,
+            3600,
+            10,
+            "Between two questions in the end, in seconds; the first come sooner.",
+        ),
+        whole("retry_limit", 1, 10_000, 30, "Questions before the delivery counts as failed."),
+    ])],
+);
 
 /// `acknowledgements`: true, false, or `{ enabled, indexer, query_interval_secs, retry_limit }`. Whether positions wait for
 /// this sink, and how it is asked.
 pub fn acknowledgements(section: &mut Section<'_>) -> (bool, IndexerAcknowledgements) {
-    if !matches!(section.peek("acknowledgements"), Some(Value::Object(_))) {
-        return (section.flag("acknowledgements", true), ACKNOWLEDGEMENTS);
-    }
-    let Some(mut table) = section.table("acknowledgements") else { return (true, ACKNOWLEDGEMENTS) };
-    let holds = table.flag("enabled", true);
-    let enabled = table.flag("indexer", ACKNOWLEDGEMENTS.enabled);
-    let secs = table.whole("query_interval_secs", 1, 3600, ACKNOWLEDGEMENTS.query_interval.as_secs());
-    let retry_limit = table.whole("retry_limit", 1, 10_000, ACKNOWLEDGEMENTS.retry_limit.into()) as u32;
-    table.close(&[]);
-    (holds, IndexerAcknowledgements { enabled, query_interval: Duration::from_secs(secs), retry_limit })
+    let alone = match section.peek("acknowledgements") {
+        Some(Value::Object(_)) | None => None,
+        Some(_) => Some(section.flag("acknowledgements")),
+    };
+    let Some(mut table) = section.table_or_empty("acknowledgements") else {
+        return (true, IndexerAcknowledgements { enabled: true, query_interval: Duration::ZERO, retry_limit: 1 });
+    };
+    let holds = table.flag("enabled");
+    let enabled = table.flag("indexer");
+    let query_interval = Duration::from_secs(table.whole("query_interval_secs"));
+    let retry_limit = table.whole("retry_limit") as u32;
+    table.close();
+    (alone.unwrap_or(holds), IndexerAcknowledgements { enabled, query_interval, retry_limit })
 }
 
 /// `endpoint`, `default_token` (or `token`), `host`, `source`, `sourcetype`, `index`; the rest as [`client`].
@@ -87,19 +138,12 @@ pub fn read(
     }
     SplunkHecOptions {
         client,
-        host: template(section, "host", Some("{tenant}")),
-        source: template(section, "source", Some("{source}/{stream}")),
-        sourcetype: template(section, "sourcetype", Some("_json")),
-        index: template(section, "index", None),
+        host: template(section, "host"),
+        source: template(section, "source"),
+        sourcetype: template(section, "sourcetype"),
+        index: template(section, "index"),
         acknowledgements,
     }
 }
 
-/// 1 MB as Vector does, which is also what Splunk Cloud advises; `max_content_length` of a Splunk is 800 MB.
-const DEFAULTS: Defaults = Defaults {
-    address_key: "endpoint",
-    example: "https://splunk.example:8088",
-    compressions: &[Compression::Gzip, Compression::None],
-    batch: BatchOptions { max_bytes: 1_000_000, max_events: 10_000, max_age: Duration::from_secs(1) },
-    most_bytes: 100 << 20,
-};
+const DEFAULTS: Defaults = Defaults { address_key: "endpoint", example: "https://splunk.example:8088" };

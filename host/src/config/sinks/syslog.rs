@@ -2,7 +2,9 @@
 
 use super::templated::template;
 use super::values::{host_and_port, no_proxy};
-use crate::config::network::{NetworkSettings, Networks};
+use super::{COMMON, HOLDS};
+use crate::config::declaration::{Group, Table, choice, flag, names, text, text_or, whole};
+use crate::config::network::{self, NetworkSettings, Networks};
 use crate::config::section::Section;
 use crate::template::Template;
 
@@ -79,6 +81,46 @@ const FACILITIES: [(&str, u8); 24] = [
     ("local7", 23),
 ];
 
+const FACILITY_NAMES: [&str; 24] = names(&FACILITIES);
+
+pub static SYSLOG: Table = Table::new(
+    "sinks.syslog",
+    "Syslog (RFC 5424) over TCP or TLS.",
+    &[
+        &COMMON,
+        &HOLDS,
+        &Group::of(&[
+            text("endpoint", "`tcp://host:514` or `tls://host:6514`.").required(),
+            choice(
+                "framing",
+                &["octet_counting", "newline"],
+                Some("octet_counting"),
+                "How messages are told apart: their length stands before each, or a line feed behind.",
+            ),
+            choice("facility", &FACILITY_NAMES, Some("user"), "The facility, by its name in syslog.conf."),
+            text_or("hostname", "{source}", "`HOSTNAME`, in which places are filled in."),
+            text_or("app_name", "tributary", "`APP-NAME`, in which places are filled in."),
+            text_or("proc_id", "-", "`PROCID`, in which places are filled in."),
+            text_or("msg_id", "{stream}", "`MSGID`, in which places are filled in."),
+            text_or(
+                "structured_data_id",
+                STRUCTURED_DATA_ID,
+                "Name and private enterprise number of the structured data.",
+            ),
+            flag("bom", true, "Whether text that is not ASCII begins with a byte order mark, as RFC 5424 wants it."),
+            whole(
+                "max_message_bytes",
+                480,
+                64 << 20,
+                1 << 20,
+                "A longer message is refused, in bytes: receivers cut it without a word.",
+            ),
+            network::TLS,
+            network::TIMEOUTS,
+        ]),
+    ],
+);
+
 pub fn read(section: &mut Section<'_>, networks: &Networks) -> SyslogOptions {
     let endpoint = section.text("endpoint");
     let (tls, host, port) = match endpoint.as_deref().map(endpoint_of) {
@@ -96,19 +138,19 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> SyslogOptions {
     let framing = [("octet_counting", Framing::OctetCounting), ("newline", Framing::Newline)];
     let framing = section.choice("framing", &framing);
     let facility = section.choice("facility", &FACILITIES.map(|(name, code)| (name, Facility(code)))).0;
-    let hostname = template(section, "hostname", Some("{source}")).unwrap_or_default();
-    let app_name = template(section, "app_name", Some("tributary")).unwrap_or_default();
-    let proc_id = template(section, "proc_id", Some("-")).unwrap_or_default();
-    let msg_id = template(section, "msg_id", Some("{stream}")).unwrap_or_default();
-    let id = section.text("structured_data_id").unwrap_or_else(|| STRUCTURED_DATA_ID.to_owned());
+    let hostname = template(section, "hostname").unwrap_or_default();
+    let app_name = template(section, "app_name").unwrap_or_default();
+    let proc_id = template(section, "proc_id").unwrap_or_default();
+    let msg_id = template(section, "msg_id").unwrap_or_default();
+    let id = section.text("structured_data_id").unwrap_or_default();
     if !is_private_id(&id) {
         let hint = format!("Write a name, `@` and your private enterprise number, as in `{STRUCTURED_DATA_ID}`");
         section.fault("structured_data_id", "is no id of private structured data (RFC 5424, 7.2.2)", Some(hint));
     }
-    let bom = section.flag("bom", true);
-    let max_message_bytes = section.whole("max_message_bytes", 480, 64 << 20, 1 << 20) as usize;
+    let bom = section.flag("bom");
+    let max_message_bytes = section.whole("max_message_bytes") as usize;
     no_proxy(section);
-    let network = networks.sink(section);
+    let network = networks.sink_without_proxy(section);
     SyslogOptions {
         host,
         port,

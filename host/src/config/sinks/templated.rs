@@ -3,9 +3,9 @@
 use crate::config::section::Section;
 use crate::template::Template;
 
-/// The template under `key`, or `default`.
-pub fn template(section: &mut Section<'_>, key: &'static str, default: Option<&str>) -> Option<Template> {
-    let text = section.text(key).or_else(|| default.map(str::to_owned))?;
+/// The template under `key`, or the declared default.
+pub fn template(section: &mut Section<'_>, key: &'static str) -> Option<Template> {
+    let text = section.text(key)?;
     match Template::parse(&text) {
         Ok(template) => Some(template),
         Err(error) => {

@@ -34,8 +34,6 @@ pub fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
 
 /// Says of a proxy for a sink that speaks no HTTP that it is not used. One at the top is for others.
 pub fn no_proxy(section: &mut Section<'_>) {
-    if section.peek("proxy").is_some() {
-        let hint = "Remove it; this sink connects by itself";
-        section.fault("proxy", "is for HTTP, which this type of sink does not speak", Some(hint.into()));
-    }
+    let hint = "Remove it; this sink connects by itself";
+    section.refuse("proxy", "is for HTTP, which this type of sink does not speak", hint);
 }

@@ -266,27 +266,29 @@ impl SinkTask {
     fn landed(&mut self, landed: Landed, ends: bool) {
         match landed {
             Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, took, ends),
-            Landed::Load { load, answer: Err(error), .. } => {
-                self.flying -= 1;
-                match error.retry {
-                    Retry::Smaller if load.events() > 1 => {
-                        tracing::debug!(sink = %self.id, events = load.events(), "again in halves: {error}");
-                        for half in load.halves(self.terms.overhead).into_iter().rev() {
-                            self.gatherer.put_back(half);
-                        }
-                    }
-                    Retry::Smaller => {
-                        let answers = vec![Answer::refused(0, 0, error.to_string())];
-                        self.flying += 1;
-                        self.answered(load, answers, Duration::ZERO, ends);
-                    }
-                    Retry::Later | Retry::After(_) => self.failed(load, &error, ends),
-                }
-            }
+            Landed::Load { load, answer: Err(error), .. } => self.not_taken(load, &error, ends),
             Landed::Health { events, result } => self.health.settle(events, result, &self.random),
             Landed::Checked(Ok(())) => {}
             Landed::Checked(Err(error)) => {
                 tracing::error!(sink = %self.id, "the sink is not ready: {error}");
+            }
+        }
+    }
+
+    /// All of `load` comes again; it counts as flying.
+    fn not_taken(&mut self, load: Load, error: &SinkError, ends: bool) {
+        match error.retry {
+            Retry::Smaller if load.events() > 1 => {
+                self.flying -= 1;
+                tracing::debug!(sink = %self.id, events = load.events(), "again in halves: {error}");
+                for half in load.halves(self.terms.overhead).into_iter().rev() {
+                    self.gatherer.put_back(half);
+                }
+            }
+            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], Duration::ZERO, ends),
+            Retry::Later | Retry::After(_) => {
+                self.flying -= 1;
+                self.failed(load, error, ends);
             }
         }
     }
@@ -341,10 +343,7 @@ impl SinkTask {
             }
         }
         match error {
-            Some(error) => {
-                self.flying -= 1;
-                self.failed(rest, &error, ends);
-            }
+            Some(error) => self.not_taken(rest, &error, ends),
             None => {
                 self.pace.went_well(took, self.flying);
                 self.flying -= 1;

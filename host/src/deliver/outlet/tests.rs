@@ -239,6 +239,17 @@ async fn what_is_too_long_is_halved_down_to_one_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_delivery_only_what_was_too_long_together_is_halved() {
+    let small = || Verdict::Again(SinkError::new("too long").retry(Retry::Smaller));
+    let script = vec![says([1, 2, 3, 4], small()), says([1, 2], small()), says([1], small())];
+    let mut case = Case::new(Terms::default(), script);
+    case.send(0..5).await;
+    let counts = case.settled(5).await;
+    assert_eq!(case.given(), [vec![0, 1, 2, 3, 4], vec![1, 2], vec![1], vec![2], vec![3, 4]]);
+    assert_eq!((counts.delivered, counts.dead_lettered, case.stored()), (4, 1, vec![0, 2, 3, 4]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_far_side_is_left_alone_for_as_long_as_it_says() {
     let wait = Duration::from_secs(90);
     let busy = Does::Fails(SinkError::new("busy").retry(Retry::After(wait)));

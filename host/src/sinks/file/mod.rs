@@ -160,7 +160,7 @@ impl Folder {
         now: Instant,
     ) -> io::Result<()> {
         for (target, batches) in targets {
-            let bytes = encode::encode(self.options.compression, batches)?;
+            let pieces = encode::encode(self.options.compression, batches)?;
             self.clock += 1;
             let mut part = match self.parts.remove(target) {
                 Some(part) if part.is_gone() => {
@@ -174,10 +174,10 @@ impl Folder {
             touched.push((target.clone(), part.len()));
             #[cfg(test)]
             part.limit(&mut self.room);
-            let appended = part.append(&bytes);
+            let appended = part.append(&pieces);
             #[cfg(test)]
             if let (Ok(()), Some(room)) = (&appended, &mut self.room) {
-                *room -= bytes.len() as u64;
+                *room -= pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
             }
             self.parts.insert(target.clone(), part);
             appended?;

@@ -1,11 +1,12 @@
 //! One file that is being written.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::name;
@@ -97,16 +98,18 @@ impl Part {
         self.room = *room;
     }
 
-    /// Adds `bytes`. After an error there may be a piece of them; [`Part::truncate`] takes it away.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Adds `pieces`, one behind the other. After an error there may be a part of them; [`Part::truncate`] takes it away.
+    pub fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
         self.dirty = true;
+        let len: usize = pieces.iter().map(Bytes::len).sum();
         #[cfg(test)]
-        if let Some(room) = self.room.filter(|room| *room < bytes.len() as u64) {
-            self.open()?.write_all(&bytes[..room as usize])?;
+        if let Some(room) = self.room.filter(|room| *room < len as u64) {
+            let all = pieces.concat();
+            self.open()?.write_all(&all[..room as usize])?;
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.open()?.write_all(bytes)?;
-        self.len += bytes.len() as u64;
+        write_all(self.open()?, pieces)?;
+        self.len += len as u64;
         Ok(())
     }
 
@@ -140,6 +143,23 @@ impl Part {
         self.shut()?;
         finish(&self.path, self.len)
     }
+}
+
+/// Writes all pieces from where they are, in as few calls as the system takes.
+fn write_all(writer: &mut impl Write, pieces: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> =
+        pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+    let mut rest = slices.as_mut_slice();
+    while !rest.is_empty() {
+        match writer.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            // It may have taken fewer than all, and a part of one.
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Gives the unfinished file at `path` its name; an empty one is removed.
@@ -180,4 +200,49 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a few bytes at a time, is interrupted in between, and is full in the end.
+    struct Slow {
+        taken: Vec<u8>,
+        room: usize,
+        interrupted: bool,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            self.interrupted = !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let few: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(5.min(self.room)).collect();
+            self.room -= few.len();
+            self.taken.extend(&few);
+            Ok(few.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn short_writes_go_on_where_they_ended() {
+        let pieces = ["{1}\n", "", "{\"long\":22222}\n", "{3}\n"].map(|text| Bytes::from_static(text.as_bytes()));
+        let slow = |room| Slow { taken: Vec::new(), room, interrupted: false };
+        let mut whole = slow(100);
+        write_all(&mut whole, &pieces).unwrap();
+        assert_eq!(whole.taken, pieces.concat());
+        let mut full = slow(7);
+        assert_eq!(write_all(&mut full, &pieces).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(full.taken, pieces.concat()[..7]);
+    }
 }

@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::config::Compression;
 use crate::deliver::Batch;
-use crate::sinks::SinkError;
+use crate::sinks::{SinkError, copied};
 
 /// What a request carries.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +28,11 @@ const WORTH_A_PIECE: usize = 8 << 10;
 impl Payload {
     /// The lines of `batches`, as the source wrote them and where they are.
     pub fn lines(batches: &[Arc<Batch>]) -> Self {
-        let (mut payload, mut short) = (Self::default(), BytesMut::new());
+        let (mut payload, mut short, mut joined) = (Self::default(), BytesMut::new(), 0);
         for batch in batches {
             for slice in batch.slices() {
                 if slice.len() < WORTH_A_PIECE {
+                    joined += slice.len();
                     short.extend_from_slice(slice);
                 } else {
                     payload.push(short.split().freeze());
@@ -40,6 +41,7 @@ impl Payload {
             }
         }
         payload.push(short.freeze());
+        copied::count(joined);
         payload
     }
 
@@ -86,6 +88,11 @@ impl Payload {
         Pieces(self)
     }
 
+    #[cfg(feature = "object_store")]
+    pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
+        self.pieces.into_iter()
+    }
+
     #[cfg(test)]
     pub fn pieces(&self) -> &VecDeque<Bytes> {
         &self.pieces
@@ -99,6 +106,7 @@ impl Payload {
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
+        copied::count(bytes.len());
         let mut payload = Self::default();
         payload.push(bytes.into());
         payload

@@ -19,8 +19,9 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 use self::client::Noted;
+use super::http::Payload;
 use super::{Answer, Concurrency, DeliverFuture, Sink, SinkError, SinkFuture, Terms, encode};
-use crate::config::ObjectStoreOptions;
+use crate::config::{Compression, ObjectStoreOptions};
 use crate::deliver::{Batch, Head, Origin};
 use crate::outside::Outside;
 use crate::template::alike;
@@ -90,14 +91,16 @@ impl Objects {
             SinkError::new(format!("`{}` is no key: {error}", key.escape_debug()))
                 .hint("Change the sink's `key_prefix`")
         })?;
-        let encoded = tokio::task::spawn_blocking(move || encode::encode(compression, &batches)).await;
-        let bytes = match encoded {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Err(SinkError::new(format!("the events could not be compressed: {error}"))),
-            Err(error) => return Err(SinkError::new(format!("the sink broke off: {error}"))),
+        let payload: PutPayload = match compression {
+            Compression::None => Payload::lines(&batches).into_pieces().collect(),
+            _ => match tokio::task::spawn_blocking(move || encode::encode(compression, &batches)).await {
+                Ok(Ok(pieces)) => pieces.into_iter().collect(),
+                Ok(Err(error)) => return Err(SinkError::new(format!("the events could not be compressed: {error}"))),
+                Err(error) => return Err(SinkError::new(format!("the sink broke off: {error}"))),
+            },
         };
         let noted = Noted::default();
-        let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
+        let put = self.store.put_opts(&path, payload, PutMode::Create.into());
         match noted.scope(put).await {
             Ok(_) => Ok(false),
             Err(object_store::Error::AlreadyExists { .. }) if noted.exists() => Ok(true),

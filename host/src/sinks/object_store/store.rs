@@ -124,9 +124,17 @@ pub fn fault(store: &Store, error: &object_store::Error, noted: &Noted) -> SinkE
             _ => fault.hint(format!("Check {}", credentials(store))),
         };
     };
-    let code = noted.code().map(|code| format!(" ({code})")).unwrap_or_default();
-    let fault = SinkError::new(format!("the store answered {status}{code}"));
+    let code = noted.code();
+    let said = code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    let fault = SinkError::new(format!("the store answered {status}{said}"));
     let fault = match status {
+        // Amazon says these with 400, as so much else.
+        _ if matches!(code.as_deref(), Some("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired")) => {
+            fault.hint(format!("They have expired, or never were good: renew {}", credentials(store)))
+        }
+        _ if matches!(code.as_deref(), Some("EntityTooLarge" | "RequestBodyTooLarge")) => {
+            return fault.retry(Retry::Smaller);
+        }
         401 | 403 => {
             fault.hint(format!("Let this identity create and read objects there, or correct {}", credentials(store)))
         }
@@ -151,6 +159,9 @@ pub fn fault(store: &Store, error: &object_store::Error, noted: &Noted) -> SinkE
 /// The keys that say who we are.
 fn credentials(store: &Store) -> &'static str {
     match store {
+        Store::S3 { credentials: Some(own), .. } if own.session_token.is_some() => {
+            "the sink's `auth.access_key_id`, `auth.secret_access_key` and `auth.session_token`"
+        }
         Store::S3 { credentials: Some(_), .. } => "the sink's `auth.access_key_id` and `auth.secret_access_key`",
         Store::S3 { .. } => "the AWS credentials of the environment or of the machine, or set the sink's `auth`",
         Store::Google { credentials_path: Some(_), .. } => "the sink's `credentials_path`",

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use self::connection::{Connection, Connector};
 use self::message::Writer;
-use super::{Answer, Concurrency, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
+use super::{Answer, Concurrency, DeliverFuture, Sink, SinkError, SinkFuture, Terms, copied};
 use crate::config::SyslogOptions;
 use crate::deliver::Batch;
 
@@ -64,6 +64,7 @@ impl Syslog {
         if bytes.is_empty() {
             return Ok(refused);
         }
+        copied::count(bytes.len());
         let mut held = self.connection.lock().await;
         let mut connection = self.connection(&mut held).await?;
         // Dropped in the middle of a message, it is of no use any more, and not put back.
