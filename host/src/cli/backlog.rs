@@ -167,10 +167,6 @@ mod tests {
         board.all()
     }
 
-    fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
     #[test]
     fn a_backlog_is_told_with_its_speed_until_it_is_read() {
         let mut backlog = Backlog::default();
