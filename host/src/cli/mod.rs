@@ -2,6 +2,7 @@
 
 mod ask;
 pub mod audit;
+mod backlog;
 pub mod check;
 mod command;
 pub mod completion;
@@ -12,6 +13,7 @@ pub mod generate;
 mod health;
 mod moment;
 pub mod place;
+mod progress;
 mod reload;
 pub mod replay;
 pub mod restart;

@@ -12,16 +12,18 @@ use tokio::time::timeout;
 use super::ask::{RunningHost, broken, other_release};
 use super::moment::moment;
 use super::place::time;
+use super::progress;
 use super::run::{Signals, code, refused};
 use super::{exit, run};
 use crate::collect::{Ended, Span};
 use crate::config::{self, Config};
+use crate::observe::estimate::Reached;
 use crate::outside::Clock;
 use crate::replay::{Progress, Replaying, Request};
 use crate::{Host, Options};
 
-/// How often a line says how far it is.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// How often an object says how far it is, with `--json`.
+const WRITTEN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long sinks may take, after a signal, to take what was read.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -75,7 +77,7 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     });
     let Replay { source, stream, sink, .. } = arguments;
     let request = Request { source: source.clone(), stream: stream.clone(), sink: sink.clone(), span };
-    let mut said = Said { arguments, out, last: Instant::now() };
+    let mut said = Said::new(arguments, out);
     match RunningHost::find(&folder, runtime) {
         // It has its configuration, with the secrets.
         Ok(Some(host)) => in_host(&host, &request, &mut said),
@@ -171,19 +173,34 @@ async fn finish(replaying: &mut Replaying, signals: &mut Signals) -> Progress {
 struct Said<'a, W> {
     arguments: &'a Replay,
     out: &'a mut W,
+    shown: Option<progress::Progress>,
+    reached: Reached,
+    /// When an object was written last, if they are wanted.
     last: Instant,
 }
 
-impl<W: Write> Said<'_, W> {
+impl<'a, W: Write> Said<'a, W> {
+    fn new(arguments: &'a Replay, out: &'a mut W) -> Self {
+        let shown = (!arguments.json).then(progress::Progress::new);
+        Self { arguments, out, shown, reached: Reached::default(), last: Instant::now() }
+    }
+
     /// The exit code, if it has ended.
     fn take(&mut self, progress: &Progress) -> io::Result<Option<u8>> {
         let Some(ended) = &progress.ended else {
-            if self.last.elapsed() >= SAID_EVERY {
-                self.last = Instant::now();
-                if self.arguments.json { self.json(progress)? } else { self.line(progress) }
+            let reached = self.reached.see(progress.newest);
+            match &mut self.shown {
+                Some(shown) => shown.tell(reached.map(|reached| share(&progress.span, reached)), || line(progress)),
+                None if self.last.elapsed() >= WRITTEN_EVERY => {
+                    self.last = Instant::now();
+                    self.json(progress)?;
+                }
+                None => {}
             }
             return Ok(None);
         };
+        // It makes room for what comes now.
+        self.shown = None;
         let code = match ended {
             Ended::Done => exit::OK,
             Ended::Interrupted | Ended::Failed(_) => exit::TEMPORARY,
@@ -210,13 +227,6 @@ impl<W: Write> Said<'_, W> {
         let Replay { source, stream, sink, .. } = self.arguments;
         let sink = sink.as_ref().map_or_else(String::new, |sink| format!(" --sink {sink}"));
         format!("`tributary replay --source {source} --stream {stream}{sink} --resume`")
-    }
-
-    fn line(&self, progress: &Progress) {
-        let at = progress.newest.map_or_else(String::new, |newest| format!(", up to {}", time(newest / 1_000_000)));
-        let trouble = progress.held.as_ref().or(progress.fault.as_ref()).map(|why| format!("; {why}"));
-        let (read, stored) = (progress.read.events, progress.stored.accepted);
-        eprintln!("{read} events read{at}; {stored} delivered{}", trouble.unwrap_or_default());
     }
 
     fn text(&mut self, progress: &Progress) -> io::Result<()> {
@@ -246,5 +256,32 @@ impl<W: Write> Said<'_, W> {
             writeln!(out, "gap: {}, {} to {}: {}", gap.what, nanos(gap.begin), nanos(gap.end), gap.reason)?;
         }
         Ok(())
+    }
+}
+
+/// Which share of the span's time lies before `reached`. How much there is in the rest is not known.
+fn share(span: &Span, reached: u64) -> f64 {
+    let read = reached.saturating_sub(span.from) as f64 / span.to.saturating_sub(span.from).max(1) as f64;
+    read.min(1.0)
+}
+
+fn line(progress: &Progress) -> String {
+    let at = progress.newest.map_or_else(String::new, |newest| format!(", up to {}", time(newest / 1_000_000)));
+    let trouble = progress.held.as_ref().or(progress.fault.as_ref()).map(|why| format!("; {why}"));
+    let (read, stored) = (progress.read.events, progress.stored.accepted);
+    format!("{read} events read{at}; {stored} delivered{}", trouble.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_is_that_of_the_time_that_was_read() {
+        let span = Span { from: 1_000, to: 3_000, all: false };
+        // A source may read what lies a little beside the span.
+        for (reached, read) in [(500, 0.0), (1_000, 0.0), (1_500, 0.25), (3_000, 1.0), (4_000, 1.0)] {
+            assert_eq!(share(&span, reached), read);
+        }
     }
 }

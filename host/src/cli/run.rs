@@ -11,13 +11,14 @@ use tokio::task::JoinHandle;
 
 use super::reload::Reload;
 use super::supervisor::{self, Supervised};
-use super::{Run, exit};
+use super::{Run, backlog, exit};
 use crate::config::{ApiOptions, Document};
 use crate::observe::access::Access;
 use crate::observe::api::Front;
 use crate::observe::server::{Listener, serve};
 use crate::observe::socket::{self, Socket};
 use crate::observe::tcp::Tcp;
+use crate::observe::terminal;
 use crate::state::StateError;
 use crate::{Host, Options, Reloader, Running, StartError};
 
@@ -61,7 +62,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         document,
         files: loaded.files,
         reloader: Reloader::new(host, control.clone(), loaded.config).with_state(running.disk()),
-        control,
+        control: control.clone(),
         hangup,
         told: Vec::new(),
     };
@@ -69,6 +70,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         biased;
         () = signals.next() => {}
         never = reload.run() => match never {},
+        never = backlog::tell(control) => match never {},
     }
     tracing::info!("stopping: finishing what was pulled; a second signal stops at once");
     supervisor::stopping(drain);
@@ -151,7 +153,7 @@ async fn finish(running: Running, mut signals: Signals) {
 
 /// Says why the command ends, and gives the exit code back.
 pub(super) fn refused(code: u8, error: &dyn std::fmt::Display) -> u8 {
-    eprintln!("tributary: {error}");
+    terminal::say(&format!("tributary: {error}"));
     code
 }
 

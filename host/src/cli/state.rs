@@ -1,7 +1,7 @@
 //! `tributary state`: looks after what the host remembers.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::place::{Place, table, time, told};
+use super::progress::{Counted, Progress};
 use super::restart::is_id;
 use super::run::refused;
 use super::view::View;
@@ -253,20 +254,24 @@ fn check(config: &Path, arguments: &CheckState, out: &mut impl Write) -> io::Res
 
 fn export(config: &Path, arguments: &Export, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     let view = or_code!(View::open(&arguments.place, config, runtime));
-    let Some(path) = &arguments.output else { return Ok(view.export(out)?.map_or_else(|code| code, |()| exit::OK)) };
+    let mut progress = Progress::new();
+    let Some(path) = &arguments.output else {
+        let written = if io::stdout().is_terminal() { view.export(out) } else { counted(&view, out, &mut progress) };
+        return Ok(written?.map_or_else(|code| code, |()| exit::OK));
+    };
     let mut options = std::fs::OpenOptions::new();
     // Positions are no secrets, but subjects stand in no better place than their owner's.
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-    let file = match options.open(path) {
+    let mut file = match options.open(path) {
         Ok(file) => file,
         Err(error) => {
             let text = format!("cannot make {}: {error}. Name a file that is not there", path.display());
             return Ok(refused(exit::CANNOT_CREATE, &text));
         }
     };
-    let mut writer = BufWriter::new(file);
-    let written = view.export(&mut writer).and_then(|written| writer.get_ref().sync_all().map(|()| written));
-    match written {
+    let written = counted(&view, &mut file, &mut progress);
+    drop(progress);
+    match written.and_then(|written| file.sync_all().map(|()| written)) {
         Ok(Ok(())) => Ok(exit::OK),
         Ok(Err(code)) => Ok(code),
         Err(error) => Ok(refused(
@@ -276,13 +281,36 @@ fn export(config: &Path, arguments: &Export, runtime: &Runtime, out: &mut impl W
     }
 }
 
+/// Exports, and shows how far that is by what is stored: the ids that were seen are nearly all of it.
+fn counted(view: &View<'_>, out: &mut impl Write, progress: &mut Progress) -> io::Result<Result<(), u8>> {
+    let stored = match view.streams(|_| true) {
+        Ok(stored) => stored,
+        Err(code) => return Ok(Err(code)),
+    };
+    let bytes = stored.iter().map(|stored| STREAM_BYTES + stored.summary.seen * ID_BYTES).sum();
+    let mut writer = BufWriter::with_capacity(64 << 10, Counted::new(out, Some(bytes), "written", progress));
+    let written = view.export(&mut writer)?;
+    writer.flush()?;
+    Ok(written)
+}
+
+/// An id in an export: hexadecimal, quoted, with a comma.
+const ID_BYTES: u64 = 35;
+
+/// A stream in an export, beside its ids: about so much.
+const STREAM_BYTES: u64 = 600;
+
 fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result<u8> {
     let folder = or_code!(arguments.place.folder(config));
-    let input: Box<dyn Read> = if arguments.file == Path::new("-") {
-        Box::new(io::stdin())
+    let (input, bytes): (Box<dyn Read>, _) = if arguments.file == Path::new("-") {
+        (Box::new(io::stdin()), None)
     } else {
         match File::open(&arguments.file) {
-            Ok(file) => Box::new(file),
+            Ok(file) => {
+                // Of a pipe nobody knows.
+                let bytes = file.metadata().ok().filter(|known| known.is_file()).map(|known| known.len());
+                (Box::new(file), bytes)
+            }
             Err(error) => {
                 return Ok(refused(
                     exit::NO_INPUT,
@@ -295,7 +323,11 @@ fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result
         }
     };
     let store = or_code!(Store::open(&folder).map_err(|error| told(&error)));
-    match store.import(&mut BufReader::new(input)) {
+    let mut progress = Progress::new();
+    let input = Counted::new(input, bytes, "read", &mut progress);
+    let taken = store.import(&mut BufReader::with_capacity(64 << 10, input));
+    drop(progress);
+    match taken {
         Ok(streams) => {
             writeln!(out, "{streams} streams were taken in")?;
             Ok(exit::OK)

@@ -45,6 +45,13 @@ impl Control {
         self.board.all()
     }
 
+    /// The streams that lag behind the present by more than `least` nanoseconds, and are being read.
+    pub(crate) fn behind(&self, least: u64) -> Vec<StreamStatus> {
+        let now = self.clock.nanos();
+        self.board
+            .those(|status| status.state == StreamState::Collecting && status.lag(now).is_some_and(|lag| lag > least))
+    }
+
     /// The streams of one source, by name.
     pub fn status_of(&self, source: &str) -> Vec<StreamStatus> {
         self.board.of(source)

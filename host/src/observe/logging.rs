@@ -8,6 +8,8 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
+use super::terminal::Beside;
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
@@ -27,7 +29,7 @@ pub fn init_logging(level: &str, format: LogFormat) -> Result<(), String> {
     let filter = filter(level)?;
     // Colours for people only; https://no-color.org
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing::subscriber::set_global_default(subscriber(filter, format, colours, io::stderr))
+    tracing::subscriber::set_global_default(subscriber(filter, format, colours, || Beside))
         .map_err(|_| "logging was started before".to_owned())
 }
 

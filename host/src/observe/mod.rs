@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+pub mod estimate;
 mod health;
 mod live;
 mod logging;
@@ -13,6 +14,7 @@ pub mod server;
 mod sessions;
 pub mod socket;
 pub mod tcp;
+pub mod terminal;
 pub mod view;
 
 pub use health::{

@@ -31,7 +31,7 @@ pub use stdout::Stdout;
 pub fn build(sink: &config::Sink, outside: &Outside) -> Result<Box<dyn Sink>, SinkError> {
     let id = &*sink.id;
     Ok(match &sink.kind {
-        SinkKind::Stdout => Box::new(stdout::Stdout::new()),
+        SinkKind::Stdout => Box::new(stdout::Stdout::default()),
         SinkKind::File(options) => Box::new(file::FileSink::open(options.clone())?),
         SinkKind::Http(options) | SinkKind::Vector(options) => Box::new(http::Http::new(id, options, outside)?),
         SinkKind::SplunkHec(options) => Box::new(http::SplunkHec::new(id, options, outside)?),

@@ -11,8 +11,8 @@ pub struct Stdout<W = io::Stdout> {
     writer: Arc<Mutex<W>>,
 }
 
-impl Stdout {
-    pub fn new() -> Self {
+impl Default for Stdout {
+    fn default() -> Self {
         Stdout::to(io::stdout())
     }
 }

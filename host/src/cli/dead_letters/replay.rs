@@ -12,6 +12,7 @@ use super::select::Select;
 use super::{Replay, read};
 use crate::cli::exit;
 use crate::cli::place::told;
+use crate::cli::progress::Progress;
 use crate::cli::run::refused;
 use crate::config;
 use crate::deliver::{Batch, Head, Origin, deliver_once};
@@ -70,10 +71,11 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
         return Ok(code);
     }
     let (mut code, outside) = (exit::OK, Outside::system());
+    let mut said = Said { progress: Progress::new(), all: by_sink.values().map(Vec::len).sum(), tried: 0 };
     for (sink, dead) in by_sink {
         let built = sinks::build(&config.sinks[&sink], &outside);
         let result = match built {
-            Ok(built) => runtime.block_on(send(&*built, &dead, &store, &letters, &mut tally)),
+            Ok(built) => runtime.block_on(send(&*built, &dead, &store, &letters, &mut tally, &mut said)),
             Err(error) => Err(Trouble::Sink(error)),
         };
         match result {
@@ -85,9 +87,27 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
             Err(Trouble::State(error)) => return Ok(told(&error)),
         }
     }
+    drop(said);
     report(&tally, out)?;
     let stays = tally.refused + tally.cut + tally.malformed > 0 || !tally.homeless.is_empty();
     Ok(if code == exit::OK && stays { exit::FAILED } else { code })
+}
+
+/// Says how far it is.
+struct Said {
+    progress: Progress,
+    /// Events that are sent.
+    all: usize,
+    /// Those that were.
+    tried: usize,
+}
+
+impl Said {
+    fn count(&mut self, tried: usize) {
+        self.tried += tried;
+        let Self { tried, all, .. } = *self;
+        self.progress.tell(Some(tried as f64 / all.max(1) as f64), || format!("{tried} of {all} events sent"));
+    }
 }
 
 enum Trouble {
@@ -109,6 +129,7 @@ async fn send(
     store: &Store,
     letters: &DeadLetters,
     tally: &mut Tally,
+    said: &mut Said,
 ) -> Result<(), Trouble> {
     let mut rest = dead;
     let mut result = Ok(());
@@ -159,6 +180,7 @@ async fn send(
         letters.take(None, |letter| gone.contains(letter.id.as_str()))?;
         tally.delivered += taken.len() as u64;
         tally.refused += refused.len() as u64;
+        said.count(now.len());
         if result.is_err() {
             break;
         }
