@@ -13,7 +13,7 @@ use crate::config::{Config, RefusedFile};
 use crate::deliver::{Selection, SinkBoard, SinkStatus, Tap, Taps};
 use crate::observe::metrics::Vitals;
 use crate::observe::view::Facts;
-use crate::observe::{Cause, Happening, Health, Listener, Place, Told};
+use crate::observe::{Cause, Happening, Health, HostCode, Listener, Place, Told};
 use crate::outside::Clock;
 use crate::replay::{ReplayError, Replaying, Replays, Request};
 
@@ -170,7 +170,7 @@ impl Control {
                 None => ("it is not collected", "Mend it; it is collected then"),
             };
             self.health.watch_unknown(id);
-            let mut cause = Cause::host("configuration", format!("{so}: {why}"), Some(hint.into()));
+            let mut cause = Cause::host(HostCode::Configuration, format!("{so}: {why}"), hint);
             cause.happening = Happening::ThirdPartyConfigError;
             self.health.trouble(id, &Place::Configuration, &cause, None);
         }

@@ -16,7 +16,7 @@ pub mod tcp;
 pub mod view;
 
 pub use health::{
-    Cause, HEALTH_KIND, Happening, Health, Heard, Keeper, Listener, Place, Queue, Severity, Told, batches,
+    Cause, HEALTH_KIND, Happening, Health, Heard, HostCode, Keeper, Listener, Place, Queue, Severity, Told, batches,
 };
 pub use logging::{LogFormat, init_logging};
 pub use repeats::Repeats;
