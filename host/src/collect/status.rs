@@ -230,13 +230,6 @@ impl Board {
         self.lock().values().for_each(|entry| look(&entry.lock()));
     }
 
-    /// The streams that `wanted` takes, by source and name.
-    pub fn those(&self, wanted: impl Fn(&StreamStatus) -> bool) -> Vec<StreamStatus> {
-        let entries = self.lock();
-        let statuses = entries.values().map(|entry| entry.lock());
-        statuses.filter(|status| wanted(status)).map(|status| status.clone()).collect()
-    }
-
     /// The streams of one source, by name.
     pub fn of(&self, source: &str) -> Vec<StreamStatus> {
         let first: Key = (source.into(), "".into());

@@ -47,9 +47,13 @@ impl Control {
 
     /// The streams that lag behind the present by more than `least` nanoseconds, and are being read.
     pub(crate) fn behind(&self, least: u64) -> Vec<StreamStatus> {
-        let now = self.clock.nanos();
-        self.board
-            .those(|status| status.state == StreamState::Collecting && status.lag(now).is_some_and(|lag| lag > least))
+        let (now, mut behind) = (self.clock.nanos(), Vec::new());
+        self.board.each(|status| {
+            if status.state == StreamState::Collecting && status.lag(now).is_some_and(|lag| lag > least) {
+                behind.push(status.clone());
+            }
+        });
+        behind
     }
 
     /// The streams of one source, by name.
