@@ -114,8 +114,9 @@ async fn who_is_not_touched_misses_no_poll() {
     }
     assert_eq!([added, changed, removed], [60, 160, 80]);
 
-    let (ended, simulator) = (world.now(), world.simulator());
+    let ended = world.now();
     let asked = |name: &str, at: Endpoint| -> Vec<u64> {
+        let simulator = world.simulator();
         let of = |entry: &&sim::LogEntry| entry.endpoint == Some(at) && entry.tenant.as_deref() == Some(name);
         simulator.log().filter(of).map(|entry| entry.time_ms).collect()
     };
@@ -133,7 +134,6 @@ async fn who_is_not_touched_misses_no_poll() {
         let (logins, ways) = (asked(name, Endpoint::Token).len(), ways(name));
         assert!(logins > 5 && ways > 5, "{name}: {logins} sessions, {ways} ways");
     }
-    drop(simulator);
     let well = |name: &str| running.status().iter().any(|stream| &*stream.source == name && stream.fault.is_none());
     assert!(staying.iter().all(|name| well(name)));
     assert!(running.stop().await);

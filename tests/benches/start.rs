@@ -174,7 +174,7 @@ fn fill(state: &Path, tenants: usize) -> Result<(), String> {
         // One that had nothing to read may have none.
         positions.push(known.position);
     }
-    let now = Clock::System.millis();
+    let (now, mut commits) = (Clock::System.millis(), Vec::new());
     for number in 0..tenants {
         let tenant = format!("tenant-{number:05}");
         let commit = |(place, stream): (usize, &&str)| {
@@ -200,8 +200,11 @@ fn fill(state: &Path, tenants: usize) -> Result<(), String> {
                 at_ms: now,
             }
         };
-        let commits = STREAMS.iter().enumerate().map(commit).collect();
-        store.commit(commits).map_err(|error| error.to_string())?;
+        commits.extend(STREAMS.iter().enumerate().map(commit));
+        // A transaction for each would take minutes.
+        if commits.len() >= 1_000 || number + 1 == tenants {
+            store.commit(std::mem::take(&mut commits)).map_err(|error| error.to_string())?;
+        }
     }
     Ok(())
 }
