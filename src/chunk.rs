@@ -2,6 +2,8 @@
 //!
 //! `lib.rs` turns them into the contract's bindings; nothing else does.
 
+use crate::code::Code;
+
 /// Nanoseconds since the Unix epoch, UTC.
 pub type Timestamp = u64;
 
@@ -175,8 +177,8 @@ pub enum FaultClass {
 }
 
 impl Fault {
-    pub fn new(class: FaultClass, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class, code: code.into(), message: message.into(), hint: None, status: None }
+    pub fn new(class: FaultClass, code: Code, message: impl Into<String>) -> Self {
+        Self { class, code: code.text().into_owned(), message: message.into(), hint: None, status: None }
     }
 
     #[must_use]

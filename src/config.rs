@@ -11,6 +11,7 @@ use base64::Engine;
 
 use crate::catalog::Stream;
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::kind::Generation;
 
 pub use address::{Base, DISCOVERY, is_loopback};
@@ -111,7 +112,7 @@ impl Config {
             Some("1.0" | "1") => Generation::V1,
             Some(other) => {
                 return Err(fault(
-                    "bad-value",
+                    Code::BadValue,
                     format!("`api` is \"{other}\", which is no generation of Mimecast's API"),
                 )
                 .hint("Set it to \"2.0\" (OAuth, the default) or \"1.0\" (signed requests)"));
@@ -124,7 +125,7 @@ impl Config {
         let insecure_http = values.boolean("insecure_http")?.unwrap_or(false);
         let base = address::base(&values, generation, insecure_http)?;
         if let (None, Keys::V1 { administrator_email: None, .. }) = (&base, &keys) {
-            return Err(fault("missing-key", "neither `base_url` nor `region` nor `administrator_email` is set").hint(
+            return Err(fault(Code::MissingKey, "neither `base_url` nor `region` nor `administrator_email` is set").hint(
                 "Set `region` (eu, us, …), or `administrator_email` so that Mimecast is asked for the account's region",
             ));
         }
@@ -168,7 +169,7 @@ impl Config {
     }
 }
 
-pub(crate) fn fault(code: &str, message: impl Into<String>) -> Fault {
+pub(crate) fn fault(code: Code, message: impl Into<String>) -> Fault {
     Fault::new(FaultClass::Configuration, code, message)
 }
 
@@ -176,18 +177,20 @@ pub(crate) fn fault(code: &str, message: impl Into<String>) -> Fault {
 fn refuse_other_generation(values: &Values, others: &[&str], api: &str, other: &str) -> Result<(), Fault> {
     match others.iter().find(|key| values.has(key)) {
         None => Ok(()),
-        Some(key) => Err(fault("wrong-generation", format!("`{key}` belongs to API {other}, but `api` is \"{api}\""))
-            .hint(format!("Remove `{key}`, or set `api` to \"{other}\" and give the keys of that generation"))),
+        Some(key) => {
+            Err(fault(Code::WrongGeneration, format!("`{key}` belongs to API {other}, but `api` is \"{api}\""))
+                .hint(format!("Remove `{key}`, or set `api` to \"{other}\" and give the keys of that generation")))
+        }
     }
 }
 
 fn credential(values: &Values, key: &str, hint: &str) -> Result<String, Fault> {
     let text = values.text(key)?.map(|value| value.trim().to_owned()).unwrap_or_default();
     if text.is_empty() {
-        return Err(fault("missing-key", format!("`{key}` is missing or empty")).hint(hint.to_owned()));
+        return Err(fault(Code::MissingKey, format!("`{key}` is missing or empty")).hint(hint.to_owned()));
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(fault("bad-secret", format!("`{key}` contains blanks or control characters"))
+        return Err(fault(Code::BadSecret, format!("`{key}` contains blanks or control characters"))
             .hint(format!("Copy `{key}` again, without line breaks")));
     }
     Ok(text)
@@ -204,12 +207,12 @@ fn keys_v2(values: &Values) -> Result<Keys, Fault> {
 }
 
 fn keys_v1(values: &Values) -> Result<Keys, Fault> {
-    let hint = "API 1.0 needs `app_id` and `app_key` of the API application, and `access_key` and `secret_key` of its \
+    let hint = "Set `app_id` and `app_key` of the API 1.0 application, and `access_key` and `secret_key` of its \
                 service user";
     refuse_other_generation(values, &V2_KEYS, "1.0", "2.0")?;
     let secret = credential(values, "secret_key", hint)?;
     let secret_key = base64::engine::general_purpose::STANDARD.decode(secret.as_bytes()).map_err(|_| {
-        fault("bad-secret", "`secret_key` is not valid base64")
+        fault(Code::BadSecret, "`secret_key` is not valid base64")
             .hint("Copy the secret key again, whole, with the `=` signs at its end")
     })?;
     Ok(Keys::V1 {

@@ -3,6 +3,7 @@
 //! Inside wasm, `http.rs` implements it with WASI; a native test or benchmark brings its own.
 
 use crate::chunk::Timestamp;
+use crate::code::Code;
 
 /// The outside. Nothing in the core reads a clock, draws a number or opens a connection except through this.
 pub trait Effects {
@@ -60,8 +61,8 @@ pub trait Body {
 /// The request got no answer, or the answer broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportError {
-    /// Stable and short: `dns`, `connection-refused`, `connection-timeout`, `tls`, `response-timeout`, `closed`, `denied`.
-    pub code: &'static str,
+    /// One of those for the way to the vendor.
+    pub code: Code,
     /// One sentence. Never holds a URL's query.
     pub message: String,
 }

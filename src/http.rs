@@ -9,6 +9,7 @@ use wasip2::io::streams::{InputStream, StreamError};
 
 use crate::api::url::Url;
 use crate::chunk::Timestamp;
+use crate::code::Code;
 use crate::effects::{Body, Effects, Method, Request, Response, TransportError};
 
 /// A body is read in pieces of this size.
@@ -41,12 +42,12 @@ impl Effects for Wasi {
     }
 }
 
-fn error(code: &'static str, message: impl Into<String>) -> TransportError {
+fn error(code: Code, message: impl Into<String>) -> TransportError {
     TransportError { code, message: message.into() }
 }
 
 fn send(request: &Request) -> Result<Response, TransportError> {
-    let refused = |what: &str| error("invalid-request", format!("the request's {what} is not valid"));
+    let refused = |what: &str| error(Code::InvalidRequest, format!("the request's {what} is not valid"));
     let url = Url::parse(&request.url).ok_or_else(|| refused("address"))?;
     let headers = Fields::new();
     for (name, value) in &request.headers {
@@ -87,18 +88,18 @@ fn send(request: &Request) -> Result<Response, TransportError> {
     let response = match answer {
         Some(Ok(response)) => response,
         Some(Err(code)) => return Err(transport(&code)),
-        None => return Err(error("closed", "the host gave no answer")),
+        None => return Err(error(Code::Closed, "the host gave no answer")),
     };
     finished.or_else(|broken| if response.status() >= 400 { Ok(()) } else { Err(broken) })?;
     head(response)
 }
 
 fn write(body: &OutgoingBody, bytes: &[u8]) -> Result<(), TransportError> {
-    let stream = body.write().map_err(|()| error("closed", "the request's body could not be written"))?;
+    let stream = body.write().map_err(|()| error(Code::Closed, "the request's body could not be written"))?;
     for piece in bytes.chunks(WRITE) {
         stream
             .blocking_write_and_flush(piece)
-            .map_err(|_| error("closed", "the connection broke off while the request was sent"))?;
+            .map_err(|_| error(Code::Closed, "the connection broke off while the request was sent"))?;
     }
     Ok(())
 }
@@ -108,8 +109,8 @@ fn head(response: IncomingResponse) -> Result<Response, TransportError> {
     // Names come in lower case from hosts that use HTTP/2, and as sent from others.
     let headers =
         response.headers().entries().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let body = response.consume().map_err(|()| error("closed", "the answer's body could not be read"))?;
-    let stream = body.stream().map_err(|()| error("closed", "the answer's body could not be read"))?;
+    let body = response.consume().map_err(|()| error(Code::Closed, "the answer's body could not be read"))?;
+    let stream = body.stream().map_err(|()| error(Code::Closed, "the answer's body could not be read"))?;
     Ok(Response { status, headers, body: Box::new(Incoming { stream, _body: body, _response: response }) })
 }
 
@@ -130,7 +131,7 @@ impl Body for Incoming {
                 Err(StreamError::LastOperationFailed(cause)) => {
                     return Err(match wasip2::http::types::http_error_code(&cause) {
                         Some(code) => transport(&code),
-                        None => error("closed", "the connection broke off"),
+                        None => error(Code::Closed, "the connection broke off"),
                     });
                 }
             }
@@ -142,27 +143,29 @@ impl Body for Incoming {
 fn transport(code: &ErrorCode) -> TransportError {
     let (code, message) = match code {
         ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
-            ("dns", "the host's name was not found")
+            (Code::Dns, "the host's name was not found")
         }
-        ErrorCode::HttpRequestDenied => ("denied", "the collector may not reach this host"),
+        ErrorCode::HttpRequestDenied => (Code::Denied, "the collector may not reach this host"),
         ErrorCode::DestinationIpProhibited => {
-            ("address-denied", "its name leads to an address that the collector may not reach")
+            (Code::AddressDenied, "its name leads to an address that the collector may not reach")
         }
-        ErrorCode::ConnectionRefused => ("connection-refused", "the connection was refused"),
+        ErrorCode::ConnectionRefused => (Code::ConnectionRefused, "the connection was refused"),
         ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => {
-            ("connection-refused", "there is no way to the host")
+            (Code::ConnectionRefused, "there is no way to the host")
         }
-        ErrorCode::ConnectionTimeout => ("connection-timeout", "the connection was not made in time"),
+        ErrorCode::ConnectionTimeout => (Code::ConnectionTimeout, "the connection was not made in time"),
         ErrorCode::TlsProtocolError | ErrorCode::TlsCertificateError | ErrorCode::TlsAlertReceived(_) => {
-            ("tls", "TLS failed, or the certificate is not trusted")
+            (Code::Tls, "TLS failed, or the certificate is not trusted")
         }
         ErrorCode::HttpResponseTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::ConnectionWriteTimeout => {
-            ("response-timeout", "there was no answer in time")
+            (Code::ResponseTimeout, "there was no answer in time")
         }
-        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => ("closed", "the connection broke off"),
-        ErrorCode::ConnectionLimitReached => ("connection-limit", "there are too many connections"),
-        ErrorCode::HttpProtocolError => ("http-protocol", "the other side does not speak HTTP as it should"),
-        _ => ("transport", "the request failed"),
+        ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete => {
+            (Code::Closed, "the connection broke off")
+        }
+        ErrorCode::ConnectionLimitReached => (Code::ConnectionLimit, "there are too many connections"),
+        ErrorCode::HttpProtocolError => (Code::HttpProtocol, "the other side does not speak HTTP as it should"),
+        _ => (Code::Transport, "the request failed"),
     };
     error(code, message)
 }

@@ -5,10 +5,12 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(target_family = "wasm"), forbid(unsafe_code))]
 
+mod advice;
 pub mod api;
 pub mod auth;
 pub mod catalog;
 pub mod chunk;
+pub mod code;
 pub mod config;
 pub mod describe;
 pub mod effects;

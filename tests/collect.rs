@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mimecast_simulator::{Credentials, Endpoint, Fault, Kind, Mark, Request, Reset, Settings, Simulator, Tenant, When};
 use mimecast_source::chunk::{Budget, FaultClass, Next, Start};
+use mimecast_source::code::Code;
 use mimecast_source::effects::{self, Body, Effects, Method, TransportError};
 use mimecast_source::{Reader, authenticate, plan_for};
 
@@ -67,7 +68,7 @@ struct Sent {
 impl Body for Sent {
     fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         if self.at == self.bytes.len() {
-            let closed = TransportError { code: "closed", message: "the connection broke off".into() };
+            let closed = TransportError { code: Code::Closed, message: "the connection broke off".into() };
             return if self.broken { Err(closed) } else { Ok(None) };
         }
         let end = self.bytes.len().min(self.at + 8_192);

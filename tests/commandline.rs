@@ -113,7 +113,7 @@ fn bad_inputs(site: &Site) -> Vec<Bad> {
             bad(
                 "an unknown quota",
                 also("quotas.siem-bach = { requests = 50, window_secs = 1 }"),
-                &["siem-bach", "Known are"],
+                &["siem-bach", "choose from"],
             ),
         ]
     };

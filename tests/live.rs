@@ -145,7 +145,7 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
     assert_eq!(events, Delivered::read(&site.folder.path().join("events"), "acme").total());
     let json = site.json("status acme --json");
     assert_eq!(json["sources"][0]["streams"][1]["stored"]["accepted"].to_string(), rows[2][5]);
-    site.says("status nobody", 64, &["nobody", "shows all"]);
+    site.says("status nobody", 64, &["nobody", "to see all"]);
 
     let verbs = ["audit --gaps", "audit acme --json", "state show", "state show --json acme", "state export"];
     let live: Vec<String> = verbs.iter().map(|verb| site.says(verb, 0, &[]).stdout).collect();
@@ -280,7 +280,7 @@ fn a_span_is_replayed_by_the_running_host_or_alone() {
             ("replay --source acme --stream siem/receipt --from yesterday", 64, "7d, 36h"),
             ("replay --source acme --stream siem/receipt --from 3h --to 4h", 64, "before --to"),
             ("replay --source acme --stream dlp --from 3h", 64, "It selects"),
-            ("replay --source nobody --stream dlp --from 3h", 64, "There is acme"),
+            ("replay --source nobody --stream dlp --from 3h", 64, "Choose from acme"),
             ("replay --source acme --stream audit --from 3d", 64, "say --all"),
             ("replay --source acme --stream audit --resume", 64, "Name a span"),
         ] {

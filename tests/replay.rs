@@ -290,9 +290,9 @@ async fn what_makes_no_sense_is_refused_and_its_neighbour_is_not() {
     let audit = || Request { stream: "audit".into(), ..good.clone() };
     let day = 24 * HOUR + 30 * MINUTE;
     for (request, words) in [
-        (Request { source: "other".into(), ..good.clone() }, "There is acme"),
+        (Request { source: "other".into(), ..good.clone() }, "Choose from acme"),
         (Request { stream: "siem/spam".into(), ..good.clone() }, "It selects siem/receipt, audit"),
-        (Request { sink: Some("lake".into()), ..good.clone() }, "There is files"),
+        (Request { sink: Some("lake".into()), ..good.clone() }, "Choose from files"),
         (Request { sink: Some("files".into()), ..good.clone() }, "Say --all"),
         (Request { span: span(now, now, true), ..good.clone() }, "Let --from be before --to"),
         (Request { span: span(now, now - 1, true), ..good.clone() }, "Let --from be before --to"),

@@ -130,7 +130,7 @@ fn audit_shows_the_ledger_and_tells_when_it_does_not_balance() {
     assert!(said.stdout.contains("file 17") && said.stdout.contains("2026-11-18T11:06:40.000Z"), "{said:?}");
     let one = site.says("audit other", 0, &[]);
     assert!(one.stdout.contains("other") && !one.stdout.contains("siem/receipt"), "{one:?}");
-    site.says("audit nobody", 64, &["nobody", "shows all"]);
+    site.says("audit nobody", 64, &["nobody", "to see all"]);
     let row = said.stdout.lines().find(|line| line.contains("siem/receipt")).unwrap();
     let numbers: Vec<&str> = row.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).collect();
     assert_eq!(numbers, ["100", "90", "7", "3", "20", "70", "12", "9", "2", "1"]);
@@ -326,7 +326,7 @@ fn state_is_shown_exported_imported_reset_and_moved() {
     assert_eq!(other.call("state show --health --json").stdout, site.call("state show --health --json").stdout);
 
     site.says("state reset", 64, &["SOURCE"]);
-    site.says("state reset acme --stream siem", 64, &["There is audit, siem/receipt"]);
+    site.says("state reset acme --stream siem", 64, &["Choose from audit, siem/receipt"]);
     site.says("state reset acme --stream audit --keep-seen", 0, &["acme/audit begins where its configuration says"]);
     let shown = site.json("state show acme --json");
     assert_eq!((&shown[0]["position"], &shown[0]["seen_ids"]), (&Value::Null, &Value::from(3)));

@@ -35,11 +35,11 @@ pub struct Request {
 /// Why a replay does not begin. Each text ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    #[error("there is no source {0:?} that a sink takes. There is {1}")]
+    #[error("there is no source {0:?} that a sink takes. Choose from {1}")]
     Source(String, String),
     #[error("the configuration of {0} selects no stream {1:?}. It selects {2}")]
     Stream(String, String, String),
-    #[error("no sink {0:?} takes {1}. There is {2}")]
+    #[error("no sink {0:?} takes {1}. Choose from {2}")]
     Sink(String, String, String),
     #[error("the span begins at {} and ends at {}: nothing lies in it. Let --from be before --to", time(.0.from), time(.0.to))]
     Empty(Span),

@@ -54,6 +54,9 @@ const PLACES: [(&str, Place); 10] = [
     ("hour", Place::Hour),
 ];
 
+/// What to do about any of the errors.
+pub const HINT: &str = "Correct what stands in braces; write `{{` for the sign itself";
+
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {

@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use super::rate;
 use super::{Endpoint, Headers};
+use crate::advice::{APPLICATION, EXPIRED, PASSING, QUOTA, REDIRECT, REGION, REPORT, RETRY, SIGNATURE, TOKEN};
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::kind::Generation;
 
 /// One error as Mimecast tells it.
@@ -112,89 +114,69 @@ pub fn judge(status: u16, body: &[u8], answered: &Answered<'_>, redact: &dyn Fn(
     let message = format!("{} answered {status}{}", answered.at, shortened(&redact(&said)));
     let codes: Vec<String> = errors.iter().map(|error| error.code.clone()).collect();
     let has = |code: &str| codes.iter().any(|c| c == code);
-    let http = format!("http-{status}");
-    let of = |class: FaultClass, code: &str, hint: String| {
+    let http = Code::Http(status);
+    let of = |class: FaultClass, code: Code, hint: String| {
         Fault::new(class, code, message.clone()).status(status).hint(hint)
     };
 
     let fault = if status == 418 || has("err_xdk_binding_expired") {
-        of(
-            FaultClass::Credentials,
-            "keys-expired",
-            "The API 1.0 keys have expired. Make new ones, and set the authentication profile's lifetime to Never Expires".into(),
-        )
+        of(FaultClass::Credentials, Code::KeysExpired, EXPIRED.into())
     } else if has("err_developer_key") {
-        of(FaultClass::Configuration, "wrong-app-id", "Check `app_id`: Mimecast does not know this application".into())
+        of(FaultClass::Configuration, Code::WrongAppId, APPLICATION.into())
     } else if has("err_audit_log_incorrect_region") {
-        of(
-            FaultClass::Configuration,
-            "wrong-region",
-            "Set `region` to the account's own, or leave it out and set `administrator_email`".into(),
-        )
+        of(FaultClass::Configuration, Code::WrongRegion, REGION.into())
     } else if status == 403 || has("err_xdk_operation_forbidden_for_address") {
-        of(
-            FaultClass::NotEntitled,
-            &format!("http-{}", if status == 200 { 403 } else { status }),
-            entitlement(answered),
-        )
+        of(FaultClass::NotEntitled, Code::Http(if status == 200 { 403 } else { status }), entitlement(answered, &said))
     } else {
         match status {
             401 => unauthorized(&codes, &errors, answered, &of),
             404 => of(
                 FaultClass::Protocol,
-                &http,
+                http,
                 "Check `base_url` or `region`, and that `api` is the account's generation".into(),
             ),
             429 => {
                 let wait = rate::wait_ms(answered.headers, answered.now);
-                of(
-                    FaultClass::Throttled(wait),
-                    &http,
-                    "Wait; if it comes often, give this collector credentials of its own".into(),
-                )
+                of(FaultClass::Throttled(wait), http, QUOTA.into())
             }
-            200 if errors.iter().any(|error| error.retryable) => of(FaultClass::Unavailable, "fail", RETRY.into()),
-            200 => of(FaultClass::Protocol, "fail", REPORT.into()),
-            300..=399 => {
-                of(FaultClass::Protocol, &http, "Redirects are not followed with credentials. Check `base_url`".into())
-            }
-            408 | 500..=599 => of(FaultClass::Unavailable, &http, RETRY.into()),
-            _ => of(FaultClass::Protocol, &http, REPORT.into()),
+            200 if errors.iter().any(|error| error.retryable) => of(FaultClass::Unavailable, Code::Fail, RETRY.into()),
+            200 => of(FaultClass::Protocol, Code::Fail, REPORT.into()),
+            300..=399 => of(FaultClass::Protocol, http, REDIRECT.into()),
+            408 | 500..=599 => of(FaultClass::Unavailable, http, RETRY.into()),
+            _ => of(FaultClass::Protocol, http, REPORT.into()),
         }
     };
     Failure { fault, codes }
 }
 
-const RETRY: &str = "Nothing to do: it is tried again";
-const REPORT: &str = "It is tried again; if it stays, report it with this message";
-
 fn unauthorized(
     codes: &[String],
     errors: &[VendorError],
     answered: &Answered<'_>,
-    of: &dyn Fn(FaultClass, &str, String) -> Fault,
+    of: &dyn Fn(FaultClass, Code, String) -> Fault,
 ) -> Fault {
     let is = |names: &[&str]| codes.iter().any(|code| names.contains(&code.as_str()));
     // These are sometimes answered by mistake though the credentials are good (quirks Q7 and Q8).
     let mut passing = is(&["token_verification_failed"]);
     if answered.generation == Generation::V1 && !passing {
         // One answer for three wrong keys (quirk Q3), and for a wrong clock.
-        let mut hint = "One of `access_key`, `secret_key`, `app_key` is wrong, or the region is".to_owned();
+        let mut hint = SIGNATURE.to_owned();
         if let Some(skew) = skew_seconds(answered).filter(|skew| skew.abs() > 300) {
             hint = format!(
-                "This machine's clock is {} s {} Mimecast's; set it right first",
+                "Set this machine's clock by NTP first: it is {} s {} Mimecast's, and signatures hold the time. If it is still refused \
+                 then: {SIGNATURE}",
                 skew.abs(),
                 if skew > 0 { "ahead of" } else { "behind" }
             );
         }
-        return of(FaultClass::Credentials, "bad-signature", hint);
+        return of(FaultClass::Credentials, Code::BadSignature, hint);
     }
     passing |= is(&["InvalidClientIdentifier", "invalid_client_identifier"])
         || errors.iter().any(|error| error.message.contains("Unauthorized Request"));
     if passing {
-        return of(FaultClass::Unavailable, "http-401", RETRY.into());
+        return of(FaultClass::Unavailable, Code::Http(401), PASSING.into());
     }
-    of(FaultClass::SessionExpired, "http-401", "A new token is fetched".into())
+    of(FaultClass::SessionExpired, Code::Http(401), TOKEN.into())
 }
 
 /// How far this machine's clock is ahead of the vendor's, by the answer's `Date`.
@@ -202,14 +184,25 @@ fn skew_seconds(answered: &Answered<'_>) -> Option<i64> {
     Some((answered.now / 1_000_000_000) as i64 - (answered.headers.date()? / 1_000_000_000) as i64)
 }
 
-fn entitlement(answered: &Answered<'_>) -> String {
+/// What an account needs for the endpoint. Of a refusal's two wordings, one speaks of products (section 8.3); what it names is to be
+/// tried first.
+fn entitlement(answered: &Answered<'_>, said: &str) -> String {
     let Endpoint { product, permission, .. } = answered.endpoint;
+    let role = format!("give the API 2.0 application's role the permission \"{permission}\"");
     match answered.generation {
-        Generation::V2 => format!(
-            "Give the API application the product \"{product}\" and its role the permission \"{permission}\". Products \
-             cannot be changed after an application was saved: make a new one"
+        Generation::V2 if said.contains("product") => format!(
+            "First the product: the API 2.0 application needs \"{product}\", and products cannot be changed after it was saved, so \
+             make a new application and set its `client_id` and `client_secret`. Then the role: {role}. An account without that \
+             product can leave the stream out of `collect`"
         ),
-        Generation::V1 => format!("Give the service user's role the permission \"{permission}\""),
+        Generation::V2 => format!(
+            "First the role: {role}. Then the product: the application needs \"{product}\", and products cannot be changed after it was \
+             saved, so make a new one. An account without that product can leave the stream out of `collect`"
+        ),
+        Generation::V1 => format!(
+            "Give the service user's role the permission \"{permission}\". If it has it, make new keys: those that were made before the \
+             user got a Basic Administrator role do not work. An account without this log can leave the stream out of `collect`"
+        ),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod url;
 
 use crate::auth::Access;
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::config::{Config, Secret};
 use crate::effects::{Body, Effects, Method, Nothing, Request, TransportError};
 use error::{Answered, Failure};
@@ -185,26 +186,26 @@ impl Answer {
         endpoint: &Endpoint,
         effects: &mut dyn Effects,
     ) -> Result<Vec<u8>, Failure> {
-        let protocol = |code: &str, what: &str| {
+        let protocol = |code, what: &str| {
             Fault::new(FaultClass::Protocol, code, format!("{} answered 200 {what}", self.at))
                 .status(200)
                 .hint("Check `base_url`, and whether a proxy answers instead of Mimecast; it is tried again")
         };
         if text.len() > ANSWER_LIMIT {
-            return Err(protocol("answer-too-large", "with more than 16 MiB of JSON").into());
+            return Err(protocol(Code::AnswerTooLarge, "with more than 16 MiB of JSON").into());
         }
         let text = readable(text);
         // A structure would be read from an array, too.
         let object = text.trim_ascii_start().starts_with(b"{");
         let fail = serde_json::from_slice::<FailOnly<'_>>(&text).ok().filter(|_| object);
         match fail {
-            None => Err(protocol("not-json", "with something that is no JSON object").into()),
+            None => Err(protocol(Code::NotJson, "with something that is no JSON object").into()),
             Some(FailOnly { fail: Some(fail) }) if !matches!(fail.get(), "[]" | "null" | "{}") => {
                 let now = effects.now();
                 let answered =
                     Answered { generation: config.generation(), endpoint, at: &self.at, headers: &self.headers, now };
                 if fail.get().len() > REFUSAL_LIMIT {
-                    return Err(protocol("fail", "with more than 64 KiB of errors").into());
+                    return Err(protocol(Code::Fail, "with more than 64 KiB of errors").into());
                 }
                 let body = format!("{{\"fail\":{}}}", fail.get());
                 let redact = |text: &str| redact_all(text, config, &self.authorization.0);
@@ -273,18 +274,21 @@ fn read_up_to(body: &mut dyn Body, text: &mut Vec<u8>, limit: usize) -> Result<(
 pub fn unreachable(error: &TransportError, at: &str, config: &Config) -> Fault {
     let message = redact(&format!("{at} could not be reached: {}", error.message), config);
     let (class, hint) = match error.code {
-        "denied" => (FaultClass::Configuration, "Allow the collector to reach this host"),
-        "address-denied" => {
-            (FaultClass::Unavailable, "Check this machine's name service, or allow the collector to reach the address")
+        Code::Denied => {
+            (FaultClass::Configuration, "Correct `base_url`, or let the source reach this host: the keys of `egress`")
         }
-        "dns" => (FaultClass::Unavailable, "Check `base_url` or `region`, and this machine's name service"),
-        "tls" => {
+        Code::AddressDenied => (
+            FaultClass::Unavailable,
+            "Check what this machine's name service answers; if the address is right, add it to `egress.allow_private`",
+        ),
+        Code::Dns => (FaultClass::Unavailable, "Check `base_url` or `region`, and this machine's name service"),
+        Code::Tls => {
             (FaultClass::Unavailable, "Check this machine's clock and certificates, and whether a proxy inspects TLS")
         }
-        "connection-refused" | "connection-timeout" => {
+        Code::ConnectionRefused | Code::ConnectionTimeout => {
             (FaultClass::Unavailable, "Check `base_url`, the firewall and the proxy; it is tried again")
         }
-        _ => (FaultClass::Unavailable, "Nothing to do: it is tried again"),
+        _ => (FaultClass::Unavailable, crate::advice::RETRY),
     };
     Fault::new(class, error.code, message).hint(hint)
 }

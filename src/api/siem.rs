@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Endpoint;
 use super::url::{Url, form};
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::config::Config;
 use crate::kind::Kind;
 
@@ -104,17 +105,17 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
         #[serde(default)]
         expiry: Option<serde_json::Value>,
     }
-    let protocol = |code: &str, what: String| {
+    let protocol = |code, what: String| {
         Fault::new(FaultClass::Protocol, code, format!("{at} answered a page {what}"))
             .status(200)
-            .hint("It is tried again; if it stays, report it with this message")
+            .hint(crate::advice::REPORT)
     };
     // The parser's message could quote a signed URL, so only the place is told.
     let raw: Raw = serde_json::from_slice(body).map_err(|error| {
-        protocol("bad-page", format!("that cannot be read (line {}, column {})", error.line(), error.column()))
+        protocol(Code::BadPage, format!("that cannot be read (line {}, column {})", error.line(), error.column()))
     })?;
     if raw.value.is_none() && raw.next.is_none() && raw.caught_up.is_none() {
-        return Err(protocol("bad-page", "without files, token or end".into()));
+        return Err(protocol(Code::BadPage, "without files, token or end".into()));
     }
     let next = raw.next.filter(|token| !token.is_empty());
     let entries = raw.value.unwrap_or_default();
@@ -131,11 +132,11 @@ pub fn page(body: &[u8], config: &Config, at: &str) -> Result<Page, Fault> {
                 _ if entry.url.contains('@') => format!("with a file address on {shown} that names a user"),
                 _ => format!("with a file address on {shown} that is no URL"),
             };
-            return Err(protocol("bad-file-url", what));
+            return Err(protocol(Code::BadFileUrl, what));
         };
         let simulated = url.scheme == "http" && config.insecure_http && crate::config::is_loopback(&url.host);
         if url.scheme != "https" && !simulated {
-            return Err(protocol("bad-file-url", format!("with a file on {}, which is not behind TLS", url.host)));
+            return Err(protocol(Code::BadFileUrl, format!("with a file on {}, which is not behind TLS", url.host)));
         }
         let hash = crate::streams::position::hash(url.path.as_bytes());
         if !files.iter().any(|file| file.hash == hash) {

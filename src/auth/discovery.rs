@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{Access, Secret, signature};
 use crate::api::{Call, Content, Endpoint, Left, exchange, send};
 use crate::chunk::{Fault, FaultClass};
+use crate::code::Code;
 use crate::config::{Base, Config, DISCOVERY, Keys};
 use crate::describe::Session;
 use crate::effects::{Effects, Method, Request};
@@ -46,7 +47,8 @@ fn prove(config: &Config, access: &Access, effects: &mut dyn Effects) -> Result<
 
 fn discover(config: &Config, effects: &mut dyn Effects) -> Result<Base, Fault> {
     let Keys::V1 { administrator_email: Some(email), app_id, .. } = &config.keys else {
-        return Err(Fault::new(FaultClass::Configuration, "missing-key", "`administrator_email` is missing"));
+        return Err(Fault::new(FaultClass::Configuration, Code::MissingKey, "`administrator_email` is missing")
+            .hint("Set `region`, or `administrator_email` so that Mimecast is asked for it"));
     };
     let request = Request {
         method: Method::Post,
@@ -82,15 +84,15 @@ fn discover(config: &Config, effects: &mut dyn Effects) -> Result<Base, Fault> {
         // An address that Mimecast does not know has no region.
         return Err(Fault::new(
             FaultClass::Configuration,
-            "unknown-address",
+            Code::UnknownAddress,
             "Mimecast knows no account of `administrator_email`",
         )
         .status(200)
-        .hint("Correct `administrator_email`, or set `region`"));
+        .hint("Correct `administrator_email`: it is the address of an administrator of the account. Or set `region`"));
     };
     Base::discovered(&region.api).ok_or_else(|| {
-        Fault::new(FaultClass::Protocol, "bad-region", "Mimecast named a base URL that is not its own")
+        Fault::new(FaultClass::Protocol, Code::BadRegion, "Mimecast named a base URL that is not its own")
             .status(200)
-            .hint("Set `region` or `base_url`")
+            .hint("Set `region` to the account's own, so that Mimecast is not asked")
     })
 }

@@ -7,6 +7,7 @@ pub mod token;
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::{Fault, FaultClass};
+use crate::code::Code;
 use crate::config::{Base, Config, Keys};
 use crate::describe::Session;
 use crate::effects::Effects;
@@ -26,6 +27,10 @@ pub fn authenticate(config: &str, effects: &mut dyn Effects) -> Result<Session, 
         Generation::V2 => token::authenticate(&config, effects),
     }
 }
+
+/// The host authenticates by itself: an operator sees this only if that goes wrong.
+const NO_SESSION: &str =
+    "Wait: the host authenticates anew. If it stays, run `tributary restart` with the source's name";
 
 /// A session's bytes. One form for both generations, so that a mix-up is noticed.
 #[derive(Default, Serialize, Deserialize)]
@@ -53,10 +58,8 @@ impl Access {
     /// # Errors
     /// `session-expired` if the bytes are no session of this configuration.
     pub fn new(config: &Config, session: &[u8]) -> Result<Access, Fault> {
-        let none = || {
-            Fault::new(FaultClass::SessionExpired, "no-session", "there is no usable session")
-                .hint("Authenticate first")
-        };
+        let none =
+            || Fault::new(FaultClass::SessionExpired, Code::NoSession, "there is no usable session").hint(NO_SESSION);
         let secret: Secret = serde_json::from_slice(session).map_err(|_| none())?;
         let found = secret.base_url.as_deref().and_then(Base::trusted);
         let base = config.base.clone().or(found).ok_or_else(none)?;
@@ -88,8 +91,8 @@ impl Access {
                 ])
             }
             (Keys::V2 { .. }, None) => {
-                Err(Fault::new(FaultClass::SessionExpired, "no-session", "there is no usable session")
-                    .hint("Authenticate first"))
+                Err(Fault::new(FaultClass::SessionExpired, Code::NoSession, "there is no usable session")
+                    .hint(NO_SESSION))
             }
         }
     }

@@ -6,6 +6,7 @@ use super::Secret;
 use crate::api::url::form;
 use crate::api::{Endpoint, Left, send};
 use crate::chunk::{Fault, FaultClass};
+use crate::code::Code;
 use crate::config::{Config, Keys, SECOND};
 use crate::describe::Session;
 use crate::effects::{Effects, Method, Request};
@@ -20,7 +21,8 @@ const TOKEN_LIMIT: usize = 16 << 10;
 
 pub fn authenticate(config: &Config, effects: &mut dyn Effects) -> Result<Session, Fault> {
     let (Keys::V2 { client_id, client_secret }, Some(base)) = (&config.keys, &config.base) else {
-        return Err(Fault::new(FaultClass::Configuration, "wrong-generation", "these are no keys of API 2.0"));
+        return Err(Fault::new(FaultClass::Configuration, Code::WrongGeneration, "these are no keys of API 2.0")
+            .hint("Set `api` to \"1.0\", or give `client_id` and `client_secret`"));
     };
     let pairs = [
         ("client_id", client_id.0.as_str()),
@@ -48,9 +50,13 @@ pub fn authenticate(config: &Config, effects: &mut dyn Effects) -> Result<Sessio
     }
     let token: Token =
         serde_json::from_slice(&text).ok().filter(|token: &Token| usable(&token.access_token)).ok_or_else(|| {
-            Fault::new(FaultClass::Protocol, "no-token", format!("{}{} answered without a token", base.url, TOKEN.path))
-                .status(200)
-                .hint("Check `base_url`; it is tried again")
+            Fault::new(
+                FaultClass::Protocol,
+                Code::NoToken,
+                format!("{}{} answered without a token", base.url, TOKEN.path),
+            )
+            .status(200)
+            .hint("Check `base_url`, and whether a proxy answers instead of Mimecast; it is tried again")
         })?;
     // A number, or a number as text.
     let lifetime = token.expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()));
@@ -67,6 +73,10 @@ fn usable(token: &str) -> bool {
     (1..=TOKEN_LIMIT).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
+const CLIENT: &str = "Copy `client_id` and `client_secret` again, both of one API 2.0 application (Integrations | API and Platform \
+                      Integrations). If they are right, check that the application is enabled, and leave `region` and \
+                      `base_url` out. If the keys are of API 1.0 (application id, access key), set `api` to \"1.0\"";
+
 /// At the token's own path every refusal is one of the credentials.
 fn refused(mut fault: Fault) -> Fault {
     match fault.status {
@@ -75,13 +85,13 @@ fn refused(mut fault: Fault) -> Fault {
         Some(200) if fault.code == "fail" => {}
         Some(404) => {
             fault.class = FaultClass::Configuration;
-            fault.hint = Some("There is no API 2.0 at this `base_url`. Leave it out, or set `region`".into());
+            fault.hint = Some("There is no API 2.0 at this `base_url`. Leave it out, or set `region`. For an account with keys of API 1.0, set `api` to \"1.0\"".into());
             return fault;
         }
         _ => return fault,
     }
     fault.class = FaultClass::Credentials;
-    fault.code = "bad-client".into();
-    fault.hint = Some("Check `client_id` and `client_secret`, and that the API 2.0 application is enabled".into());
+    fault.code = Code::BadClient.text().into_owned();
+    fault.hint = Some(CLIENT.into());
     fault
 }

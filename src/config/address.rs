@@ -4,6 +4,7 @@ use super::fault;
 use super::value::Values;
 use crate::api::url::Url;
 use crate::chunk::Fault;
+use crate::code::Code;
 use crate::kind::Generation;
 
 /// The root of the API: `scheme://host[:port]`, without a slash at the end.
@@ -41,13 +42,13 @@ pub(super) fn base(values: &Values, generation: Generation, insecure: bool) -> R
     let region = values.text("region")?;
     let Some(text) = values.text("base_url")? else {
         if insecure {
-            return Err(fault("bad-base-url", "`insecure_http` is set without a `base_url` on loopback")
+            return Err(fault(Code::BadBaseUrl, "`insecure_http` is set without a `base_url` on loopback")
                 .hint("Remove `insecure_http`; it serves a simulator on this machine only"));
         }
         return by_region(region.as_deref(), generation);
     };
     if region.is_some() {
-        return Err(fault("bad-value", "`base_url` and `region` are both set").hint("Keep one of the two"));
+        return Err(fault(Code::BadValue, "`base_url` and `region` are both set").hint("Keep one of the two"));
     }
     parse(text.trim(), generation, insecure).map(Some)
 }
@@ -66,14 +67,15 @@ fn by_region(region: Option<&str>, generation: Generation) -> Result<Option<Base
         Some((_, host)) => Ok(Some(Base { url: format!("https://{host}"), loopback: false })),
         None => {
             let known: Vec<&str> = regions.iter().map(|(name, _)| *name).collect();
-            Err(fault("unknown-region", format!("`region` is \"{wanted}\", which is no region of API {api}"))
+            Err(fault(Code::UnknownRegion, format!("`region` is \"{wanted}\", which is no region of API {api}"))
                 .hint(format!("Choose from: {}; or set `base_url`", known.join(", "))))
         }
     }
 }
 
 fn parse(text: &str, generation: Generation, insecure: bool) -> Result<Base, Fault> {
-    let wrong = |what: &str, hint: &str| Err(fault("bad-base-url", format!("`base_url` {what}")).hint(hint.to_owned()));
+    let wrong =
+        |what: &str, hint: &str| Err(fault(Code::BadBaseUrl, format!("`base_url` {what}")).hint(hint.to_owned()));
     if text.contains('@') {
         return wrong("contains user information", "Give the host only; credentials have keys of their own");
     }
@@ -107,11 +109,11 @@ fn parse(text: &str, generation: Generation, insecure: bool) -> Result<Base, Fau
     let of_v1 = REGIONS_V1.iter().any(|(_, known)| host == *known) || host == "api.mimecast.com";
     match generation {
         Generation::V1 if of_v2 => {
-            Err(fault("wrong-generation", format!("`base_url` {host} serves API 2.0, but `api` is \"1.0\""))
+            Err(fault(Code::WrongGeneration, format!("`base_url` {host} serves API 2.0, but `api` is \"1.0\""))
                 .hint("Use a regional host such as https://eu-api.mimecast.com, or set `api` to \"2.0\" with its keys"))
         }
         Generation::V2 if of_v1 => {
-            Err(fault("wrong-generation", format!("`base_url` {host} serves API 1.0, but `api` is \"2.0\""))
+            Err(fault(Code::WrongGeneration, format!("`base_url` {host} serves API 1.0, but `api` is \"2.0\""))
                 .hint("Use https://api.services.mimecast.com, or set `api` to \"1.0\" with its keys"))
         }
         _ => Ok(Base { url: url.origin(), loopback }),

@@ -3,6 +3,7 @@
 use super::fault;
 use super::value::{Values, shown};
 use crate::chunk::Fault;
+use crate::code::Code;
 
 /// The form of the bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,8 +60,11 @@ pub(super) fn include_original(values: &Values) -> Result<IncludeOriginal, Fault
 pub(super) fn labels(values: &Values) -> Result<Vec<Label>, Fault> {
     let wanted = values.list("labels")?.unwrap_or_default();
     if let Some(unknown) = wanted.iter().find(|name| !Label::ALL.iter().any(|label| label.name() == name.trim())) {
-        return Err(fault("bad-value", format!("`labels` names \"{}\", whose labels are not known", shown(unknown)))
-            .hint("Choose from: elastic, sumo, stellar"));
+        return Err(fault(
+            Code::BadValue,
+            format!("`labels` names \"{}\", whose labels are not known", shown(unknown)),
+        )
+        .hint("Choose from: elastic, sumo, stellar"));
     }
     Ok(Label::ALL.into_iter().filter(|label| wanted.iter().any(|name| name.trim() == label.name())).collect())
 }
@@ -68,7 +72,7 @@ pub(super) fn labels(values: &Values) -> Result<Vec<Label>, Fault> {
 pub(super) fn category(values: &Values) -> Result<Option<String>, Fault> {
     match values.text("category")? {
         Some(text) if text.trim().is_empty() || text.chars().any(char::is_control) => {
-            Err(fault("bad-value", "`category` is empty or contains control characters")
+            Err(fault(Code::BadValue, "`category` is empty or contains control characters")
                 .hint("Set it to a name such as \"email\", or remove it"))
         }
         text => Ok(text.map(|text| text.trim().to_owned())),
@@ -86,7 +90,7 @@ fn one_of<T: Default, const N: usize>(
     };
     let names = known.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     known.into_iter().find(|(name, _)| *name == text.trim()).map(|(_, value)| value).ok_or_else(|| {
-        fault("bad-value", format!("`{key}` is \"{}\", which is no {what}", shown(&text)))
+        fault(Code::BadValue, format!("`{key}` is \"{}\", which is no {what}", shown(&text)))
             .hint(format!("Choose from: {names}; the first is the default"))
     })
 }

@@ -5,6 +5,7 @@ use super::value::{Values, shown};
 use super::{Config, StartAt, fault};
 use crate::catalog::{self, Stream};
 use crate::chunk::Fault;
+use crate::code::Code;
 use crate::kind::Generation;
 
 /// How API 2.0 gives its SIEM logs of the Cloud Gateway.
@@ -57,14 +58,17 @@ pub(super) fn siem_mode(values: &Values, generation: Generation) -> Result<SiemM
         return Ok(SiemMode::default());
     };
     if generation == Generation::V1 {
-        return Err(fault("wrong-generation", "`siem_mode` belongs to API 2.0, but `api` is \"1.0\"")
+        return Err(fault(Code::WrongGeneration, "`siem_mode` belongs to API 2.0, but `api` is \"1.0\"")
             .hint("Remove `siem_mode`: API 1.0 has one way only, the stream `siem`"));
     }
     match text.trim() {
         "batch" => Ok(SiemMode::Batch),
         "stream" => Ok(SiemMode::Stream),
-        _ => Err(fault("bad-value", format!("`siem_mode` is \"{}\", which is no way to read SIEM logs", shown(&text)))
-            .hint("Set it to \"batch\", the default, or to \"stream\"")),
+        _ => Err(fault(
+            Code::BadValue,
+            format!("`siem_mode` is \"{}\", which is no way to read SIEM logs", shown(&text)),
+        )
+        .hint("Set it to \"batch\", the default, or to \"stream\"")),
     }
 }
 
@@ -92,12 +96,12 @@ fn named(key: &str, name: &str, generation: Generation) -> Result<Vec<Stream>, F
     let api = api(generation);
     let Some(other) = others.first().and_then(|stream| stream.only()) else {
         return Err(
-            fault("unknown-stream", format!("`{key}` names \"{name}\", which is no stream of API {api}")).hint(hint)
+            fault(Code::UnknownStream, format!("`{key}` names \"{name}\", which is no stream of API {api}")).hint(hint)
         );
     };
     let other = self::api(other);
     Err(fault(
-        "wrong-generation",
+        Code::WrongGeneration,
         format!("`{key}` names \"{name}\", which only API {other} has, but `api` is \"{api}\""),
     )
     .hint(hint))
@@ -118,13 +122,13 @@ pub(super) fn collect(values: &Values, generation: Generation, mode: SiemMode) -
                 SiemMode::Stream => ("stream", "batch"),
             };
             let message = format!("`collect` names \"{}\", but `siem_mode` is \"{is}\"", shown(name));
-            return Err(fault("bad-value", message)
+            return Err(fault(Code::BadValue, message)
                 .hint(format!("Set `siem_mode` to \"{other}\", or name \"siem\" to get what the mode gives")));
         }
         selected.extend(named);
     }
     if selected.is_empty() {
-        return Err(fault("bad-value", "`collect` is empty, so nothing would be collected")
+        return Err(fault(Code::BadValue, "`collect` is empty, so nothing would be collected")
             .hint("Name at least one stream, or remove `collect` to get all"));
     }
     Ok(all.filter(|stream| selected.contains(stream)).collect())
@@ -145,18 +149,21 @@ pub(super) fn tuning(values: &Values, generation: Generation) -> Result<Tuning, 
         let overlap = duration(key, value, OVERLAP_LEAST, OVERLAP_MOST)?;
         match stream.overlap() {
             Some(_) if overlap < stream.retention() => Ok(overlap),
-            Some(_) => Err(fault("bad-value", format!("`{key}` is no shorter than Mimecast keeps {}", stream.name()))
-                .hint(format!("Set less than {} h", stream.retention() / span::HOUR))),
-            None => Err(fault("bad-value", format!("`{key}` is set, but {} goes on by a token", stream.name()))
+            Some(_) => {
+                Err(fault(Code::BadValue, format!("`{key}` is no shorter than Mimecast keeps {}", stream.name()))
+                    .hint(format!("Set less than {} h", stream.retention() / span::HOUR)))
+            }
+            None => Err(fault(Code::BadValue, format!("`{key}` is set, but {} goes on by a token", stream.name()))
                 .hint(format!("Remove `{key}`: nothing is read twice there"))),
         }
     })?;
     let page_sizes = map(values, "page_sizes", generation, |key, stream, value| match stream.page_sizes() {
         Some((_, most)) => super::value::integer(key, value, 1, most),
-        None => {
-            Err(fault("bad-value", format!("`{key}` is set, but Mimecast decides how much {} answers", stream.name()))
-                .hint(format!("Remove `{key}`")))
-        }
+        None => Err(fault(
+            Code::BadValue,
+            format!("`{key}` is set, but Mimecast decides how much {} answers", stream.name()),
+        )
+        .hint(format!("Remove `{key}`"))),
     })?;
     Ok(Tuning { intervals, overlaps, page_sizes })
 }
@@ -184,7 +191,7 @@ fn map<T: Copy>(
 fn duration(key: &str, value: &serde_json::Value, least: u64, most: u64) -> Result<u64, Fault> {
     let known = value.as_str().and_then(span::duration).filter(|span| (least..=most).contains(span));
     known.ok_or_else(|| {
-        fault("bad-value", format!("`{key}` is not a duration within its limits")).hint(format!(
+        fault(Code::BadValue, format!("`{key}` is not a duration within its limits")).hint(format!(
             "Use seconds, minutes or hours such as \"30m\", from {}s to {}h",
             least / SECOND,
             most / span::HOUR
@@ -197,7 +204,7 @@ pub(super) fn start_at(values: &Values) -> Result<StartAt, Fault> {
         return Ok(StartAt::Ago(7 * DAY));
     };
     span::duration(&text).map(StartAt::Ago).or_else(|| span::instant(&text).map(StartAt::At)).ok_or_else(|| {
-        fault("bad-start", format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
+        fault(Code::BadStart, format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
             .hint("Use a duration such as \"7d\" or \"36h\", or a time such as \"2026-03-01T00:00:00Z\"")
     })
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::fault;
 use super::schema::KEYS;
 use crate::chunk::Fault;
+use crate::code::Code;
 
 pub struct Values(Map<String, Value>);
 
@@ -13,13 +14,13 @@ impl Values {
         // serde_json's message holds a line and a column, never a value of the document.
         let value: Value = serde_json::from_str(json).map_err(|error| {
             fault(
-                "bad-json",
+                Code::BadJson,
                 format!("the configuration is not JSON (line {}, column {})", error.line(), error.column()),
             )
             .hint("Give one JSON object")
         })?;
         let Value::Object(mut map) = value else {
-            return Err(fault("bad-json", "the configuration is not a JSON object").hint("Give one JSON object"));
+            return Err(fault(Code::BadJson, "the configuration is not a JSON object").hint("Give one JSON object"));
         };
         map.retain(|_, value| !value.is_null());
         if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -27,7 +28,7 @@ impl Values {
                 Some(known) => format!("Did you mean `{known}`?"),
                 None => format!("The keys are: {}", KEYS.join(", ")),
             };
-            return Err(fault("unknown-key", format!("`{}` is not a key of this source", shown(key))).hint(hint));
+            return Err(fault(Code::UnknownKey, format!("`{}` is not a key of this source", shown(key))).hint(hint));
         }
         Ok(Values(map))
     }
@@ -115,13 +116,13 @@ pub fn integer(key: &str, value: &Value, min: u32, max: u32) -> Result<u32, Faul
     let whole = number.filter(|n: &f64| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n));
     match whole.map(|n| n as u32) {
         Some(n) if (min..=max).contains(&n) => Ok(n),
-        _ => Err(fault("bad-value", format!("`{key}` is not a whole number from {min} to {max}"))
+        _ => Err(fault(Code::BadValue, format!("`{key}` is not a whole number from {min} to {max}"))
             .hint(format!("Set `{key}` to a number from {min} to {max}, or remove it"))),
     }
 }
 
 fn wrong_type(key: &str, expected: &str) -> Fault {
-    fault("wrong-type", format!("`{key}` is not {expected}")).hint(format!("Give {expected}"))
+    fault(Code::WrongType, format!("`{key}` is not {expected}")).hint(format!("Give {expected}"))
 }
 
 /// A key as it may be printed: somebody may have pasted a secret in its place.

@@ -15,6 +15,7 @@ use crate::api::feed::{FEED, Json, NEXT_TOKEN, body, is_bundle, means_nothing};
 use crate::api::{Answer, Call, Content};
 use crate::catalog::{Feed as Name, Stream};
 use crate::chunk::{Fault, FaultClass, Next, Start};
+use crate::code::Code;
 use crate::config::DAY;
 use crate::kind::Kind;
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
@@ -109,9 +110,9 @@ impl Feed {
                 Json::Bundle => Ok((answer, Some(text))),
                 Json::Other => {
                     let message = format!("{} answered something that is neither a feed nor an error", answer.at);
-                    Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+                    Err(Fault::new(FaultClass::Protocol, Code::BadPage, message)
                         .status(200)
-                        .hint("It is tried again; if it stays, report it with this message")
+                        .hint(crate::advice::REPORT)
                         .into())
                 }
             }
@@ -267,7 +268,7 @@ impl Feed {
             self.empty_pages = 0;
             let message =
                 format!("Mimecast's pages of {} lead nowhere: one after another is empty", self.stream.name());
-            return Err(Fault::new(FaultClass::Unavailable, "page-token-repeats", message)
+            return Err(Fault::new(FaultClass::Unavailable, Code::PageTokenRepeats, message)
                 .status(200)
                 .hint("The window is read again later and nothing is passed; if it stays, report it to Mimecast"));
         }
@@ -303,7 +304,7 @@ impl Feed {
         }
         if transport {
             let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
-            return Step::Fail(Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
+            return Step::Fail(Fault::new(FaultClass::Unavailable, Code::FileBreaksOff, message).hint(
                 "The bundle is fetched again and nothing is passed; check the proxy and the network if it stays",
             ));
         }

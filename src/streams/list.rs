@@ -8,6 +8,7 @@ use crate::api::rows::ROWS_LIMIT;
 use crate::api::{Call, Content, list};
 use crate::catalog::Stream;
 use crate::chunk::{Digest, Fault, FaultClass, Next, Start, Timestamp};
+use crate::code::Code;
 use crate::config::DAY;
 use crate::kind::Kind;
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
@@ -88,7 +89,7 @@ impl List {
     pub fn open(stream: Stream, kind: Kind, start: Start) -> Result<Self, Fault> {
         let Some(list) = list::of(kind) else {
             let message = format!("{} is no list", stream.name());
-            return Err(Fault::new(FaultClass::Configuration, "unknown-stream", message).hint("Report this message"));
+            return Err(Fault::new(FaultClass::Configuration, Code::UnknownStream, message).hint("Report this message"));
         };
         let windows = Windows::open(stream, WINDOW, start)?;
         Ok(Self { stream, kind, list, windows, page: None, empty_pages: 0, restarts: 0 })
@@ -128,9 +129,9 @@ impl List {
             let name = self.stream.name();
             let message =
                 format!("{at} answered something that is no page of {name}, or one of more than {ROWS_LIMIT} rows");
-            return Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+            return Err(Fault::new(FaultClass::Protocol, Code::BadPage, message)
                 .status(200)
-                .hint("It is tried again; if it stays, report it with this message"));
+                .hint(crate::advice::REPORT));
         };
         check_token(page.next.as_deref(), &at)?;
         let shrunk = page.total.zip(window.total).is_some_and(|(now, before)| now < before);
@@ -195,7 +196,7 @@ impl List {
             self.restarts = 0;
             let message =
                 format!("Mimecast's pages of {} lead nowhere: the token of the next page repeats", self.stream.name());
-            return Err(Fault::new(FaultClass::Unavailable, "page-token-repeats", message)
+            return Err(Fault::new(FaultClass::Unavailable, Code::PageTokenRepeats, message)
                 .status(200)
                 .hint("The window is read again later and nothing is passed; if it stays, report it to Mimecast"));
         }

@@ -17,6 +17,7 @@ mod window;
 use crate::auth::Access;
 use crate::catalog::Stream;
 use crate::chunk::{Budget, Chunk, Fault, FaultClass, Next, Pieces, Start, Timestamp};
+use crate::code::Code;
 use crate::config::{Config, HOUR, IncludeOriginal, Output, SECOND};
 use crate::effects::Effects;
 use crate::kind::Generation;
@@ -59,7 +60,7 @@ impl Reader {
             let known: Vec<&str> = Stream::of(generation).iter().map(|s| s.name()).collect();
             return Err(Fault::new(
                 FaultClass::Configuration,
-                "unknown-stream",
+                Code::UnknownStream,
                 format!("there is no stream \"{stream}\" in this generation of the API"),
             )
             .hint(format!("Choose from: {}", known.join(", "))));

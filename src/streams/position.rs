@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::{Digest as _, Sha1};
 
 use crate::chunk::{Digest, Fault, FaultClass, Timestamp};
+use crate::code::Code;
 
 /// The version that this release writes. It reads this one and all before it.
 const VERSION: u32 = 1;
@@ -24,9 +25,9 @@ pub fn check_token(token: Option<&str>, at: &str) -> Result<(), Fault> {
     if token.is_none_or(|token| serde_json::to_string(token).is_ok_and(|text| text.len() <= TOKEN_LIMIT)) {
         return Ok(());
     }
-    Err(Fault::new(FaultClass::Protocol, "token-too-long", format!("{at} answered a page token of more than 8 KiB"))
+    Err(Fault::new(FaultClass::Protocol, Code::TokenTooLong, format!("{at} answered a page token of more than 8 KiB"))
         .status(200)
-        .hint("It is tried again; if it stays, report it with this message"))
+        .hint(crate::advice::REPORT))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,25 +53,27 @@ pub fn read<T: DeserializeOwned>(stream: &str, bytes: &[u8]) -> Result<T, Fault>
         stream: String,
     }
     let lost = || {
-        Fault::new(FaultClass::PositionLost, "bad-position", "the stored position cannot be read")
-            .hint("Restore the state from a backup, or let the stream begin again")
+        Fault::new(FaultClass::PositionLost, Code::BadPosition, "the stored position cannot be read")
+            .hint("Put the state back from a copy, or let the stream begin again: `tributary state reset`")
     };
     let head: Head = serde_json::from_slice(bytes).map_err(|_| lost())?;
     if head.v > VERSION {
         return Err(Fault::new(
             FaultClass::Configuration,
-            "newer-position",
+            Code::NewerPosition,
             format!("the stored position has version {}, but this release knows only {VERSION}", head.v),
         )
-        .hint("Run the release that wrote it, or a newer one"));
+        .hint(
+            "Run the release that wrote it, or a newer one; or let the stream begin again: `tributary state reset`",
+        ));
     }
     if head.stream != stream {
         return Err(Fault::new(
             FaultClass::Configuration,
-            "foreign-position",
+            Code::ForeignPosition,
             format!("the stored position belongs to the stream \"{}\", not to \"{stream}\"", head.stream),
         )
-        .hint("Give each stream its own position"));
+        .hint("Put the state back from a copy, or let the stream begin again: `tributary state reset`"));
     }
     serde_json::from_slice::<Envelope<T>>(bytes).map(|envelope| envelope.state).map_err(|_| lost())
 }

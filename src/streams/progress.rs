@@ -11,6 +11,7 @@ use super::start::Beginning;
 use super::{hourly, position};
 use crate::catalog::Stream;
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::config::HOUR;
 
 /// A record is published within this time after it happened: every 30 minutes, every 15 in API 2.0 (sections 4.5 and 5.1 of the API
@@ -167,9 +168,7 @@ impl Progress {
         let name = stream.name();
         let message =
             format!("Mimecast refuses the page token of {name}, and what was read last is too old: {}", stream.reach());
-        Err(Fault::new(FaultClass::PositionLost, "token-refused", message)
-            .status(400)
-            .hint("The stream goes on as `on_position_lost` says"))
+        Err(Fault::new(FaultClass::PositionLost, Code::TokenRefused, message).status(400).hint(crate::advice::LOST))
     }
 
     /// What is unread and older than this was told as a gap.

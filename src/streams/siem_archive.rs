@@ -18,6 +18,7 @@ use super::start::settle;
 use crate::api::logs::{Empty, LOGS, body, empty, is_file};
 use crate::api::{Call, Content};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::code::Code;
 use crate::config::HOUR;
 use crate::describe::{SIEM_RETENTION, Stream};
 use crate::kind::Kind;
@@ -347,7 +348,7 @@ impl SiemArchive {
                 "an archive of {}: {error} after {} members and {index} records of the next, {} times",
                 archive.at, progress.0, self.state.tries
             );
-            return Step::Fail(Fault::new(FaultClass::Unavailable, "archive-breaks-off", message).hint(
+            return Step::Fail(Fault::new(FaultClass::Unavailable, Code::ArchiveBreaksOff, message).hint(
                 "The archive is fetched again and nothing is passed; check the proxy and the network if it stays",
             ));
         }

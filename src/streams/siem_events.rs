@@ -14,6 +14,7 @@ use crate::api::events::{Ask, EVENTS, Page, page, query};
 use crate::api::{Call, Content};
 use crate::catalog::{EVENTS_RETENTION, Stream};
 use crate::chunk::{Fault, FaultClass, Next, Start, Timestamp};
+use crate::code::Code;
 use crate::config::{DAY, HOUR, MINUTE};
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
 
@@ -128,9 +129,9 @@ impl SiemEvents {
         };
         let Some(page) = page(text) else {
             let message = format!("{at} answered something that is no page of events");
-            return Err(Fault::new(FaultClass::Protocol, "bad-page", message)
+            return Err(Fault::new(FaultClass::Protocol, Code::BadPage, message)
                 .status(200)
-                .hint("It is tried again; if it stays, report it with this message"));
+                .hint(crate::advice::REPORT));
         };
         check_token(page.next.as_deref(), &at)?;
         let by_time = self.state.token.is_none();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use crate::chunk::{self, Budget, Chunk, Fault, Next, Start, Timestamp};
+use crate::code::Code;
 use crate::effects::{Body, Effects, Request, Response, TransportError};
 use crate::streams::Reader;
 
@@ -67,12 +68,18 @@ impl Effects for Fake<'_> {
         let (status, headers, bytes, end) = match (self.script)(&request) {
             Reply::Status(status, headers, body) => (status, headers, body, None),
             Reply::Broken(body) => (200, Vec::new(), body, Some("closed")),
-            Reply::Fail(code) => return Err(TransportError { code, message: format!("scripted: {code}") }),
+            Reply::Fail(code) => return Err(broken(code)),
         };
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
         let pieces = bytes.chunks(1_000).map(<[u8]>::to_vec).collect();
         Ok(Response { status, headers, body: Box::new(Pieces { pieces, end }) })
     }
+}
+
+/// An error of the transport, by its code.
+fn broken(code: &str) -> TransportError {
+    let known = Code::ALL.iter().find(|known| known.text() == code);
+    TransportError { code: *known.unwrap(), message: format!("scripted: {code}") }
 }
 
 struct Pieces {
@@ -83,7 +90,7 @@ struct Pieces {
 impl Body for Pieces {
     fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         match (self.pieces.pop_front(), self.end) {
-            (None, Some(code)) => Err(TransportError { code, message: format!("scripted: {code}") }),
+            (None, Some(code)) => Err(broken(code)),
             (piece, _) => Ok(piece),
         }
     }

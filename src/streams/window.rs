@@ -11,6 +11,7 @@ use super::start::settle;
 use super::whole;
 use crate::catalog::{LAG, Stream};
 use crate::chunk::{Fault, FaultClass, Start, Timestamp};
+use crate::code::Code;
 use crate::config::{DAY, HOUR, MINUTE, SECOND};
 
 /// Empty pages in a row before a window is given up for now (Q13).
@@ -181,8 +182,7 @@ impl Windows {
             Some(start @ Start::After(_)) if self.too_old(kept) => {
                 self.start = Some(start);
                 let message = format!("{name} was read last too long ago: {}", stream.reach());
-                return Err(Fault::new(FaultClass::PositionLost, "too-old", message)
-                    .hint("The stream goes on as `on_position_lost` says"));
+                return Err(Fault::new(FaultClass::PositionLost, Code::TooOld, message).hint(crate::advice::LOST));
             }
             Some(start) => {
                 let unread = |position: &[u8]| position::read::<State>(name, position).ok().map(|state| state.unread());

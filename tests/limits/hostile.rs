@@ -1,7 +1,5 @@
 //! The hostile component, built and loaded once, and the network that it gets.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -15,41 +13,14 @@ use tributary_host::sandbox::{
     Body, Budget, Chunk, Component, Context, Egress, GuestError, Limits, Network, NetworkError, RequestOptions,
     Sandbox, Sent, Settings, Start, Transport, TransportError, Way,
 };
+use tributary_tests::component::build;
 use tributary_tests::guest::LOOPBACK;
 
-/// The component as cargo builds it: as `host/build.rs` does, beside the product's, whose dependencies it shares.
+/// The component, in bytes.
 pub static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let executable = std::env::current_exe().unwrap();
-    // `target/debug/deps/limits-…`
-    let folder = executable.ancestors().nth(3).unwrap().join("component");
-    let built = build(&folder);
+    let built = build("hostile-source");
     std::fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()))
 });
-
-fn build(folder: &Path) -> PathBuf {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What the outer build is told is not meant for this one.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];
-        let outer = ["CARGO_", "RUSTC", "RUSTDOC", "RUSTFLAGS", "CLIPPY_"];
-        if outer.iter().any(|prefix| name.starts_with(prefix)) && !kept.iter().any(|prefix| name.starts_with(prefix)) {
-            cargo.env_remove(name);
-        }
-    }
-    let output = cargo
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .args(["build", "--locked", "--lib", "--profile", "component", "--package", "hostile-source"])
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Clinker=wasm-component-ld\x1f-Ctarget-feature=+simd128")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    folder.join(TARGET).join("component").join("hostile_source.wasm")
-}
 
 /// In a sandbox whose clock ticks.
 pub async fn component() -> Component {

@@ -130,7 +130,12 @@ fn scan(tenant: sim::Tenant, faults: &[Fault], format: &str) {
     site.learn();
     let [one, check] = [format!("GET /v1/sources/{name}"), "POST /v1/sources/refused/check".into()];
     let healthy = format!("GET /v1/health/events?source={name}");
+    let page = format!("GET /sources/{name}?events=all");
     for request in [
+        "GET /",
+        "GET /?by=streams",
+        "GET /sources/refused?did=check",
+        &page,
         "GET /v1/sources",
         &one,
         &check,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mimecast_simulator as sim;
 use mimecast_source as core;
+use mimecast_source::code::Code;
 use mimecast_source::effects::{Body, Effects, Method, Request, Response, TransportError};
 use tributary_host::collect::{Call, Reader, Source};
 use tributary_host::deliver::Head;
@@ -213,7 +214,7 @@ impl Effects for Outside<'_> {
     }
 
     fn send(&mut self, request: Request) -> Result<Response, TransportError> {
-        let closed = || TransportError { code: "closed", message: "the connection broke off".into() };
+        let closed = || TransportError { code: Code::Closed, message: "the connection broke off".into() };
         let (latency, cut) = self.wires.before();
         self.elapsed_ms += latency;
         if cut {
@@ -222,7 +223,7 @@ impl Effects for Outside<'_> {
         let answer = self.wires.ask(&simulated(request), self.elapsed_ms);
         self.elapsed_ms += answer.delay_ms.min(FIRST_BYTE_MS);
         if answer.delay_ms > FIRST_BYTE_MS {
-            return Err(TransportError { code: "response-timeout", message: "there was no answer in time".into() });
+            return Err(TransportError { code: Code::ResponseTimeout, message: "there was no answer in time".into() });
         }
         if self.wires.after() {
             return Err(closed());
@@ -252,7 +253,9 @@ struct Pieces {
 impl Body for Pieces {
     fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
         match self.pieces.pop_front() {
-            None if self.broken => Err(TransportError { code: "closed", message: "the connection broke off".into() }),
+            None if self.broken => {
+                Err(TransportError { code: Code::Closed, message: "the connection broke off".into() })
+            }
             piece => Ok(piece),
         }
     }

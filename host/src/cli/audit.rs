@@ -57,7 +57,7 @@ pub fn audit(config: &Path, arguments: &Audit, runtime: &Runtime, out: &mut impl
     if let Some(unknown) =
         arguments.sources.iter().find(|name| !streams.iter().any(|stored| stored.summary.key.source == **name))
     {
-        eprintln!("tributary: nothing was counted of a source {unknown:?}. `tributary audit` alone shows all");
+        eprintln!("tributary: nothing was counted of a source {unknown:?}. Run `tributary audit` alone to see all");
         return Ok(exit::USAGE);
     }
     let wrong: Vec<String> = streams

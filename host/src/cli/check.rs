@@ -78,7 +78,7 @@ async fn try_all(path: &Path, arguments: &Check, out: &mut impl Write) -> io::Re
     let named = |id: &str| arguments.sources.is_empty() || arguments.sources.iter().any(|source| source == id);
     if let Some(unknown) = arguments.sources.iter().find(|id| !config.keeps(id)) {
         let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
-        eprintln!("tributary: there is no source {unknown:?} in {}. There is {}", path.display(), known.join(", "));
+        eprintln!("tributary: there is no source {unknown:?} in {}. Choose from {}", path.display(), known.join(", "));
         return Ok(Err(exit::USAGE));
     }
     let host = match Host::load(Options::new(crate::COMPONENT).with_room_for(&config)) {

@@ -257,7 +257,10 @@ fn text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
 fn drop_some(letters: &DeadLetters, arguments: &Drop, out: &mut impl Write) -> io::Result<u8> {
     let select = Select { ids: arguments.ids.clone(), ..arguments.select.clone() };
     if select.is_everything() && !arguments.all {
-        return Ok(refused(exit::USAGE, &"name ids, or select by --source and so on, or say --all"));
+        return Ok(refused(
+            exit::USAGE,
+            &"no dead letter is named. Name ids, or select by --source and so on, or say --all",
+        ));
     }
     match letters.take(select.source.as_deref(), |letter| select.takes(letter)) {
         Ok(taken) if taken.letters == 0 => {

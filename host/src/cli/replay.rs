@@ -116,7 +116,7 @@ fn in_host(host: &RunningHost<'_>, request: &Request, said: &mut Said<'_, impl W
 async fn alone(config: &Config, request: &Request, said: &mut Said<'_, impl Write>) -> io::Result<u8> {
     let Some(source) = config.sources.get(&request.source) else {
         let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
-        let text = format!("there is no source {:?}. There is {}", request.source, known.join(", "));
+        let text = format!("there is no source {:?}. Choose from {}", request.source, known.join(", "));
         return Ok(refused(exit::USAGE, &text));
     };
     let mut signals = match Signals::new() {

@@ -25,7 +25,7 @@ pub struct Restart {
 pub fn restart(config: &Path, arguments: &Restart, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     let source = &arguments.source;
     if !is_id(source) {
-        return Ok(refused(exit::USAGE, &format!("{source:?} is no id of a source: letters, digits, `-` and `_`")));
+        return Ok(refused(exit::USAGE, &format!("{source:?} is no id of a source. Use letters, digits, `-` and `_`")));
     }
     let answer = status::running(&arguments.place, config, runtime).and_then(|host| {
         let answer = host.ask(Method::POST, &format!("/v1/sources/{source}/restart"), Vec::new())?;

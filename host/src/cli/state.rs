@@ -192,7 +192,7 @@ fn show(config: &Path, arguments: &Show, runtime: &Runtime, out: &mut impl Write
 }
 
 fn unknown_source(source: &str) -> u8 {
-    refused(exit::USAGE, &format!("nothing is stored of a source {source:?}. `tributary state show` shows all"))
+    refused(exit::USAGE, &format!("nothing is stored of a source {source:?}. Run `tributary state show` to see all"))
 }
 
 /// A position is the source's own; most are text.
@@ -274,7 +274,10 @@ fn export(config: &Path, arguments: &Export, runtime: &Runtime, out: &mut impl W
     match written.and_then(|written| file.sync_all().map(|()| written)) {
         Ok(Ok(())) => Ok(exit::OK),
         Ok(Err(code)) => Ok(code),
-        Err(error) => Ok(refused(exit::IO, &format!("cannot write {}: {error}", path.display()))),
+        Err(error) => Ok(refused(
+            exit::IO,
+            &format!("cannot write {}: {error}. Make room there, or name another file", path.display()),
+        )),
     }
 }
 
@@ -309,7 +312,13 @@ fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result
                 (Box::new(file), bytes)
             }
             Err(error) => {
-                return Ok(refused(exit::NO_INPUT, &format!("cannot read {}: {error}", arguments.file.display())));
+                return Ok(refused(
+                    exit::NO_INPUT,
+                    &format!(
+                        "cannot read {}: {error}. Name a file that `tributary state export` wrote",
+                        arguments.file.display()
+                    ),
+                ));
             }
         }
     };
@@ -338,7 +347,8 @@ fn reset(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u
     if let Some(stream) = &arguments.stream {
         let known: Vec<&str> = keys.iter().map(|key| key.stream.as_str()).collect();
         if !known.contains(&stream.as_str()) {
-            let text = format!("nothing is stored of a stream {stream:?} of {source}. There is {}", known.join(", "));
+            let text =
+                format!("nothing is stored of a stream {stream:?} of {source}. Choose from {}", known.join(", "));
             return Ok(refused(exit::USAGE, &text));
         }
         keys.retain(|key| key.stream == *stream);
@@ -365,7 +375,7 @@ fn set_aside(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Resu
         }
         None => Ok(refused(
             exit::USAGE,
-            &"the store is sound, and stays. `tributary state reset SOURCE` makes a source begin anew",
+            &"the store is sound, and stays. Run `tributary state reset SOURCE` to make a source begin anew",
         )),
     }
 }
@@ -373,7 +383,7 @@ fn set_aside(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Resu
 fn rename(config: &Path, arguments: &Move, out: &mut impl Write) -> io::Result<u8> {
     let Move { old, new, place } = arguments;
     if !is_id(new) {
-        return Ok(refused(exit::USAGE, &format!("{new:?} is no id: use letters, digits, `-` and `_`")));
+        return Ok(refused(exit::USAGE, &format!("{new:?} is no id. Use letters, digits, `-` and `_`")));
     }
     let folder = or_code!(place.folder(config));
     let store = or_code!(Store::open_existing(&folder).map_err(|error| told(&error)));

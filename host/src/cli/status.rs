@@ -40,7 +40,7 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
     };
     let named = &arguments.sources;
     if let Some(unknown) = named.iter().find(|name| !shown.sources.iter().any(|source| source.id == **name)) {
-        let text = format!("the running host has no source {unknown:?}. `tributary status` shows all");
+        let text = format!("the running host has no source {unknown:?}. Run `tributary status` to see all");
         return Ok(refused(exit::USAGE, &text));
     }
     shown.sources.retain(|source| named.is_empty() || named.contains(&source.id));

@@ -67,27 +67,19 @@ impl Finding {
     /// What the source `id` failed with; `transport` is what the network said last.
     pub fn failed(id: &str, stream: &str, error: &GuestError, transport: Option<String>) -> Self {
         let finding = |verdict, result, next| Self { stream: stream.to_owned(), verdict, result, next };
-        let GuestError::Fault(fault) = error else {
-            return finding(Verdict::Broken, error.to_string(), "Report it".into());
+        let fault = match error {
+            GuestError::Fault(fault) => fault,
+            GuestError::Limit(limit) => return finding(Verdict::Broken, limit.what(), limit.hint()),
+            GuestError::Trap { .. } | GuestError::Breach(_) => {
+                return finding(Verdict::Broken, error.to_string(), "Report it".into());
+            }
         };
-        let (verdict, usual) = match fault.class {
-            FaultClass::Configuration => (Verdict::Misconfigured, format!("Correct sources.{id}")),
-            FaultClass::Credentials | FaultClass::SessionExpired => {
-                let next = "Check the credentials, and whether the vendor has disabled or expired them";
-                (Verdict::Refused, next.into())
+        let verdict = match fault.class {
+            FaultClass::Configuration => Verdict::Misconfigured,
+            FaultClass::Credentials | FaultClass::SessionExpired | FaultClass::NotEntitled => Verdict::Refused,
+            FaultClass::Throttled(_) | FaultClass::Unavailable | FaultClass::PositionLost | FaultClass::Protocol => {
+                Verdict::Passing
             }
-            FaultClass::NotEntitled => {
-                (Verdict::Refused, "Give the credentials the right to this log, or leave the stream out".into())
-            }
-            FaultClass::Throttled(pause) => {
-                let seconds = pause.div_ceil(1_000);
-                (Verdict::Passing, format!("Wait {seconds} s; other tools with the same keys spend the same quota"))
-            }
-            FaultClass::Unavailable => {
-                (Verdict::Passing, "Try again; look at the vendor's status page if it lasts".into())
-            }
-            FaultClass::PositionLost => (Verdict::Passing, "See on_position_lost".into()),
-            FaultClass::Protocol => (Verdict::Passing, "Try again; report it if it lasts".into()),
         };
         let mut result = format!("{} ({})", fault.message, fault.code);
         // What the network said is more exact than what a guest is told.
@@ -97,7 +89,11 @@ impl Finding {
         if let Some(transport) = &transport {
             result += &format!(": {transport}");
         }
-        finding(verdict, result, fault.hint.clone().unwrap_or(usual))
+        let next = match verdict {
+            Verdict::Misconfigured => fault.hint.clone().unwrap_or_else(|| format!("Correct sources.{id}")),
+            _ => fault.next_step(),
+        };
+        finding(verdict, result, next)
     }
 
     fn not_licensed(stream: &str, fault: &Fault) -> Self {

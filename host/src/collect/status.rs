@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::Rate;
 use crate::observe::{Cause, Health, Place};
 use crate::state::Counts;
 
@@ -62,6 +63,8 @@ pub struct StreamStatus {
     pub state: StreamState,
     /// What was read, since the host began.
     pub read: Counts,
+    /// How many new events were read in the last minutes.
+    pub rate: Rate,
     /// What of it is acknowledged and stored.
     pub stored: Counts,
     /// Chunks between pull and store.
@@ -165,6 +168,7 @@ impl Board {
             stream: Arc::clone(stream),
             state: StreamState::Pending,
             read: Counts::default(),
+            rate: Rate::default(),
             stored: Counts::default(),
             in_flight: 0,
             polls: 0,
@@ -221,11 +225,9 @@ impl Board {
         self.lock().values().map(|entry| entry.lock().clone()).collect()
     }
 
-    /// The streams that `wanted` takes, by source and name.
-    pub fn those(&self, wanted: impl Fn(&StreamStatus) -> bool) -> Vec<StreamStatus> {
-        let entries = self.lock();
-        let statuses = entries.values().map(|entry| entry.lock());
-        statuses.filter(|status| wanted(status)).map(|status| status.clone()).collect()
+    /// Shows each stream to `look`, by source and name. Nothing is copied.
+    pub fn each(&self, mut look: impl FnMut(&StreamStatus)) {
+        self.lock().values().for_each(|entry| look(&entry.lock()));
     }
 
     /// The streams of one source, by name.

@@ -27,13 +27,16 @@ use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
 use crate::deliver::{Memory, Origin, Room, Route, Storage, blocking};
 use crate::fair::Fair;
-use crate::observe::{Cause, Place};
+use crate::observe::{Cause, HostCode, Place};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
 use crate::state::StreamKey;
 
 /// A worker that cannot go on for this long gives its instance back.
 const INSTANCE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The state may be damaged, or its disk away.
+const UNREADABLE: &str = "Check the disk under data_dir. If it is well, stop tributary and run `tributary state check`";
 
 /// The least time between two pulls that bring nothing: a source that answers at once with nothing does not spin.
 const IDLE_PULL: Duration = Duration::from_millis(100);
@@ -223,7 +226,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let retry_in = backoff.next(&self.around.random);
-                    let cause = Cause::host("state-read", format!("{what}: {error}"), None);
+                    let cause = Cause::host(HostCode::StateRead, format!("{what}: {error}"), UNREADABLE);
                     self.entry.health().trouble(&self.account.id, &self.stored_place(), &cause, Some(retry_in));
                     tracing::error!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{what}: {error}");
                     tokio::time::sleep(retry_in).await;

@@ -68,7 +68,7 @@ fn component(name: &str, table: Value, problems: &mut Vec<Problem>) -> Option<Co
     }
     let sha256 = section.text("sha256").map(|digest| digest.to_ascii_lowercase());
     if sha256.as_ref().is_some_and(|digest| digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit())) {
-        let hint = "`tributary describe --component PATH` and `sha256sum` print it";
+        let hint = "Run `tributary describe --component PATH` or `sha256sum`: both print it";
         section.fault("sha256", "must be 64 hexadecimal digits", Some(hint.into()));
     }
     section.close();

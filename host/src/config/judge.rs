@@ -344,7 +344,9 @@ fn tables_of(
     let tables = match tables {
         Some(Value::Object(tables)) => tables,
         Some(_) => {
-            problems.push(Problem::new(step, kind, "must be a table of tables"));
+            problems.push(
+                Problem::new(step, kind, "must be a table of tables").hint(format!("Write each as [{kind}.<id>]")),
+            );
             return Map::new();
         }
         None => Map::new(),
@@ -383,7 +385,8 @@ fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut
     let kind = component_type(&mut section, shared.types);
     let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
     if tenant.len() > 256 || tenant.chars().any(char::is_control) {
-        section.fault("tenant", "must be at most 256 bytes without control characters", None);
+        let hint = "Shorten it, or remove it: then the source's id is its name";
+        section.fault("tenant", "must be at most 256 bytes without control characters", Some(hint.into()));
     }
     let quota_share = section.share("quota_share");
     let retry_for = Duration::from_secs(section.whole("retry_for_secs"));
@@ -458,16 +461,17 @@ pub(super) fn component_type(section: &mut Section<'_>, known: &[&str]) -> Optio
     match section.take("type") {
         Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
         Some(Value::String(kind)) => {
-            let hint = suggestion(&kind, known);
-            section.fault("type", format!("must be one of {}", listed(known)), hint);
+            let hint = suggestion(&kind, known)
+                .unwrap_or_else(|| "Choose one of these, or name the component in [components]".into());
+            section.fault("type", format!("must be one of {}", listed(known)), Some(hint));
             None
         }
         Some(_) => {
-            section.fault("type", format!("must be one of {}", listed(known)), None);
+            section.fault("type", format!("must be one of {}", listed(known)), Some("Choose one of these".into()));
             None
         }
         None => {
-            section.fault("type", "is required", Some(format!("Known are {}", listed(known))));
+            section.fault("type", "is required", Some(format!("Set it to one of {}", listed(known))));
             None
         }
     }

@@ -225,6 +225,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         _ => {
             problems.sort_by_key(|problem| problem.step);
+            debug_assert!(problems.iter().all(|problem| problem.hint.is_some()), "without a next step: {problems:?}");
             Err(ConfigError { problems, warnings })
         }
     }

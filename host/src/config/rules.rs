@@ -139,7 +139,11 @@ impl Reader {
         let text = match section.take("pattern")? {
             Value::String(text) => text,
             _ => {
-                section.fault("pattern", "must be a text", None);
+                section.fault(
+                    "pattern",
+                    "must be a text",
+                    Some("Write it in single quotation marks: pattern = '...'".into()),
+                );
                 return None;
             }
         };
@@ -175,7 +179,8 @@ fn name(section: &mut Section<'_>, index: usize) -> String {
     let Some(name) = section.text("name") else { return default };
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.len() > 64 || !name.chars().all(good) {
-        section.fault("name", "must be 1 to 64 letters, digits, `-`, `_` or `.`", None);
+        let hint = "Rename it, or remove `name`: then the rule is called by its number";
+        section.fault("name", "must be 1 to 64 letters, digits, `-`, `_` or `.`", Some(hint.into()));
         return default;
     }
     name
@@ -186,10 +191,11 @@ fn kind(section: &mut Section<'_>) -> Option<&'static str> {
     let found = TYPES.into_iter().find(|known| given.as_ref().and_then(Value::as_str) == Some(known));
     if found.is_none() {
         match given.as_ref().map(Value::as_str) {
-            None => section.fault("type", "is required", Some(format!("Known are {}", listed(&TYPES)))),
+            None => section.fault("type", "is required", Some(format!("Set it to one of {}", listed(&TYPES)))),
             Some(text) => {
-                let hint = text.and_then(|text| suggestion(text, &TYPES));
-                section.fault("type", format!("must be one of {}", listed(&TYPES)), hint);
+                let hint =
+                    text.and_then(|text| suggestion(text, &TYPES)).unwrap_or_else(|| "Choose one of these".into());
+                section.fault("type", format!("must be one of {}", listed(&TYPES)), Some(hint));
             }
         }
     }
@@ -222,7 +228,7 @@ fn field(section: &mut Section<'_>, hides: bool) -> Option<Field> {
                 && let Some((object, member)) = IDENTITY.iter().find(|(object, member)| field.names(object, member))
             {
                 let message = format!("`{object}.{member}` is the event's identity, by which repeats are known");
-                let hint = "It is a keyless hash of the record; hide the fields that it is made of";
+                let hint = "Hide the fields that it is made of instead: it is a keyless hash of the record";
                 section.fault("field", message, Some(hint.into()));
             }
             Some(field)
@@ -236,12 +242,17 @@ fn replacement(section: &mut Section<'_>) -> Replacement {
         None => REPLACEMENT.to_owned(),
         Some(Value::String(text)) => text,
         Some(_) => {
-            section.fault("replacement", "must be a text", Some(format!("The default is {REPLACEMENT}")));
+            section.fault(
+                "replacement",
+                "must be a text",
+                Some(format!("Write it in quotation marks, or remove it: the default is {REPLACEMENT}")),
+            );
             REPLACEMENT.to_owned()
         }
     };
     if text.len() > LONGEST_REPLACEMENT {
-        section.fault("replacement", format!("must be at most {LONGEST_REPLACEMENT} bytes"), None);
+        let hint = format!("Shorten it, or remove it: the default is {REPLACEMENT}");
+        section.fault("replacement", format!("must be at most {LONGEST_REPLACEMENT} bytes"), Some(hint));
     }
     Replacement::new(&text)
 }
@@ -341,7 +352,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         for (rule, expected) in [
-            ("pattern = 'x'", ".type: is required. Known are `include`, `exclude`, `mask`, `hash`"),
+            ("pattern = 'x'", ".type: is required. Set it to one of `include`, `exclude`, `mask`, `hash`"),
             (
                 "type = 'maks', pattern = 'x', key = 'y'",
                 ".type: must be one of `include`, `exclude`, `mask`, `hash`. Did you mean `mask`?",
@@ -350,7 +361,7 @@ mod tests {
             ("type = 'mask', kinds = ['a']", ": says nothing about what it replaces. Set `pattern` or `field`"),
             (
                 "type = 'exclude', pattern = 'hunter2('",
-                ".pattern: is no regular expression: unclosed group, at byte 7. The syntax",
+                ".pattern: is no regular expression: unclosed group, at byte 7. Write it in the syntax",
             ),
             (
                 "type = 'exclude', pattern = '\\w{1,200}'",
@@ -405,7 +416,7 @@ mod tests {
             "{}",
             found("rules = 5")
         );
-        assert_eq!(found("rules = [5]"), "sinks.lake.rules[0]: must be a table");
+        assert!(found("rules = [5]").starts_with("sinks.lake.rules[0]: must be a table. Write"));
         let twice =
             "rules = [{ type = 'exclude', field = 'a', name = 'x' }, { type = 'exclude', field = 'b', name = 'x' }]";
         assert!(found(twice).starts_with("sinks.lake.rules[1].name: another rule of the list is called `x` too"));

@@ -37,7 +37,8 @@ impl<'a> Section<'a> {
         match value {
             Value::Object(map) => Some(Section { table, path, step, map, problems }),
             _ => {
-                problems.push(Problem::new(step, path, "must be a table"));
+                let hint = "Write it as a table: { key = value, ... }";
+                problems.push(Problem::new(step, path, "must be a table").hint(hint));
                 None
             }
         }
@@ -155,8 +156,12 @@ impl<'a> Section<'a> {
         };
         match self.take(key) {
             Some(Value::String(text)) if !text.is_empty() => return Some(text),
-            Some(Value::String(_)) => self.fault(key, "must not be empty", None),
-            Some(_) => self.fault(key, "must be a text", None),
+            Some(Value::String(_)) => {
+                self.fault(key, "must not be empty", Some(format!("Set `{key}`, or remove it")));
+            }
+            Some(_) => {
+                self.fault(key, "must be a text", Some(format!("Write it in quotation marks: {key} = \"...\"")));
+            }
             None => {}
         }
         default
@@ -186,7 +191,7 @@ impl<'a> Section<'a> {
         match number {
             Some(number) if (least..=most).contains(&number) => number,
             _ => {
-                let hint = format!("The default is {default}");
+                let hint = format!("Set such a number, or remove `{key}`: the default is {default}");
                 self.fault(key, format!("must be a whole number from {least} to {most}"), Some(hint));
                 default
             }
@@ -220,7 +225,11 @@ impl<'a> Section<'a> {
             Some(Value::Bool(flag)) => flag,
             Some(Value::String(text)) if text == "true" || text == "false" => text == "true",
             Some(_) => {
-                self.fault(key, "must be true or false", Some(format!("The default is {default}")));
+                self.fault(
+                    key,
+                    "must be true or false",
+                    Some(format!("Set one of the two, or remove `{key}`: the default is {default}")),
+                );
                 default
             }
         }
@@ -244,7 +253,7 @@ impl<'a> Section<'a> {
         match number {
             Some(number) if number > 0.0 && number <= 1.0 => number,
             _ => {
-                let hint = format!("The default is {default}");
+                let hint = format!("Set such a number, or remove `{key}`: the default is {default}");
                 self.fault(key, "must be a number of more than 0 and at most 1", Some(hint));
                 default
             }
@@ -269,7 +278,8 @@ impl<'a> Section<'a> {
             return choice;
         }
         let hint = value.as_str().and_then(|text| suggestion(text, names));
-        self.fault(key, format!("must be one of {}", listed(names)), hint);
+        let hint = hint.unwrap_or_else(|| "Choose one of these".into());
+        self.fault(key, format!("must be one of {}", listed(names)), Some(hint));
         otherwise
     }
 
@@ -279,13 +289,13 @@ impl<'a> Section<'a> {
             Value::String(text) => return Some(vec![text]),
             Value::Array(items) => items,
             _ => {
-                self.fault(key, "must be a list of texts", None);
+                self.fault(key, "must be a list of texts", Some(format!("Write {key} = [\"...\", \"...\"]")));
                 return None;
             }
         };
         let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
         if texts.is_none() {
-            self.fault(key, "must be a list of texts", None);
+            self.fault(key, "must be a list of texts", Some(format!("Write {key} = [\"...\", \"...\"]")));
         }
         texts
     }
@@ -296,7 +306,7 @@ impl<'a> Section<'a> {
             Value::Object(map) => Some(map),
             mut other => {
                 wipe(&mut other);
-                self.fault(key, "must be a table", None);
+                self.fault(key, "must be a table", Some("Write it as a table: { key = value, ... }".into()));
                 None
             }
         }
@@ -315,7 +325,8 @@ impl<'a> Section<'a> {
                 let hint = "Remove it, or look at the keys that choose what the table is";
                 self.fault(&key, "is of no use beside the other keys of its table", Some(hint.into()));
             } else {
-                let hint = suggestion(&key, &known).unwrap_or_else(|| format!("Known are {}", listed(&known)));
+                let hint =
+                    suggestion(&key, &known).unwrap_or_else(|| format!("Remove it, or choose from {}", listed(&known)));
                 self.fault(&key, "unknown key", Some(hint));
             }
         }

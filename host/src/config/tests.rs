@@ -102,7 +102,7 @@ fn all_problems_at_once() {
         "data_dri: unknown key. Did you mean `data_dir`?",
         "sources.a.b: the id must be",
         "sources.acme.type: must be one of `mimecast`. Did you mean `mimecast`?",
-        "sources.rest.quota_share: must be a number of more than 0 and at most 1. The default is 0.8",
+        "sources.rest.quota_share: must be a number of more than 0 and at most 1. Set such",
         "sources.rest.retry_for_secs: must be a whole number",
         "sources.rest.on_position_lost: must be one of `oldest`, `now`, `stop`",
         "sources.rest.max_in_flight_bytes: must be a whole number",

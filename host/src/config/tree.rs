@@ -41,7 +41,12 @@ pub fn parse(text: &str, format: Format, name: &str) -> Result<Value, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let fault = |place: Option<(usize, usize)>, message: &str| {
         let path = place.map(|(line, column)| format!("{name}:{line}:{column}")).unwrap_or_else(|| name.to_owned());
-        Problem::new(Step::Parse, path, message.trim_end_matches('.').to_owned())
+        let hint = match format {
+            Format::Toml => "Correct it there; it must be TOML, as its name says",
+            Format::Yaml => "Correct it there; it must be YAML, as its name says",
+            Format::Json => "Correct it there; it must be JSON, as its name says",
+        };
+        Problem::new(Step::Parse, path, message.trim_end_matches('.').to_owned()).hint(hint)
     };
     let tree = match format {
         Format::Toml => toml::from_str::<Tree>(text)

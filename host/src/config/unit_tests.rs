@@ -281,7 +281,7 @@ const INPUT: &str =
 fn required(section: &mut Section<'_>, key: &'static str) -> Option<String> {
     if section.peek(key).is_none() {
         section.take(key);
-        section.fault(key, "is required", None);
+        section.fault(key, "is required", Some(format!("Set `{key}`")));
         return None;
     }
     section.text(key)
@@ -304,7 +304,7 @@ fn input(mut section: Section<'_>) -> Option<Input> {
     let body = match section.take("body") {
         Some(Value::String(text)) if !text.contains('\n') => Some(text),
         Some(Value::String(_)) => {
-            section.fault("body", "must be one line", None);
+            section.fault("body", "must be one line", Some("Write it as a table, or as JSON on one line".into()));
             None
         }
         Some(value) => Some(value.to_string()),

@@ -19,7 +19,7 @@ use super::Batch;
 use super::flight::{Flight, Room};
 use super::storage::{Storage, blocking};
 use crate::backoff::Backoff;
-use crate::observe::{Cause, Health, Place};
+use crate::observe::{Cause, Health, HostCode, Place};
 use crate::outside::Random;
 use crate::state::{Commit, Counts, DeadLetter, Partly, StateError, StreamKey};
 
@@ -347,7 +347,11 @@ impl Committer {
         });
         let wait = hold.backoff.next(&self.random).min(LONGEST_HOLD);
         hold.again = now + wait;
-        let cause = Cause::host("dead-letters", format!("the dead letters cannot be kept: {why}"), None);
+        let cause = Cause::host(
+            HostCode::DeadLetters,
+            format!("the dead letters cannot be kept: {}", error.what()),
+            error.hint(),
+        );
         self.health.trouble(source, &Place::DeadLetters, &cause, Some(wait));
         if hold.why.is_empty() || now - hold.said >= COMPLAINT {
             tracing::error!(%source, retry_in = ?wait, "the dead letters cannot be kept: {why}");
@@ -380,7 +384,8 @@ impl Committer {
             let wait = backoff.next(&self.random);
             let why = format!("the state cannot be written: {error}");
             troubled = true;
-            let cause = Cause::host("state-write", why.clone(), None);
+            let what = format!("the state cannot be written: {}", error.what());
+            let cause = Cause::host(HostCode::StateWrite, what, error.hint());
             sources.iter().for_each(|source| self.health.trouble(source, &Place::State, &cause, Some(wait)));
             tracing::error!(retry_in = ?wait, "{why}");
             stored.iter().for_each(|(.., report)| report(Progress::Held(&why)));

@@ -13,7 +13,7 @@ use crate::config::{Config, RefusedFile};
 use crate::deliver::{Selection, SinkBoard, SinkStatus, Tap, Taps};
 use crate::observe::metrics::Vitals;
 use crate::observe::view::Facts;
-use crate::observe::{Cause, Happening, Health, Listener, Place, Told};
+use crate::observe::{Cause, Happening, Health, HostCode, Listener, Place, Told};
 use crate::outside::Clock;
 use crate::replay::{ReplayError, Replaying, Replays, Request};
 
@@ -47,14 +47,28 @@ impl Control {
 
     /// The streams that lag behind the present by more than `least` nanoseconds, and are being read.
     pub(crate) fn behind(&self, least: u64) -> Vec<StreamStatus> {
-        let now = self.clock.nanos();
-        self.board
-            .those(|status| status.state == StreamState::Collecting && status.lag(now).is_some_and(|lag| lag > least))
+        let (now, mut behind) = (self.clock.nanos(), Vec::new());
+        self.board.each(|status| {
+            if status.state == StreamState::Collecting && status.lag(now).is_some_and(|lag| lag > least) {
+                behind.push(status.clone());
+            }
+        });
+        behind
     }
 
     /// The streams of one source, by name.
     pub fn status_of(&self, source: &str) -> Vec<StreamStatus> {
         self.board.of(source)
+    }
+
+    /// Shows each stream to `look`, by source and name. No stream can change meanwhile: be quick.
+    pub fn each_stream(&self, look: impl FnMut(&StreamStatus)) {
+        self.board.each(look);
+    }
+
+    /// Whether the operator has named this stream, so that no right to it is trouble.
+    pub fn is_named(&self, source: &str, stream: &str) -> bool {
+        self.health.is_named(source, stream)
     }
 
     /// Whether it collects: a worker has begun with every stream, and no stop is under way.
@@ -167,7 +181,7 @@ impl Control {
                 None => ("it is not collected", "Mend it; it is collected then"),
             };
             self.health.watch_unknown(id);
-            let mut cause = Cause::host("configuration", format!("{so}: {why}"), Some(hint.into()));
+            let mut cause = Cause::host(HostCode::Configuration, format!("{so}: {why}"), hint);
             cause.happening = Happening::ThirdPartyConfigError;
             self.health.trouble(id, &Place::Configuration, &cause, None);
         }

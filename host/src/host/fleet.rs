@@ -18,7 +18,7 @@ use crate::config::{self, QuotaLimit};
 use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
 use crate::fair::Fair;
 use crate::observe::metrics::SourceFacts;
-use crate::observe::{Cause, Health};
+use crate::observe::{Cause, Health, HostCode};
 use crate::replay::{Replayable, Replays};
 use crate::sandbox::{self, LogStream};
 use crate::state::StreamKey;
@@ -375,7 +375,7 @@ async fn guarded(mut worker: Box<Worker>, entry: Entry) {
     if !ended.await {
         let why = "the host's worker of this stream broke down";
         entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
-        let cause = Cause::host("worker", why.into(), Some("Restart the host, and report it".into()));
+        let cause = Cause::host(HostCode::Worker, why.into(), "Restart the host, and report it");
         entry.tell(&cause);
         entry.enter_for(StreamState::Stopped, Some(&cause));
     }

@@ -86,7 +86,7 @@ pub struct SourceError {
 pub enum SourceReason {
     #[error(transparent)]
     Guest(#[from] GuestError),
-    #[error("quotas.{name}: there is no quota of that name. Known are {known}")]
+    #[error("quotas.{name}: there is no quota of that name. Remove it, or choose from {known}")]
     Quota { name: String, known: String },
     #[error(transparent)]
     Component(#[from] Box<ComponentError>),

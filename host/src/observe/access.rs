@@ -12,7 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use sha2::{Digest, Sha256};
 
 use super::Repeats;
+use super::page;
 use super::server::{Answer, refusal};
+use super::sessions::{Key, Sessions};
 use crate::config::Secret;
 
 /// What a wrong token costs: with the bound on connections, nobody tries more than some hundred in a second.
@@ -38,6 +40,8 @@ struct Rules {
     any_address: bool,
     /// What must be shown; without it, whoever gets here may do all.
     token: Option<Secret>,
+    /// Browsers that have shown it.
+    sessions: Sessions,
     wrong: Repeats,
 }
 
@@ -48,6 +52,8 @@ pub enum Caller {
     Local,
     /// Whoever has shown the token.
     Token,
+    /// A browser that has shown it before.
+    Session(Key),
     /// Anybody. Of what is open to all only.
     Anyone,
 }
@@ -55,7 +61,7 @@ pub enum Caller {
 impl Access {
     /// That of the Unix socket: its file is its user's alone, so nothing has to be shown.
     pub fn local(hosts: &[String]) -> Self {
-        Self(Arc::new(Rules { hosts: hosts.to_vec(), any_address: false, token: None, wrong: Repeats::default() }))
+        Self::new(hosts.to_vec(), false, None)
     }
 
     /// That of a TCP address.
@@ -66,21 +72,27 @@ impl Access {
         };
         let hosts = hosts.iter().cloned().chain([own]).collect();
         let any_address = address.is_unspecified();
-        Self(Arc::new(Rules { hosts, any_address, token: Some(token), wrong: Repeats::default() }))
+        Self::new(hosts, any_address, Some(token))
+    }
+
+    fn new(hosts: Vec<String>, any_address: bool, token: Option<Secret>) -> Self {
+        let (sessions, wrong) = Default::default();
+        Self(Arc::new(Rules { hosts, any_address, token, sessions, wrong }))
     }
 
     /// Says who asks, or why it is refused. It takes its time for a wrong token.
     pub async fn admit(&self, head: &Parts) -> Result<Caller, Refused> {
-        self.same_site(head)?;
+        let from_page = self.same_site(head)?;
         match self.proves(&head.headers) {
+            // A browser shows its session whoever makes it ask, so it has to be said who does.
+            Proof::Good(Caller::Session(_)) if !reads(&head.method) && !from_page => Err(no_origin()),
             Proof::Good(caller) => Ok(caller),
             _ if is_open(&head.method, head.uri.path()) => Ok(Caller::Anyone),
+            _ if page::signs_in(&head.method, head.uri.path()) && !from_page => Err(no_origin()),
+            _ if page::signs_in(&head.method, head.uri.path()) => Ok(Caller::Anyone),
             Proof::None => Err(unauthorized("a token is needed", "Send `Authorization: Bearer TOKEN` with api.token")),
             Proof::Wrong => {
-                if let Some(more) = self.0.wrong.admit_every(TOLD_EVERY, "wrong") {
-                    tracing::warn!(more, "a request to the API showed a wrong token");
-                }
-                tokio::time::sleep(WRONG_TOKEN_TIME).await;
+                self.note_wrong().await;
                 Err(unauthorized(
                     "this is not the token",
                     "It is api.token of the configuration that the host began with",
@@ -89,11 +101,37 @@ impl Access {
         }
     }
 
-    /// Who the headers prove to be asking. Another proof than the token, such as a session of the page, belongs here.
+    /// A wrong token takes its time, and is worth a word in the log now and then.
+    async fn note_wrong(&self) {
+        if let Some(more) = self.0.wrong.admit_every(TOLD_EVERY, "wrong") {
+            tracing::warn!(more, "a request to the API showed a wrong token");
+        }
+        tokio::time::sleep(WRONG_TOKEN_TIME).await;
+    }
+
+    /// Begins a session for a browser that shows the token, and gives what it is to show from then on. `None`, after some
+    /// time, if that is not the token.
+    pub async fn sign_in(&self, token: &[u8]) -> Option<String> {
+        if self.is_token(token) {
+            return self.0.sessions.begin();
+        }
+        self.note_wrong().await;
+        None
+    }
+
+    /// Ends a session.
+    pub fn sign_out(&self, session: Key) {
+        self.0.sessions.end(session);
+    }
+
+    /// Who the headers prove to be asking.
     fn proves(&self, headers: &HeaderMap) -> Proof {
         let Some(token) = &self.0.token else { return Proof::Good(Caller::Local) };
         match headers.get(header::AUTHORIZATION) {
-            None => Proof::None,
+            None => match page::cookies(headers).find_map(|shown| self.0.sessions.find(shown)) {
+                Some(session) => Proof::Good(Caller::Session(session)),
+                None => Proof::None,
+            },
             Some(shown) if bearer(shown).is_some_and(|shown| is_same(shown, token.expose().as_bytes())) => {
                 Proof::Good(Caller::Token)
             }
@@ -107,12 +145,12 @@ impl Access {
     }
 
     /// A page of another site may make a browser ask here: by its own name, pointed at this address, or by ours. The first
-    /// is seen by `Host`, the second by `Origin`.
-    fn same_site(&self, head: &Parts) -> Result<(), Refused> {
+    /// is seen by `Host`, the second by `Origin`. Gives whether a page of ours is known to have asked.
+    fn same_site(&self, head: &Parts) -> Result<bool, Refused> {
         let host = self.host(head)?;
-        let Some(origin) = one(&head.headers, header::ORIGIN)? else { return Ok(()) };
+        let Some(origin) = one(&head.headers, header::ORIGIN)? else { return Ok(false) };
         if is_of(origin, host) {
-            return Ok(());
+            return Ok(true);
         }
         let hint = "A page of another site made the browser ask. Open this host's own page, or ask without a browser";
         Err(Box::new(refusal(StatusCode::FORBIDDEN, format!("{origin:?} is not of {host:?}"), Some(hint))))
@@ -151,9 +189,19 @@ enum Proof {
     Wrong,
 }
 
-/// What everybody may read.
+/// What everybody may read. Of the page, nobody who has proved nothing sees more than where to sign in.
 fn is_open(method: &Method, path: &str) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && PROBES.contains(&path)
+    reads(method) && (PROBES.contains(&path) || page::is_path(path))
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn no_origin() -> Refused {
+    let hint = "A script sends `Authorization: Bearer TOKEN` instead of a cookie";
+    let message = "a browser's request must say by `Origin` which page makes it";
+    Box::new(refusal(StatusCode::FORBIDDEN, message, Some(hint)))
 }
 
 fn unauthorized(message: &str, hint: &str) -> Refused {

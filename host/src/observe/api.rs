@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::live;
 use super::metrics;
+use super::page;
 use super::server::{Answer, Asked, Service, json, lines, refusal, streamed, text_of};
 use super::view::{SinkView, SourceDetail, Sources, write_health, write_state};
 use crate::Control;
@@ -51,9 +52,9 @@ impl Service for Front {
             (Some(api), _) => api.answer(asked).await,
             (None, "/health") => probe(true),
             (None, "/ready") => probe(false),
-            (None, _) => {
+            (None, _) => page::answer(None, &asked).await.unwrap_or_else(|| {
                 refusal(StatusCode::SERVICE_UNAVAILABLE, "the host is starting", Some("Try again in a moment"))
-            }
+            }),
         }
     }
 }
@@ -125,7 +126,9 @@ impl Service for Api {
                 | ["v1", "health", "events"]
                 | ["v1", "state", "export" | "health"],
             ) => refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: GET", None),
-            _ => refusal(StatusCode::NOT_FOUND, "there is nothing of that name", Some("See GET /v1/sources")),
+            _ => page::answer(Some(self), &asked).await.unwrap_or_else(|| {
+                refusal(StatusCode::NOT_FOUND, "there is nothing of that name", Some("See GET /v1/sources"))
+            }),
         }
     }
 }

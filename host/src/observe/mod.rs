@@ -7,16 +7,18 @@ mod health;
 mod live;
 mod logging;
 pub mod metrics;
+pub mod page;
 mod patient;
 mod repeats;
 pub mod server;
+mod sessions;
 pub mod socket;
 pub mod tcp;
 pub mod terminal;
 pub mod view;
 
 pub use health::{
-    Cause, HEALTH_KIND, Happening, Health, Heard, Keeper, Listener, Place, Queue, Severity, Told, batches,
+    Cause, HEALTH_KIND, Happening, Health, Heard, HostCode, Keeper, Listener, Place, Queue, Severity, Told, batches,
 };
 pub use logging::{LogFormat, init_logging};
 pub use repeats::Repeats;

@@ -50,6 +50,8 @@ pub type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 /// A request that has arrived whole, and that its caller may make.
 pub struct Asked {
     pub caller: Caller,
+    /// By which it may.
+    pub access: Access,
     /// `GET` for `HEAD` too.
     pub method: Method,
     pub path: String,
@@ -178,6 +180,7 @@ async fn handle(request: Request<Incoming>, access: &Access, service: &impl Serv
         Err(refused) => return *refused,
     };
     head.headers.remove(header::AUTHORIZATION);
+    head.headers.remove(header::COOKIE);
     let body = match timeout(REQUEST_TIME, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -189,7 +192,8 @@ async fn handle(request: Request<Incoming>, access: &Access, service: &impl Serv
     // Of an answer to `HEAD` no body is sent.
     let method = if head.method == Method::HEAD { Method::GET } else { head.method };
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().map(str::to_owned));
-    service.answer(Asked { caller, method, path, query, headers: head.headers, body }).await
+    let access = access.clone();
+    service.answer(Asked { caller, access, method, path, query, headers: head.headers, body }).await
 }
 
 /// An answer of JSON.
@@ -216,7 +220,8 @@ pub fn refusal(status: StatusCode, message: impl AsRef<str>, hint: Option<&str>)
     json(status, &json!({ "error": { "message": message.as_ref(), "hint": hint } }))
 }
 
-fn whole(status: StatusCode, form: HeaderValue, body: Bytes) -> Answer {
+/// An answer that is there at once; `form` is its `Content-Type`.
+pub fn whole(status: StatusCode, form: HeaderValue, body: Bytes) -> Answer {
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
     let mut answer = Response::new(body);
     *answer.status_mut() = status;

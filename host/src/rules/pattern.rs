@@ -68,7 +68,7 @@ fn keeps_in_lines(hir: &regex_syntax::hir::Hir) -> bool {
     !hir.properties().look_set().contains_anchor()
 }
 
-const HINT: &str = "The syntax is that of https://docs.rs/regex, which has neither look-around nor back-references";
+const HINT: &str = "Write it in the syntax of https://docs.rs/regex, which has neither look-around nor back-references";
 
 /// What the parser says, without the expression.
 fn fault(error: &regex_syntax::Error) -> Fault {

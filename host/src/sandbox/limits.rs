@@ -91,11 +91,7 @@ impl Default for Limits {
 
 /// A limit that a guest went over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the component went over its limit of {name} ({figure}). {}", if setting.is_empty() {
-    "This is a fault of the component; report it".into()
-} else {
-    format!("If that is lawful, raise {setting}")
-})]
+#[error("{}. {}", self.what(), self.hint())]
 pub struct Limit {
     pub name: &'static str,
     /// The limit, and what was asked where that is known, with units.
@@ -105,6 +101,18 @@ pub struct Limit {
 }
 
 impl Limit {
+    pub fn what(&self) -> String {
+        format!("the component went over its limit of {} ({})", self.name, self.figure)
+    }
+
+    /// What the operator should do next.
+    pub fn hint(&self) -> String {
+        match self.setting {
+            "" => "This is a fault of the component; report it".into(),
+            setting => format!("If that is lawful, raise {setting}"),
+        }
+    }
+
     pub(super) fn memory(limit: usize, desired: usize) -> Self {
         let figure = format!("{}, {} wanted", size(limit as u64), size(desired as u64));
         Self { name: "memory", figure, setting: "limits.memory_bytes" }

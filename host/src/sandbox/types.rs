@@ -182,6 +182,26 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// What the operator should do next: the component's own word, or what follows from the class.
+    pub fn next_step(&self) -> String {
+        if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.trim().is_empty()) {
+            return hint.clone();
+        }
+        match self.class {
+            FaultClass::Configuration => "Correct the source's table in the configuration".into(),
+            FaultClass::Credentials | FaultClass::SessionExpired => {
+                "Check the credentials, and whether the vendor has disabled or expired them".into()
+            }
+            FaultClass::NotEntitled => "Give the credentials the right to this log, or leave the stream out".into(),
+            FaultClass::Throttled(pause) => {
+                format!("Wait {} s; other tools with the same keys spend the same quota", pause.div_ceil(1_000))
+            }
+            FaultClass::Unavailable => "Wait: it is tried again. Look at the vendor's status page if it lasts".into(),
+            FaultClass::PositionLost => "Set `on_position_lost` to say where the stream goes on".into(),
+            FaultClass::Protocol => "Wait: it is tried again. Report it if it lasts".into(),
+        }
+    }
+
     /// Whether asking again is in vain until the operator has replaced the credentials: the contract's code for keys
     /// whose life has ended.
     pub fn keys_expired(&self) -> bool {

@@ -204,9 +204,17 @@ pub enum Retry {
     Smaller,
 }
 
+/// What there is to do about what passes by itself.
+const WAIT: &str = "Wait: the same events come again. If it stays, look at the log of what receives them";
+
 impl SinkError {
     pub fn new(message: impl Into<String>) -> Self {
         SinkError { message: message.into(), hint: None, retry: Retry::Later }
+    }
+
+    /// What the operator should do next.
+    pub fn next_step(&self) -> &str {
+        self.hint.as_deref().unwrap_or(WAIT)
     }
 
     #[must_use]

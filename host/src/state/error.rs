@@ -1,37 +1,75 @@
 //! Why the state cannot be used, each with what to do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A fault of the state. The text ends with the operator's next step.
+/// A fault of the state. Its text is [`StateError::what`] and [`StateError::hint`].
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("cannot write to {}: {reason}; {owner}. Give the folder to the user that runs tributary, or set data_dir to another one", path.display())]
     NotWritable { path: PathBuf, reason: String, owner: String },
-
-    #[error("there is no {}. Name another data_dir, or run `tributary run` first", path.display())]
     Missing { path: PathBuf },
-
-    #[error("{} is in use by {}. Stop it, or set data_dir to another folder", path.display(), holder(*pid))]
     InUse { path: PathBuf, pid: Option<u32> },
-
-    #[error(
-        "{} is damaged: {reason}. It has not been touched. Put back a copy, or move the file away (`tributary state reset --damaged` does) and start again: then the sources begin where their configuration says, and may deliver again what they delivered before",
-        path.display()
-    )]
     Damaged { path: PathBuf, reason: String },
-
-    #[error("{} was written by a newer release (format {found}; this release knows {known}). Run that release, or set data_dir to another folder", path.display())]
     Newer { path: PathBuf, found: u64, known: u64 },
-
-    #[error("no space is left for {}. Make room on its disk; the positions stand still until then", path.display())]
     Full { path: PathBuf },
-
-    #[error("the dead letters in {} have reached their limit ({bytes} of {limit} bytes); the positions of streams that have more stand still. See `tributary dead-letters list`, then make room with `tributary dead-letters drop` or move a file away; or raise max_dead_letter_bytes", path.display())]
     DeadLettersFull { path: PathBuf, bytes: u64, limit: u64 },
-
-    #[error("{}: {reason}. Check the disk and the folder; the positions stand still until the store can be used", path.display())]
     Io { path: PathBuf, reason: String },
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.what(), self.hint())
+    }
+}
+
+impl StateError {
+    /// What has happened, and where.
+    pub fn what(&self) -> String {
+        match self {
+            Self::NotWritable { path, reason, owner } => {
+                format!("cannot write to {}: {reason}; {owner}", path.display())
+            }
+            Self::Missing { path } => format!("there is no {}", path.display()),
+            Self::InUse { path, pid } => format!("{} is in use by {}", path.display(), holder(*pid)),
+            Self::Damaged { path, reason } => {
+                format!("{} is damaged: {reason}. It has not been touched", path.display())
+            }
+            Self::Newer { path, found, known } => {
+                let path = path.display();
+                format!("{path} was written by a newer release (format {found}; this release knows {known})")
+            }
+            Self::Full { path } => format!("no space is left for {}", path.display()),
+            Self::DeadLettersFull { path, bytes, limit } => format!(
+                "the dead letters in {} have reached their limit ({bytes} of {limit} bytes); the positions of streams that \
+                 have more stand still",
+                path.display()
+            ),
+            Self::Io { path, reason } => format!("{}: {reason}", path.display()),
+        }
+    }
+
+    /// What the operator should do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotWritable { .. } => {
+                "Give the folder to the user that runs tributary, or set data_dir to another one"
+            }
+            Self::Missing { .. } => "Name another data_dir, or run `tributary run` first",
+            Self::InUse { .. } => "Stop it, or set data_dir to another folder",
+            Self::Damaged { .. } => {
+                "Put back a copy, or move the file away (`tributary state reset --damaged` does) and start again: then the \
+                 sources begin where their configuration says, and may deliver again what they delivered before"
+            }
+            Self::Newer { .. } => "Run that release, or set data_dir to another folder",
+            Self::Full { .. } => "Make room on its disk; the positions stand still until then",
+            Self::DeadLettersFull { .. } => {
+                "See `tributary dead-letters list`, then make room with `tributary dead-letters drop` or move a file away; or \
+                 raise max_dead_letter_bytes"
+            }
+            Self::Io { .. } => "Check the disk and the folder; the positions stand still until the store can be used",
+        }
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -200,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_broken_connection_keeps_its_cause() {
-        let error = ReadError::Transport(crate::effects::TransportError { code: "closed", message: "closed".into() });
+        let error = ReadError::Transport(crate::effects::TransportError {
+            code: crate::code::Code::Closed,
+            message: "closed".into(),
+        });
         let mut source = Scripted::new(&gzip(&text())[..200], 50);
         source.end = Some(error.clone());
         assert_eq!(read(decode(source)).1, Some(error));

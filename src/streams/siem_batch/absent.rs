@@ -10,6 +10,7 @@ use super::SiemBatch;
 use super::file::{ask, is_web_page};
 use crate::api::siem::{File, Page};
 use crate::chunk::{Fault, FaultClass, Timestamp};
+use crate::code::Code;
 use crate::config::HOUR;
 use crate::describe::SIEM_RETENTION;
 use crate::effects::Effects;
@@ -200,7 +201,7 @@ impl SiemBatch {
         Err(match refused {
             Some((file, status)) => Fault::new(
                 FaultClass::Unavailable,
-                "file-gone",
+                Code::FileGone,
                 format!("{} answered {status} for a file of {name}, though it was listed anew", file.at),
             )
             .status(status)
@@ -210,13 +211,13 @@ impl SiemBatch {
             ),
             None => Fault::new(
                 FaultClass::Unavailable,
-                "file-not-listed",
+                Code::FileNotListed,
                 format!(
                     "Mimecast does not list {} any more, though not all of it was read",
                     self.state.missing.as_ref().map_or_else(|| "a file".to_owned(), |missing| files(missing.files))
                 ),
             )
-            .hint("It is listed again. After an hour it is reported as a gap and passed"),
+            .hint("Wait: it is listed again. After an hour it is reported as a gap and passed"),
         })
     }
 

@@ -4,6 +4,7 @@ use super::SiemBatch;
 use crate::api::siem::File;
 use crate::api::unreachable;
 use crate::chunk::{Fault, FaultClass, Next};
+use crate::code::Code;
 use crate::config::{Config, HOUR};
 use crate::effects::{Effects, Method, Request, Response};
 use crate::normalize::{Encoding, Occurrences, Origin, Source as Log};
@@ -54,7 +55,7 @@ impl SiemBatch {
             200 if is_web_page(&response) => {
                 return Err(Fault::new(
                     FaultClass::Unavailable,
-                    "not-a-file",
+                    Code::NotAFile,
                     format!("{} answered a web page instead of a file", file.at),
                 )
                 .status(200)
@@ -68,13 +69,9 @@ impl SiemBatch {
             }
             status => {
                 let class = if status == 429 || status >= 500 { FaultClass::Unavailable } else { FaultClass::Protocol };
-                return Err(Fault::new(
-                    class,
-                    format!("http-{status}"),
-                    format!("{} answered {status} for a file", file.at),
-                )
-                .status(status)
-                .hint("Nothing to do: it is tried again"));
+                return Err(Fault::new(class, Code::Http(status), format!("{} answered {status} for a file", file.at))
+                    .status(status)
+                    .hint(crate::advice::RETRY));
             }
         }
         self.found();
@@ -176,7 +173,7 @@ impl SiemBatch {
         if matches!(error, ReadError::Transport(_)) && pull.now.saturating_sub(since) < BREAKS_FOR {
             let message = format!("{}: {error} after {} records, {} times", open.at, mark.index, mark.tries);
             return Outcome::Failed(
-                Fault::new(FaultClass::Unavailable, "file-breaks-off", message).hint(
+                Fault::new(FaultClass::Unavailable, Code::FileBreaksOff, message).hint(
                     "The file is fetched again and nothing is passed; check the proxy and the network if it stays",
                 ),
             );

@@ -40,7 +40,10 @@ struct Tally {
 pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl Write) -> io::Result<u8> {
     let select = Select { ids: arguments.ids.clone(), ..arguments.select.clone() };
     if select.is_everything() && !arguments.all {
-        return Ok(refused(exit::USAGE, &"name ids, or select by --sink and so on, or say --all"));
+        return Ok(refused(
+            exit::USAGE,
+            &"no dead letter is named. Name ids, or select by --sink and so on, or say --all",
+        ));
     }
     let config = match config::load(path) {
         Ok(loaded) => loaded.config,

@@ -45,7 +45,10 @@ pub fn test(path: &Path, arguments: &Test, out: &mut impl Write) -> io::Result<u
     };
     let named = |name: &str| arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name);
     if let Some(unknown) = arguments.names.iter().find(|name| !suite.tests.iter().any(|test| test.name == **name)) {
-        return Ok(refused(exit::NO_INPUT, &format!("there is no test {unknown:?} in {}", path.display())));
+        return Ok(refused(
+            exit::NO_INPUT,
+            &format!("there is no test {unknown:?} in {}. Name one of its [[tests]]", path.display()),
+        ));
     }
     if suite.tests.is_empty() {
         return Ok(refused(exit::NO_INPUT, &format!("there is no test in {}. Add [[tests]]", path.display())));
@@ -77,7 +80,10 @@ pub fn test(path: &Path, arguments: &Test, out: &mut impl Write) -> io::Result<u
     if let Some(file) = &arguments.junit
         && let Err(error) = fs::write(file, junit::document(&verdicts))
     {
-        return Ok(refused(exit::CANNOT_CREATE, &format!("cannot write {}: {error}", file.display())));
+        return Ok(refused(
+            exit::CANNOT_CREATE,
+            &format!("cannot write {}: {error}. Name a file that this user may write", file.display()),
+        ));
     }
     Ok(if failed == 0 { exit::OK } else { exit::FAILED })
 }

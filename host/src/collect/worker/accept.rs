@@ -85,6 +85,7 @@ impl Worker {
         self.reach.set(Some(chunk.position));
         self.entry.update(|status| {
             status.in_flight += 1;
+            status.rate.count(counts.accepted, at_ms);
             status.progress(&counts, newest, caught_up, at_ms);
             status.gap_nanos = status.gap_nanos.saturating_add(gap_nanos);
         });

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Allowance, Worker};
 use crate::collect::StreamState;
-use crate::observe::Cause;
+use crate::observe::{Cause, HostCode};
 
 /// How often a stream that cannot go on is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl Worker {
             let hint =
                 "Nothing is lost, and it goes on by itself; see the log for the sink or the disk that is in trouble";
             self.entry.update(|status| status.fault = Some(format!("{message}. {hint}")));
-            self.entry.enter_for(StreamState::Error, Some(&Cause::host("standstill", message, Some(hint.into()))));
+            self.entry.enter_for(StreamState::Error, Some(&Cause::host(HostCode::Standstill, message, hint)));
         }
         too_long
     }

@@ -186,7 +186,8 @@ fn protocols(section: &mut Section<'_>) -> Option<Vec<Protocol>> {
     match names.iter().map(known).collect::<Option<Vec<_>>>().filter(|names| !names.is_empty()) {
         Some(protocols) => Some(protocols),
         None => {
-            section.fault("alpn_protocols", "must be a list of `h2` and `http/1.1`", None);
+            let hint = "Write alpn_protocols = [\"h2\", \"http/1.1\"], one of the two, or remove it";
+            section.fault("alpn_protocols", "must be a list of `h2` and `http/1.1`", Some(hint.into()));
             None
         }
     }

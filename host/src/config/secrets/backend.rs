@@ -90,7 +90,7 @@ impl Secrets<'_> {
             "directory" => place(kind, &mut section).map(Backend::Directory),
             "file" => place(kind, &mut section).map(|place| Backend::File(self.members(&place, &join(path, "path")))),
             _ => {
-                section.fault("type", format!("must be one of {}", listed(&TYPES)), None);
+                section.fault("type", format!("must be one of {}", listed(&TYPES)), Some(EXAMPLE.into()));
                 return None;
             }
         };
@@ -104,7 +104,8 @@ fn place(kind: &str, section: &mut Section<'_>) -> Option<PathBuf> {
     let before = section.problems();
     let place = section.text("path").map(PathBuf::from);
     if place.is_none() && section.problems() == before {
-        section.fault("path", format!("is required for type `{kind}`"), None);
+        let hint = "Set it to where the secrets are, from the root: path = \"/...\"";
+        section.fault("path", format!("is required for type `{kind}`"), Some(hint.into()));
     }
     place
 }

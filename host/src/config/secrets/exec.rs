@@ -77,7 +77,8 @@ impl Program {
                 let message = format!("the secret backend `{name}`: {}", problem.message);
                 Err(Problem { message, ..problem.clone() })
             }
-            None => Err(fault(format!("the secret backend `{name}` was not asked for `{key}`"))),
+            None => Err(fault(format!("the secret backend `{name}` was not asked for `{key}`"))
+                .hint("Report it: every secret is asked for at the start")),
         }
     }
 

@@ -77,12 +77,14 @@ impl<'a> Secrets<'a> {
                 .hint("The built-in backend `env` takes the name of an environment variable: `SECRET[env.NAME]`"));
         };
         match self.backends.get_mut(name) {
-            Some(Backend::Environment) => (self.environment)(key)
-                .map(Zeroizing::new)
-                .ok_or_else(|| fault(format!("the environment variable {key} is not set")).hint("Set it")),
+            Some(Backend::Environment) => (self.environment)(key).map(Zeroizing::new).ok_or_else(|| {
+                fault(format!("the environment variable {key} is not set"))
+                    .hint(format!("Set {key} where tributary is started"))
+            }),
             Some(Backend::File(Ok(members))) => match members.get(key) {
                 Some(Some(value)) => Ok(value.clone()),
-                Some(None) => Err(fault(format!("`{key}` in the file of the secret backend `{name}` is not a string"))),
+                Some(None) => Err(fault(format!("`{key}` in the file of the secret backend `{name}` is not a string"))
+                    .hint("Write its value in quotation marks")),
                 None => Err(fault(format!("the file of the secret backend `{name}` has no key `{key}`"))
                     .hint("Add it to the file")),
             },
@@ -92,7 +94,8 @@ impl<'a> Secrets<'a> {
                 if key.contains(['/', '\\', '\0']) || key == "." || key == ".." || key.starts_with("..") {
                     return Err(fault(format!(
                         "a key of the secret backend `{name}` must be a file's name, without a folder"
-                    )));
+                    ))
+                    .hint("Write SECRET[backend.NAME] with the name of a file in the backend's folder"));
                 }
                 let file = folder.join(key);
                 let text = self.read(&file, path)?;

@@ -53,12 +53,12 @@ fn a_wrong_section_is_named() {
     assert_eq!(text.len(), 8, "{text:#?}");
     assert!(text[0].starts_with("secret.a.type: must be one of `directory`, `env`, `exec`, `file`"));
     assert!(text[1].starts_with("secret.b.path: is required"));
-    assert!(text[2].starts_with("secret.c.pth: unknown key. Known are `type`"));
+    assert!(text[2].starts_with("secret.c.pth: unknown key. Remove it, or choose from `type`"));
     assert!(text[3].starts_with("secret.d: must be a table"));
     assert!(text[4].starts_with("secret.e.command: must be a list of texts"));
     assert!(text[5].starts_with("secret.f.timeout: must be a whole number from 1 to 3600"));
     assert!(text[6].starts_with("secret.g.command: must be a list of texts"));
-    assert!(text[7].starts_with("secret.g.path: unknown key. Known are `type`, `command`, `timeout`"));
+    assert!(text[7].starts_with("secret.g.path: unknown key. Remove it, or choose from `type`, `command`, `timeout`"));
     let broken = secrets.value("f.key", "p").unwrap_err().to_string();
     assert!(broken.contains("Mend the section `secret.f`"), "{broken}");
 }
@@ -105,7 +105,10 @@ fn a_program_is_asked_once_for_all_keys() {
     let section = json!({"p": program(folder.path(), &text)});
     let mut tree = json!({"x": ["SECRET[p.a]", "-SECRET[p.b.c]-SECRET[p.a]"], "y": "$$ SECRET[env.HOME_OF_NOBODY]"});
     let problems = filled(section, &mut tree);
-    assert_eq!(problems, ["y: the environment variable HOME_OF_NOBODY is not set. Set it"]);
+    assert_eq!(
+        problems,
+        ["y: the environment variable HOME_OF_NOBODY is not set. Set HOME_OF_NOBODY where tributary is started"]
+    );
     assert_eq!(tree["x"], json!(["one", "-two-one"]));
     // Byte for byte what Vector writes.
     assert_eq!(fs::read_to_string(&calls).unwrap(), "{\"secrets\":[\"a\",\"b.c\"],\"version\":\"1.0\"}\n");

@@ -74,7 +74,11 @@ pub fn read(section: &mut Section<'_>) -> Auth {
     let secret = |table: &mut Section<'_>, key: &'static str| {
         let text = table.text(key);
         if text.is_none() {
-            table.fault(key, "is required by this strategy", None);
+            table.fault(
+                key,
+                "is required by this strategy",
+                Some(format!("Set `auth.{key}`, or choose another strategy")),
+            );
         }
         Secret::new(text.unwrap_or_default())
     };
@@ -102,7 +106,7 @@ pub fn read(section: &mut Section<'_>) -> Auth {
                 None => header::AUTHORIZATION,
                 Some(Ok(header)) => header,
                 Some(Err(_)) => {
-                    table.fault("header", "is no name of a header", None);
+                    table.fault("header", "is no name of a header", Some("Write a name such as \"X-Api-Key\"".into()));
                     header::AUTHORIZATION
                 }
             };
@@ -110,7 +114,7 @@ pub fn read(section: &mut Section<'_>) -> Auth {
         }
     };
     if HeaderValue::from_str(value.expose()).is_err() {
-        let hint = "Is there a line feed at its end?";
+        let hint = "Write it again without a line feed or other control characters";
         table.fault(key.trim_start_matches("auth."), "has characters that a header cannot hold", Some(hint.into()));
     }
     table.close();

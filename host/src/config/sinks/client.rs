@@ -259,8 +259,12 @@ fn read_headers(own: Map<String, Value>, section: &mut Section<'_>) -> Vec<(Head
             (Some(parsed), Some(value)) if HeaderValue::from_str(value.expose()).is_ok() => {
                 headers.push((parsed, value));
             }
-            (None, _) => section.fault(&at, "is no name of a header", None),
-            (Some(_), _) => section.fault(&at, "must be a text that a header can hold", None),
+            (None, _) => section.fault(&at, "is no name of a header", Some("Write a name such as \"X-Team\"".into())),
+            (Some(_), _) => section.fault(
+                &at,
+                "must be a text that a header can hold",
+                Some("Write it without control characters".into()),
+            ),
         }
     }
     headers

@@ -82,7 +82,8 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ElasticsearchOpti
         .as_deref()
         .is_some_and(|name| !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte)))
     {
-        section.fault("pipeline", "is no name of a pipeline", None);
+        let hint = "Name an ingest pipeline: letters, digits, `-`, `_`, `.` and `@`";
+        section.fault("pipeline", "is no name of a pipeline", Some(hint.into()));
     }
     if client.endpoints.iter().any(super::client::Endpoint::has_query) {
         section.fault(client.address_key, "has a query", Some("Write the address alone; /_bulk is added to it".into()));

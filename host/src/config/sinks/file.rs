@@ -60,7 +60,7 @@ fn path(text: &str, section: &mut Section<'_>) -> (PathBuf, Option<Template>) {
     let whole = match Template::parse(text) {
         Ok(whole) => whole,
         Err(error) => {
-            section.fault("path", error.to_string(), None);
+            section.fault("path", error.to_string(), Some(crate::template::HINT.into()));
             return Default::default();
         }
     };

@@ -179,7 +179,11 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> KafkaOptions {
                 serde_json::Value::Number(_) | serde_json::Value::Bool(_) => {
                     librdkafka_options.insert(name, Secret::new(value.to_string()));
                 }
-                _ => section.fault(&at, "must be a text, a number, true or false", None),
+                _ => section.fault(
+                    &at,
+                    "must be a text, a number, true or false",
+                    Some("Write one of these, or leave it out".into()),
+                ),
             }
         }
     }
@@ -221,7 +225,7 @@ fn sasl(mut table: Section<'_>) -> Option<Sasl> {
         [("mechanism", mechanism.is_empty()), ("username", username.is_none()), ("password", password.is_none())]
     {
         if missing {
-            table.fault(key, "is required", None);
+            table.fault(key, "is required", Some(format!("Set `sasl.{key}`, or remove `sasl`")));
         }
     }
     table.close();

@@ -218,11 +218,11 @@ pub fn sink(
     let inputs = match section.texts("inputs") {
         Some(inputs) if !inputs.is_empty() => inputs,
         Some(_) => {
-            section.fault("inputs", "must not be empty", Some("`inputs = [\"*\"]` takes all sources".into()));
+            section.fault("inputs", "must not be empty", Some("Write inputs = [\"*\"] to take all sources".into()));
             Vec::new()
         }
         None => {
-            section.fault("inputs", "is required", Some("`inputs = [\"*\"]` takes all sources".into()));
+            section.fault("inputs", "is required", Some("Write inputs = [\"*\"] to take all sources".into()));
             Vec::new()
         }
     };

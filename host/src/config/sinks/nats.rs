@@ -135,7 +135,11 @@ fn credentials(section: &mut Section<'_>) -> NatsCredentials {
     let mut text = |key: &'static str| {
         let text = table.text(key);
         if text.is_none() {
-            table.fault(key, "is required by this strategy", None);
+            table.fault(
+                key,
+                "is required by this strategy",
+                Some(format!("Set `auth.{key}`, or choose another strategy")),
+            );
         }
         text.unwrap_or_default()
     };

@@ -141,7 +141,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
     }
     let folder = folder.trim_matches('/');
     if scheme != "file" && !folder.is_empty() && folder.split('/').any(is_no_name) {
-        section.fault("url", "has an empty name, `.` or `..` between its slashes", None);
+        section.fault("url", "has an empty name, `.` or `..` between its slashes", Some(HINT.into()));
     }
     let endpoint = if scheme == "file" { None } else { endpoint(section) };
     let store = match scheme {
@@ -169,7 +169,7 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ObjectStoreOption
     pieces.pop();
     if pieces.iter().any(|(fixed, filled)| !filled && is_no_name(fixed)) {
         let message = "has an empty name, `.` or `..` between its slashes";
-        section.fault("key_prefix", message, Some(format!("The default is {KEY_PREFIX}")));
+        section.fault("key_prefix", message, Some(format!("Correct it, or remove it: the default is {KEY_PREFIX}")));
     }
     let compression = compression(section);
     let batch = batch(section);
@@ -208,8 +208,10 @@ fn aws(section: &mut Section<'_>) -> Option<AwsCredentials> {
     let session_token = table.text("session_token").map(Secret::new);
     for (key, missing) in [("access_key_id", id.is_none()), ("secret_access_key", secret.is_none())] {
         if missing {
-            let hint = "Without `auth`, the credentials of the environment or of the machine are used";
-            table.fault(key, "is required", Some(hint.into()));
+            let hint = format!(
+                "Set `auth.{key}`, or remove `auth`: then the credentials of the environment or of the machine are used"
+            );
+            table.fault(key, "is required", Some(hint));
         }
     }
     table.close();

@@ -122,11 +122,12 @@ pub fn read(
     }
     let mut client = client(section, networks, &DEFAULTS);
     if client.auth.is_some() {
-        section.fault("auth", "is not for this type", Some("`default_token` says who we are".into()));
+        section.fault("auth", "is not for this type", Some("Remove it: `default_token` says who we are".into()));
     }
     let value = Secret::new(format!("Splunk {}", token.map(Secret::new).as_ref().map_or("", Secret::expose)));
     if HeaderValue::from_str(value.expose()).is_err() {
-        section.fault(key, "has characters that a header cannot hold", None);
+        let hint = "Write it again without a line feed or other control characters";
+        section.fault(key, "has characters that a header cannot hold", Some(hint.into()));
     }
     client.auth = Some(Credentials { header: header::AUTHORIZATION, value, key });
     if client.endpoints.iter().any(Endpoint::has_query) {

@@ -86,11 +86,11 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> SumoOptions {
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
             match value.as_str().map(Template::parse) {
                 Some(Ok(template)) if plain && !name.is_empty() => fields.push((name, template)),
-                Some(Err(error)) => section.fault(&at, error.to_string(), None),
+                Some(Err(error)) => section.fault(&at, error.to_string(), Some(crate::template::HINT.into())),
                 Some(Ok(_)) => {
                     section.fault(&at, "is no name of a field", Some("Letters, digits and _ make one".into()))
                 }
-                None => section.fault(&at, "must be a text", None),
+                None => section.fault(&at, "must be a text", Some("Write it in quotation marks".into())),
             }
         }
     }

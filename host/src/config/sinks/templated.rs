@@ -9,7 +9,7 @@ pub fn template(section: &mut Section<'_>, key: &'static str) -> Option<Template
     match Template::parse(&text) {
         Ok(template) => Some(template),
         Err(error) => {
-            section.fault(key, error.to_string(), None);
+            section.fault(key, error.to_string(), Some(crate::template::HINT.into()));
             None
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::config::{takes, takes_health};
-use crate::observe::{Cause, Health, Place, Queue, Told, batches};
+use crate::observe::{Cause, Health, HostCode, Place, Queue, Told, batches};
 use crate::outside::Random;
 use crate::sinks::{Sink, SinkError, Verdict};
 
@@ -51,10 +51,10 @@ impl SinkHealth {
 
     /// Tells that the sink does not take events, for each source that it takes.
     pub fn trouble(&mut self, error: &SinkError, retry_in: Duration) {
-        self.show(Some(error.to_string()));
+        self.show(Some(format!("{}. {}", error.message, error.next_step())));
         self.complain(error, retry_in);
         let message = format!("the sink does not take events; {}: {}", self.consequence(), error.message);
-        let cause = Cause::host("sink", message, error.hint.clone());
+        let cause = Cause::host(HostCode::Sink, message, error.next_step());
         for source in self.sources() {
             self.health.trouble(&source, &Place::Sink(Arc::clone(&self.sink)), &cause, Some(retry_in));
         }
@@ -65,7 +65,7 @@ impl SinkHealth {
         if self.trouble.as_ref().is_some_and(|(at, last)| last == error && at.elapsed() < COMPLAINT) {
             return;
         }
-        tracing::error!(sink = %self.sink, ?retry_in, "the sink does not take events; {}: {error}", self.consequence());
+        tracing::error!(sink = %self.sink, ?retry_in, "the sink does not take events; {}: {}. {}", self.consequence(), error.message, error.next_step());
         self.trouble = Some((Instant::now(), error.clone()));
     }
 

@@ -27,7 +27,7 @@ use self::listen::Audience;
 pub use self::listen::{Heard, Listener};
 pub use self::queue::{HEALTH_KIND, Queue, batches};
 use self::trouble::Troubles;
-pub use self::trouble::{Cause, Place};
+pub use self::trouble::{Cause, HostCode, Place};
 use crate::collect::StreamState;
 use crate::config;
 use crate::outside::Clock;

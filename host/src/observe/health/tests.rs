@@ -201,7 +201,7 @@ async fn what_happens_together_is_kept_together_and_idleness_writes_nothing() {
     assert_eq!((*kept.writes.lock().unwrap(), kept.rows.lock().unwrap().len()), (1, 3));
     // The store is the trouble: in memory meanwhile.
     *kept.full.lock().unwrap() = true;
-    health.trouble("acme", &Place::State, &Cause::host("state-write", "full".into(), None), None);
+    health.trouble("acme", &Place::State, &Cause::host(HostCode::StateWrite, "full".into(), "Make room"), None);
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(health.unsaved("acme").len(), 1);
     *kept.full.lock().unwrap() = false;

@@ -56,6 +56,43 @@ impl Place {
     }
 }
 
+/// What trouble of the host's own is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostCode {
+    Configuration,
+    Sink,
+    Standstill,
+    StateRead,
+    StateWrite,
+    DeadLetters,
+    Worker,
+}
+
+impl HostCode {
+    pub const ALL: [HostCode; 7] = [
+        HostCode::Configuration,
+        HostCode::Sink,
+        HostCode::Standstill,
+        HostCode::StateRead,
+        HostCode::StateWrite,
+        HostCode::DeadLetters,
+        HostCode::Worker,
+    ];
+
+    /// Stable and short.
+    pub fn text(self) -> &'static str {
+        match self {
+            HostCode::Configuration => "configuration",
+            HostCode::Sink => "sink",
+            HostCode::Standstill => "standstill",
+            HostCode::StateRead => "state-read",
+            HostCode::StateWrite => "state-write",
+            HostCode::DeadLetters => "dead-letters",
+            HostCode::Worker => "worker",
+        }
+    }
+}
+
 /// Why something is in trouble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -93,7 +130,8 @@ impl Cause {
                     | FaultClass::Throttled(_)
                     | FaultClass::PositionLost => (Happening::ThirdPartyGenericError, Severity::Medium),
                 };
-                let (code, message, hint) = (fault.code.clone(), fault.message.clone(), fault.hint.clone());
+                let (code, message) = (fault.code.clone(), fault.message.clone());
+                let hint = Some(fault.next_step());
                 Cause { happening, severity, code, status: fault.status, message, hint }
             }
             // Its lines stand in the log.
@@ -101,7 +139,7 @@ impl Cause {
                 generic("trap".into(), format!("the component broke down: {message}"), report())
             }
             GuestError::Limit(limit) => {
-                generic(format!("limit-{}", limit.name.replace(' ', "-")), limit.to_string(), None)
+                generic(format!("limit-{}", limit.name.replace(' ', "-")), limit.what(), Some(limit.hint()))
             }
             GuestError::Breach(what) => {
                 generic("contract".into(), format!("the component broke the contract: {what}"), report())
@@ -110,9 +148,10 @@ impl Cause {
     }
 
     /// Trouble of the host's own.
-    pub fn host(code: &str, message: String, hint: Option<String>) -> Self {
+    pub fn host(code: HostCode, message: String, hint: impl Into<String>) -> Self {
+        let hint = Some(hint.into());
         let (happening, severity) = (Happening::FirstPartyGenericError, Severity::High);
-        Cause { happening, severity, code: code.to_owned(), status: None, message, hint }
+        Cause { happening, severity, code: code.text().to_owned(), status: None, message, hint }
     }
 }
 

@@ -48,14 +48,17 @@ impl Client {
     /// When the settings of its network cannot be used.
     pub fn new(id: &str, options: &ClientOptions, outside: &Outside) -> Result<Self, SinkError> {
         let origins = options.endpoints.iter().map(|endpoint| endpoint.origin.as_str());
-        let egress = Egress::new(origins).map_err(|error| SinkError::new(error.to_string()))?;
+        let egress = Egress::new(origins)
+            .map_err(|error| SinkError::new(error.to_string()).hint(format!("Correct sinks.{id}")))?;
         let way = Way {
             source: id.into(),
             egress: Arc::new(egress.allowing(config::everywhere())),
             settings: &options.network,
             notes: Arc::<Notes>::default(),
         };
-        let transport = outside.network.transport(&way).map_err(|error| SinkError::new(error.to_string()))?;
+        let transport = outside.network.transport(&way);
+        let transport =
+            transport.map_err(|error| SinkError::new(error.to_string()).hint(format!("Correct sinks.{id}")))?;
         let (options, clock) = (options.clone(), outside.clock);
         Ok(Self { id: id.into(), transport, options, clock, current: AtomicUsize::new(0) })
     }
@@ -146,7 +149,10 @@ impl Client {
         payload: Payload,
     ) -> Result<Request<Body>, SinkError> {
         // All of these were looked at when the configuration was read.
-        let fault = |what: &str| SinkError::new(format!("sinks.{}: {what} cannot be sent", self.id));
+        let fault = |what: &str| {
+            SinkError::new(format!("sinks.{}: {what} cannot be sent", self.id))
+                .hint(format!("Correct sinks.{}", self.id))
+        };
         let body = payload.into_body().map_err(|never| match never {}).boxed_unsync();
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -229,11 +235,16 @@ impl Client {
                 "Redirects are not followed: write where that leads to into {}",
                 self.key(self.options.address_key)
             )),
-            401 => fault.hint(format!("Check {}", self.credentials_key())),
+            401 => fault.hint(format!("Check {}: it is not accepted there", self.credentials_key())),
             403 => fault.hint(format!("Check what {} may do there", self.credentials_key())),
-            404 => fault.hint(format!("Check {}", self.key(self.options.address_key))),
+            404 => fault.hint(format!("Check the host and the path of {}", self.key(self.options.address_key))),
             407 => fault.hint(format!("Write the proxy's user and password into {}", self.key("proxy"))),
-            408 | 425 | 429 | 500..=599 => fault.retry(self.when(reply)),
+            429 => {
+                let hint =
+                    format!("Wait: it goes on when it may. If it stays, lower {}", self.key("request.concurrency"));
+                fault.hint(hint).retry(self.when(reply))
+            }
+            408 | 425 | 500..=599 => fault.retry(self.when(reply)),
             413 => {
                 let hint = format!("Let it take more there, or lower {}", self.key("batch.max_bytes"));
                 fault.hint(hint).retry(Retry::Smaller)

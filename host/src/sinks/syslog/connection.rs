@@ -82,7 +82,7 @@ impl Connector {
         let sent = self.write(connection, bytes).await;
         sent.map_err(|error| {
             let message = format!("the connection to {} broke: {error}", self.name());
-            SinkError::new(message).hint("What the receiver had read of this delivery it will get again")
+            SinkError::new(message).hint("Wait: it is sent again, and what the receiver had read of it comes twice. If it stays, look at the receiver's log")
         })
     }
 

@@ -41,7 +41,9 @@ pub enum ImportError {
     State(#[from] StateError),
     #[error("cannot read it: {0}")]
     Read(#[from] io::Error),
-    #[error("line {0} is no line of an export: {1}. Nothing was taken in")]
+    #[error(
+        "line {0} is no line of an export: {1}. Nothing was taken in; name a file that `tributary state export` wrote"
+    )]
     Line(u64, String),
     #[error("it ends too early. Nothing was taken in; export again")]
     Short,
