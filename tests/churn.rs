@@ -115,26 +115,24 @@ async fn who_is_not_touched_misses_no_poll() {
     assert_eq!([added, changed, removed], [60, 160, 80]);
 
     let ended = world.now();
-    {
+    let asked = |name: &str, at: Endpoint| -> Vec<u64> {
         let simulator = world.simulator();
-        let asked = |name: &str, at: Endpoint| -> Vec<u64> {
-            let of = |entry: &&sim::LogEntry| entry.endpoint == Some(at) && entry.tenant.as_deref() == Some(name);
-            simulator.log().filter(of).map(|entry| entry.time_ms).collect()
-        };
-        for name in &staying {
-            let polls: Vec<u64> = asked(name, Endpoint::Audit).into_iter().filter(|at| *at >= begun).collect();
-            let gaps: Vec<u64> = polls.windows(2).map(|two| two[1] - two[0]).collect();
-            assert!(gaps.iter().all(|gap| *gap == INTERVAL_MS), "{name} is polled after {gaps:?} ms");
-            let due = (ended - begun) / INTERVAL_MS;
-            assert!((due..=due + 1).contains(&(polls.len() as u64)), "{name}: {} of {due} polls", polls.len());
-            assert_eq!(asked(name, Endpoint::Token).len(), 1, "{name} keeps its session");
-            assert_eq!(ways(name), begin[name], "{name} keeps its connections");
-        }
-        // What the figures above would be otherwise.
-        for name in &moving {
-            let (logins, ways) = (asked(name, Endpoint::Token).len(), ways(name));
-            assert!(logins > 5 && ways > 5, "{name}: {logins} sessions, {ways} ways");
-        }
+        let of = |entry: &&sim::LogEntry| entry.endpoint == Some(at) && entry.tenant.as_deref() == Some(name);
+        simulator.log().filter(of).map(|entry| entry.time_ms).collect()
+    };
+    for name in &staying {
+        let polls: Vec<u64> = asked(name, Endpoint::Audit).into_iter().filter(|at| *at >= begun).collect();
+        let gaps: Vec<u64> = polls.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(gaps.iter().all(|gap| *gap == INTERVAL_MS), "{name} is polled after {gaps:?} ms");
+        let due = (ended - begun) / INTERVAL_MS;
+        assert!((due..=due + 1).contains(&(polls.len() as u64)), "{name}: {} of {due} polls", polls.len());
+        assert_eq!(asked(name, Endpoint::Token).len(), 1, "{name} keeps its session");
+        assert_eq!(ways(name), begin[name], "{name} keeps its connections");
+    }
+    // What the figures above would be otherwise.
+    for name in &moving {
+        let (logins, ways) = (asked(name, Endpoint::Token).len(), ways(name));
+        assert!(logins > 5 && ways > 5, "{name}: {logins} sessions, {ways} ways");
     }
     let well = |name: &str| running.status().iter().any(|stream| &*stream.source == name && stream.fault.is_none());
     assert!(staying.iter().all(|name| well(name)));
