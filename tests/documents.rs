@@ -64,7 +64,8 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let tenant = sim::Tenant::v2("acme", 20_000);
+        // Busy, so that a tap has not to wait.
+        let tenant = sim::Tenant { audit_events_per_day: 100_000, ..sim::Tenant::v2("acme", 7_200) };
         let settings =
             sim::Settings { backlog_ms: 1_800_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
         let server = serve(sim::Clock::real(), settings);
