@@ -20,6 +20,10 @@ use mimecast_simulator as sim;
 use tributary_host::collect::StreamStatus;
 use tributary_host::{COMPONENT, Host, Options, Running, config};
 
+/// Seven days, but for some minutes. A stream begins seven days before it is opened, and the last ones are opened a while
+/// after the simulation began: what would be older by then is not asked for.
+const BACKLOG_MS: u64 = (7 * 24 * 60 - 15) * 60 * 1000;
+
 /// The simulator's quota windows, and the host's idea of them, are shorter by this factor. Seven days of ten types are
 /// about eighty listings for a tenant; at the true 40 in 15 minutes (0.8 of the quota) they alone would take half an hour.
 const QUOTA_FACTOR: u32 = 900;
@@ -47,6 +51,7 @@ async fn main() -> Result<ExitCode, Error> {
     ];
     let settings = sim::Settings {
         start_ms: begin,
+        backlog_ms: BACKLOG_MS,
         tenants: tenants.clone(),
         quota_factor: QUOTA_FACTOR,
         ..sim::Settings::default()
