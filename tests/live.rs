@@ -27,7 +27,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let clock = sim::Clock::real();
-        let tenant = sim::Tenant::v2("acme", 600);
+        let tenant = sim::Tenant::v2("acme", 4_000);
         let settings =
             sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
         let server = serve(clock, settings);
