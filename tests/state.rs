@@ -370,7 +370,7 @@ fn a_damaged_store_is_judged_set_aside_and_never_overwritten() {
 /// A vendor of which two lines cannot be read, and a configuration with `sinks` beside the files, written to a file.
 fn vendor(site: &Site, sinks: &str) -> (sim::Server, PathBuf, String) {
     let clock = sim::Clock::real();
-    let tenant = sim::Tenant::v2("acme", 600);
+    let tenant = sim::Tenant::v2("acme", 6_000);
     let settings =
         sim::Settings { backlog_ms: 6 * 3_600_000, tenants: vec![tenant.clone()], ..sim::Settings::default() };
     let server = serve(clock, settings);
