@@ -70,6 +70,7 @@ pub use fault::{EmptyShape, Fault, Reset, When};
 pub use kind::{Generation, Kind};
 pub use rates::Rates;
 pub use records::Mark;
+pub use records::message::Calendar;
 pub use serve::{Clock, ManualClock, Server};
 pub use settings::{ArchiveForm, Credentials, Quota, Settings, SettingsError, Tenant};
 pub use simulator::{LogEntry, Simulator};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::kind::{Generation, Kind};
 use crate::random::{combine, of_text};
-use crate::records::message::{Plan, plan_cloud, plan_interval, single};
+use crate::records::message::{Calendar, Plan, plan_cloud, plan_interval, single};
 use crate::settings::{Settings, Tenant};
 use crate::time::Millis;
 
@@ -42,6 +42,7 @@ pub struct Publication {
     seed: u64,
     interval: Millis,
     lag: Millis,
+    calendar: Calendar,
     events_per_day: u64,
     cloud_events_per_day: u64,
     /// The first slot that has records.
@@ -68,6 +69,7 @@ impl Publication {
             seed: combine(&[settings.seed, of_text(&tenant.name)]),
             interval,
             lag: settings.publish_lag_ms,
+            calendar: tenant.calendar,
             events_per_day: tenant.events_per_day,
             cloud_events_per_day: match tenant.generation() {
                 Generation::V2 => tenant.rates.cloud,
@@ -156,9 +158,9 @@ impl Publication {
     }
 
     fn plan_interval(&self, begin: Millis, plans: &mut Vec<Plan>) {
-        plan_interval(self.seed, begin, self.interval, self.events_per_day, plans);
+        plan_interval(self.seed, self.calendar, begin, self.interval, self.events_per_day, plans);
         if self.cloud_events_per_day > 0 {
-            plan_cloud(self.seed, begin, self.interval, self.cloud_events_per_day, plans);
+            plan_cloud(self.seed, self.calendar, begin, self.interval, self.cloud_events_per_day, plans);
         }
     }
 

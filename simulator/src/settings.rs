@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::kind::Generation;
 use crate::random::{Random, of_text};
 use crate::rates::Rates;
+use crate::records::message::Calendar;
 use crate::time::{DAY, HOUR, MINUTE, Millis, SECOND};
 
 /// The whole of a simulation. Two simulators of equal settings that get the same requests at the same times answer with
@@ -121,6 +122,8 @@ pub struct Tenant {
     /// SIEM records a day, all kinds together, on an average working day.
     pub events_per_day: u64,
     pub audit_events_per_day: u64,
+    /// How they are spread over the week; audit events always evenly.
+    pub calendar: Calendar,
     /// Of the other streams. [`Tenant::v2`] and [`Tenant::v1`] leave them silent; see [`Tenant::with_every_stream`].
     pub rates: Rates,
     /// Streams, or groups of them, without permission: `siem/av`, `siem`, `audit`, `ttp`, `held/messages`.
@@ -188,6 +191,7 @@ impl Tenant {
             account_code: format!("CUSA{}A{}", random.between(1, 99), random.between(100, 999)),
             events_per_day,
             audit_events_per_day: (events_per_day / 40).max(48),
+            calendar: Calendar::default(),
             rates: Rates::default(),
             denied: Vec::new(),
             unlicensed: Vec::new(),

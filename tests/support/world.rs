@@ -57,9 +57,15 @@ pub fn quota(tenant: &sim::Tenant) -> &'static str {
     }
 }
 
-/// A simulated Mimecast behind loopback sockets, which begins now.
+/// A simulated Mimecast behind loopback sockets, which begins now, and has as much mail now as at any other time.
 pub fn serve(clock: sim::Clock, settings: sim::Settings) -> sim::Server {
     let settings = sim::Settings { start_ms: clock.now(), quota_factor: 900, ..settings };
+    start(clock, settings)
+}
+
+/// The same with its settings as they are.
+pub fn start(clock: sim::Clock, mut settings: sim::Settings) -> sim::Server {
+    settings.tenants.iter_mut().for_each(|tenant| tenant.calendar = sim::Calendar::Even);
     sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap()
 }
 

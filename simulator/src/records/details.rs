@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::records::message::plan_interval;
+    use crate::records::message::{Calendar, plan_interval};
     use crate::time::{HOUR, MINUTE};
 
     /// Mimecast cuts subjects at this many characters (E-fld); what is made here stays below, so no mark is cut.
@@ -119,7 +119,7 @@ mod tests {
 
     fn plans() -> Vec<Plan> {
         let mut plans = Vec::new();
-        plan_interval(3, 1_748_822_400_000 + 9 * HOUR, 15 * MINUTE, 200_000, &mut plans);
+        plan_interval(3, Calendar::Working, 1_748_822_400_000 + 9 * HOUR, 15 * MINUTE, 200_000, &mut plans);
         plans
     }
 

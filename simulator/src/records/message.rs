@@ -73,10 +73,30 @@ impl Plan {
 /// Share of a working day's mail in each hour, in thousandths.
 const HOURS: [u64; 24] = [8, 6, 5, 5, 6, 12, 24, 48, 82, 98, 96, 88, 64, 80, 92, 86, 72, 48, 24, 16, 13, 11, 9, 7];
 
+/// When a tenant's people write and read mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Calendar {
+    /// Most on a working day's forenoon, little at night, a fifth at the weekend.
+    #[default]
+    Working,
+    /// At any time as much as at any other: for tests that run now, whatever the hour is.
+    Even,
+}
+
+impl Calendar {
+    /// The share of a working day that the hour of `time` has, in thousandths, and by what it is divided that day.
+    fn weight(self, time: Millis) -> (u64, u64) {
+        match self {
+            Calendar::Working => (HOURS[(time / HOUR % 24) as usize], if weekday(time) >= 5 { 5 } else { 1 }),
+            Calendar::Even => (1000 / 24, 1),
+        }
+    }
+}
+
 /// How many of so many a day fall into an hour since the epoch.
-pub fn share(per_day: u64, hour: u64, random: &mut Random) -> u64 {
-    let weekend = if weekday(hour * HOUR) >= 5 { 5 } else { 1 };
-    let wanted = per_day * HOURS[(hour % 24) as usize] * random.between(80, 120);
+pub fn share(calendar: Calendar, per_day: u64, hour: u64, random: &mut Random) -> u64 {
+    let (share, weekend) = calendar.weight(hour * HOUR);
+    let wanted = per_day * share * random.between(80, 120);
     let unit = 1000 * 100 * weekend;
     wanted / unit + u64::from(random.below(unit) < wanted % unit)
 }
@@ -85,10 +105,10 @@ pub fn share(per_day: u64, hour: u64, random: &mut Random) -> u64 {
 const RECORDS_PER_TEN_MESSAGES: u64 = 37;
 
 /// How many messages arrive in the interval that begins at `begin`.
-pub fn messages_in(seed: u64, begin: Millis, interval: Millis, events_per_day: u64) -> u64 {
+pub fn messages_in(seed: u64, calendar: Calendar, begin: Millis, interval: Millis, events_per_day: u64) -> u64 {
     let mut random = Random::new(combine(&[seed, 1, begin]));
-    let weekend = if weekday(begin) >= 5 { 5 } else { 1 };
-    let share = HOURS[(begin / HOUR % 24) as usize] * random.between(80, 120);
+    let (share, weekend) = calendar.weight(begin);
+    let share = share * random.between(80, 120);
     let wanted = u128::from(events_per_day) * u128::from(share) * u128::from(interval) * 10;
     let unit = u128::from(HOUR * 1000 * 100 * RECORDS_PER_TEN_MESSAGES * weekend);
     let rest = (wanted % unit) as u64;
@@ -97,8 +117,15 @@ pub fn messages_in(seed: u64, begin: Millis, interval: Millis, events_per_day: u
 
 /// The records of the messages that arrive in the interval that begins at `begin`. Some are later than its end, but by
 /// less than one interval.
-pub fn plan_interval(seed: u64, begin: Millis, interval: Millis, events_per_day: u64, out: &mut Vec<Plan>) {
-    for index in 0..messages_in(seed, begin, interval, events_per_day) {
+pub fn plan_interval(
+    seed: u64,
+    calendar: Calendar,
+    begin: Millis,
+    interval: Millis,
+    events_per_day: u64,
+    out: &mut Vec<Plan>,
+) {
+    for index in 0..messages_in(seed, calendar, begin, interval, events_per_day) {
         let message = combine(&[seed, 2, begin, index]);
         let arrived = begin + Random::new(message).below(interval);
         plan_message(message, arrived, interval, out);
@@ -231,9 +258,16 @@ impl Planner<'_> {
 }
 
 /// The Cloud Integrated records of the messages that arrive in the interval that begins at `begin`.
-pub fn plan_cloud(seed: u64, begin: Millis, interval: Millis, events_per_day: u64, out: &mut Vec<Plan>) {
+pub fn plan_cloud(
+    seed: u64,
+    calendar: Calendar,
+    begin: Millis,
+    interval: Millis,
+    events_per_day: u64,
+    out: &mut Vec<Plan>,
+) {
     // Three records for a message, or two.
-    for index in 0..messages_in(combine(&[seed, 50]), begin, interval, events_per_day * 37 / 24) {
+    for index in 0..messages_in(combine(&[seed, 50]), calendar, begin, interval, events_per_day * 37 / 24) {
         let message = combine(&[seed, 51, begin, index]);
         let arrived_ms = begin + Random::new(message).below(interval);
         let mut random = Random::new(combine(&[message, 52]));
@@ -298,7 +332,7 @@ mod tests {
         assert_eq!(weekday(monday), 0);
         let mut plans = Vec::new();
         for slot in 0..96 {
-            plan_interval(9, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000, &mut plans);
+            plan_interval(9, Calendar::Working, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000, &mut plans);
         }
         assert!((36_000..44_000).contains(&plans.len()), "{}", plans.len());
         let kinds: BTreeSet<Kind> = plans.iter().map(|plan| plan.kind).collect();
@@ -309,9 +343,12 @@ mod tests {
         assert!(plans.iter().any(|plan| plan.attempt > 1));
         assert!(plans.iter().all(|plan| plan.time_ms < plan.arrived_ms + 15 * MINUTE));
 
-        let sunday: u64 =
-            (0..96).map(|slot| messages_in(9, monday - DAY + slot * 15 * MINUTE, 15 * MINUTE, 40_000)).sum();
-        let working: u64 = (0..96).map(|slot| messages_in(9, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000)).sum();
+        let sunday: u64 = (0..96)
+            .map(|slot| messages_in(9, Calendar::Working, monday - DAY + slot * 15 * MINUTE, 15 * MINUTE, 40_000))
+            .sum();
+        let working: u64 = (0..96)
+            .map(|slot| messages_in(9, Calendar::Working, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000))
+            .sum();
         assert!(sunday * 4 < working, "{sunday} {working}");
     }
 }

@@ -11,7 +11,7 @@ mod ttp;
 use serde_json::Value;
 
 use super::Mark;
-use super::message::share;
+use super::message::{Calendar, share};
 use crate::kind::{Generation, Kind};
 use crate::random::{Random, combine, of_text};
 use crate::rates::Rates;
@@ -51,6 +51,7 @@ const LATEST_RELEASE: Millis = 3 * DAY;
 #[derive(Debug)]
 pub struct Rows {
     seed: u64,
+    calendar: Calendar,
     rates: Rates,
     generation: Generation,
     begin: Millis,
@@ -66,6 +67,7 @@ impl Rows {
     pub fn new(settings: &Settings, tenant: &Tenant) -> Self {
         Self {
             seed: combine(&[settings.seed, of_text(&tenant.name), 30]),
+            calendar: tenant.calendar,
             rates: tenant.rates,
             generation: tenant.generation(),
             begin: settings.start_ms - settings.backlog_ms,
@@ -131,7 +133,7 @@ impl Rows {
         // Releases are those of the messages.
         let source = if kind == Kind::HeldRelease { Kind::Held } else { kind };
         let mut random = Random::new(combine(&[self.seed, 32, source as u64, hour]));
-        let count = share(self.rates.of(kind), hour, &mut random);
+        let count = share(self.calendar, self.rates.of(kind), hour, &mut random);
         let mut rows = 0;
         let mut index = 0;
         while rows < count {
