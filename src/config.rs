@@ -2,6 +2,7 @@
 
 mod address;
 mod form;
+mod mistakes;
 mod schema;
 mod span;
 mod streams;
@@ -16,6 +17,7 @@ use crate::kind::Generation;
 
 pub use address::{Base, DISCOVERY, is_loopback};
 pub use form::{IncludeOriginal, Label, Output};
+use mistakes::Mistakes;
 pub use schema::{KEYS, config_schema};
 pub use span::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, instant};
 pub use streams::{SiemMode, Tuning};
@@ -103,51 +105,53 @@ impl Config {
     /// Judges a configuration.
     ///
     /// # Errors
-    /// A fault of the class `configuration` that names the key, says what is wrong with it and what to do. It never
-    /// repeats the value of a secret.
+    /// A fault of the class `configuration` with all mistakes: a line of its message for each, which begins with the key and
+    /// says what is wrong with it, and a line of its hint, which says what to do. It never repeats the value of a secret.
     pub fn parse(json: &str) -> Result<Config, Fault> {
-        let values = Values::parse(json)?;
-        let generation = match values.version("api")?.as_deref() {
-            None | Some("2.0" | "2") => Generation::V2,
-            Some("1.0" | "1") => Generation::V1,
-            Some(other) => {
-                return Err(fault(
-                    Code::BadValue,
-                    format!("`api` is \"{other}\", which is no generation of Mimecast's API"),
-                )
-                .hint("Set it to \"2.0\" (OAuth, the default) or \"1.0\" (signed requests)"));
-            }
-        };
+        let mut found = Mistakes::default();
+        let values = Values::parse(json, &mut found)?;
+        // Without it, nobody can say which keys and names are right.
+        let generation = found.keep(generation(&values));
         let keys = match generation {
-            Generation::V1 => keys_v1(&values)?,
-            Generation::V2 => keys_v2(&values)?,
+            Some(Generation::V1) => keys_v1(&values, &mut found),
+            Some(Generation::V2) => keys_v2(&values, &mut found),
+            None => Keys::V2 { client_id: Secret(String::new()), client_secret: Secret(String::new()) },
         };
-        let insecure_http = values.boolean("insecure_http")?.unwrap_or(false);
-        let base = address::base(&values, generation, insecure_http)?;
-        if let (None, Keys::V1 { administrator_email: None, .. }) = (&base, &keys) {
-            return Err(fault(Code::MissingKey, "neither `base_url` nor `region` nor `administrator_email` is set").hint(
-                "Set `region` (eu, us, …), or `administrator_email` so that Mimecast is asked for the account's region",
-            ));
+        let insecure_http = found.keep(values.boolean("insecure_http")).map(Option::unwrap_or_default);
+        let base = generation
+            .zip(insecure_http)
+            .and_then(|(generation, insecure)| found.keep(address::base(&values, generation, insecure)).flatten());
+        let placed = ["base_url", "region", "administrator_email"].iter().any(|key| values.has(key));
+        if let Keys::V1 { administrator_email: None, .. } = &keys
+            && !placed
+        {
+            let message = "`region` is not set, and neither is `base_url` nor `administrator_email`";
+            let hint =
+                "Set `region` (eu, us, …), or `administrator_email` so that Mimecast is asked for the account's region";
+            found.note(fault(Code::MissingKey, message).hint(hint));
         }
-        let tenant = values.text("tenant")?.unwrap_or_else(|| "default".to_owned());
-        let id_scope = values.text("id_scope")?.unwrap_or_else(|| tenant.clone());
-        let siem_mode = streams::siem_mode(&values, generation)?;
-        Ok(Config {
+        let tenant = found.keep(values.text("tenant")).flatten().unwrap_or_else(|| "default".to_owned());
+        let id_scope = found.keep(values.text("id_scope")).flatten().unwrap_or_else(|| tenant.clone());
+        let siem_mode = generation.and_then(|generation| found.keep(streams::siem_mode(&values, generation)));
+        let collect = generation.map(|generation| streams::collect(&values, generation, siem_mode, &mut found));
+        let start_at = found.keep(streams::start_at(&values)).unwrap_or(StartAt::Ago(0));
+        let config = Config {
             keys,
             base,
-            insecure_http,
-            collect: streams::collect(&values, generation, siem_mode)?,
-            start_at: streams::start_at(&values)?,
-            siem_mode,
-            output: form::output(&values)?,
-            labels: form::labels(&values)?,
-            category: form::category(&values)?,
-            include_original: form::include_original(&values)?,
+            insecure_http: insecure_http.unwrap_or_default(),
+            collect: collect.unwrap_or_default(),
+            start_at,
+            siem_mode: siem_mode.unwrap_or_default(),
+            output: found.keep(form::output(&values)).unwrap_or_default(),
+            labels: found.keep(form::labels(&values)).unwrap_or_default(),
+            category: found.keep(form::category(&values)).flatten(),
+            include_original: found.keep(form::include_original(&values)).unwrap_or_default(),
             tenant,
             id_scope,
-            fields: values.fields("fields")?,
-            tuning: streams::tuning(&values, generation)?,
-        })
+            fields: found.keep(values.fields("fields")).unwrap_or_default(),
+            tuning: generation.map(|generation| streams::tuning(&values, generation, &mut found)).unwrap_or_default(),
+        };
+        found.finish(config)
     }
 
     /// The texts that must not appear in anything that is printed.
@@ -173,55 +177,91 @@ pub(crate) fn fault(code: Code, message: impl Into<String>) -> Fault {
     Fault::new(FaultClass::Configuration, code, message)
 }
 
-/// Keys of the other generation are a sign of a mix-up, so they are refused rather than ignored (quirk Q11).
-fn refuse_other_generation(values: &Values, others: &[&str], api: &str, other: &str) -> Result<(), Fault> {
-    match others.iter().find(|key| values.has(key)) {
-        None => Ok(()),
-        Some(key) => {
-            Err(fault(Code::WrongGeneration, format!("`{key}` belongs to API {other}, but `api` is \"{api}\""))
-                .hint(format!("Remove `{key}`, or set `api` to \"{other}\" and give the keys of that generation")))
+fn generation(values: &Values) -> Result<Generation, Fault> {
+    match values.version("api")?.as_deref() {
+        None | Some("2.0" | "2") => Ok(Generation::V2),
+        Some("1.0" | "1") => Ok(Generation::V1),
+        Some(other) => {
+            Err(fault(Code::BadValue, format!("`api` is \"{other}\", which is no generation of Mimecast's API"))
+                .hint("Set it to \"2.0\" (OAuth, the default) or \"1.0\" (signed requests)"))
         }
     }
 }
 
-fn credential(values: &Values, key: &str, hint: &str) -> Result<String, Fault> {
-    let text = values.text(key)?.map(|value| value.trim().to_owned()).unwrap_or_default();
-    if text.is_empty() {
-        return Err(fault(Code::MissingKey, format!("`{key}` is missing or empty")).hint(hint.to_owned()));
-    }
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(fault(Code::BadSecret, format!("`{key}` contains blanks or control characters"))
-            .hint(format!("Copy `{key}` again, without line breaks")));
-    }
-    Ok(text)
+/// The credentials of one generation, as they are read.
+struct Credentials<'a> {
+    values: &'a Values,
+    found: &'a mut Mistakes,
+    /// What to do about one that is missing.
+    hint: &'static str,
+    /// Keys of the other generation are there: this one's are not missed then, for perhaps the generation is the mistake.
+    mixed: bool,
 }
 
-fn keys_v2(values: &Values) -> Result<Keys, Fault> {
+impl<'a> Credentials<'a> {
+    /// Keys of the other generation are a sign of a mix-up, so they are refused rather than ignored (quirk Q11).
+    fn new(
+        values: &'a Values,
+        found: &'a mut Mistakes,
+        hint: &'static str,
+        others: &[&str],
+        (api, other): (&str, &str),
+    ) -> Self {
+        let mut mixed = false;
+        for key in others.iter().filter(|key| values.has(key)) {
+            mixed = true;
+            let message = format!("`{key}` belongs to API {other}, but `api` is \"{api}\"");
+            let hint = format!("Remove `{key}`, or set `api` to \"{other}\" and give the keys of that generation");
+            found.note(fault(Code::WrongGeneration, message).hint(hint));
+        }
+        Self { values, found, hint, mixed }
+    }
+
+    /// Empty where it is wrong.
+    fn take(&mut self, key: &str) -> String {
+        let Some(text) = self.found.keep(self.values.text(key)) else { return String::new() };
+        let text = text.map(|value| value.trim().to_owned()).unwrap_or_default();
+        if text.is_empty() {
+            // Under a name that was meant to be this one it is not missing.
+            if !self.mixed && !self.values.is_misspelt(key) {
+                let message = format!("`{key}` is missing or empty");
+                self.found.note(fault(Code::MissingKey, message).hint(self.hint));
+            }
+        } else if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            let message = format!("`{key}` contains blanks or control characters");
+            let hint = format!("Copy `{key}` again, without line breaks");
+            self.found.note(fault(Code::BadSecret, message).hint(hint));
+            return String::new();
+        }
+        text
+    }
+}
+
+fn keys_v2(values: &Values, found: &mut Mistakes) -> Keys {
     let hint = "Create an API 2.0 application in Mimecast's Administration Console (Integrations | API and Platform \
                 Integrations) and copy its client id and secret";
-    refuse_other_generation(values, &V1_KEYS, "2.0", "1.0")?;
-    Ok(Keys::V2 {
-        client_id: Secret(credential(values, "client_id", hint)?),
-        client_secret: Secret(credential(values, "client_secret", hint)?),
-    })
+    let mut keys = Credentials::new(values, found, hint, &V1_KEYS, ("2.0", "1.0"));
+    Keys::V2 { client_id: Secret(keys.take("client_id")), client_secret: Secret(keys.take("client_secret")) }
 }
 
-fn keys_v1(values: &Values) -> Result<Keys, Fault> {
+fn keys_v1(values: &Values, found: &mut Mistakes) -> Keys {
     let hint = "Set `app_id` and `app_key` of the API 1.0 application, and `access_key` and `secret_key` of its \
                 service user";
-    refuse_other_generation(values, &V2_KEYS, "1.0", "2.0")?;
-    let secret = credential(values, "secret_key", hint)?;
+    let mut keys = Credentials::new(values, found, hint, &V2_KEYS, ("1.0", "2.0"));
+    let secret = keys.take("secret_key");
+    let (app_id, app_key, access_key) = (keys.take("app_id"), keys.take("app_key"), keys.take("access_key"));
     let secret_key = base64::engine::general_purpose::STANDARD.decode(secret.as_bytes()).map_err(|_| {
         fault(Code::BadSecret, "`secret_key` is not valid base64")
             .hint("Copy the secret key again, whole, with the `=` signs at its end")
-    })?;
-    Ok(Keys::V1 {
-        administrator_email: values.text("administrator_email")?.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty()),
-        app_id: credential(values, "app_id", hint)?,
-        app_key: Secret(credential(values, "app_key", hint)?),
-        access_key: Secret(credential(values, "access_key", hint)?),
-        secret_key: Secret(secret_key),
-    })
+    });
+    let email = found.keep(values.text("administrator_email")).flatten();
+    Keys::V1 {
+        administrator_email: email.map(|email| email.trim().to_owned()).filter(|email| !email.is_empty()),
+        app_id,
+        app_key: Secret(app_key),
+        access_key: Secret(access_key),
+        secret_key: Secret(found.keep(secret_key).unwrap_or_default()),
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) fn base(values: &Values, generation: Generation, insecure: bool) -> R
         return by_region(region.as_deref(), generation);
     };
     if region.is_some() {
-        return Err(fault(Code::BadValue, "`base_url` and `region` are both set").hint("Keep one of the two"));
+        return Err(fault(Code::BadValue, "`base_url` is set beside `region`").hint("Keep one of the two"));
     }
     parse(text.trim(), generation, insecure).map(Some)
 }

@@ -1,5 +1,6 @@
 //! Which streams, and how each is read: `collect`, `siem_mode`, `intervals`, `overlaps`, `page_sizes`.
 
+use super::mistakes::Mistakes;
 use super::span::{self, DAY, MINUTE, SECOND};
 use super::value::{Values, shown};
 use super::{Config, StartAt, fault};
@@ -107,31 +108,41 @@ fn named(key: &str, name: &str, generation: Generation) -> Result<Vec<Stream>, F
     .hint(hint))
 }
 
-/// Names and groups of streams, to streams.
-pub(super) fn collect(values: &Values, generation: Generation, mode: SiemMode) -> Result<Vec<Stream>, Fault> {
-    let all = Stream::of(generation).into_iter().filter(|stream| !is_left_out(*stream, mode));
-    let Some(wanted) = values.list("collect")? else {
-        return Ok(all.collect());
+/// Names and groups of streams, to streams. Without a mode, which is wrong then, none of them is left out.
+pub(super) fn collect(
+    values: &Values,
+    generation: Generation,
+    mode: Option<SiemMode>,
+    found: &mut Mistakes,
+) -> Vec<Stream> {
+    let left_out = |stream: &Stream| mode.is_some_and(|mode| is_left_out(*stream, mode));
+    let all = Stream::of(generation).into_iter().filter(|stream| !left_out(stream));
+    let wanted = match found.keep(values.list("collect")) {
+        Some(Some(wanted)) => wanted,
+        Some(None) => return all.collect(),
+        None => return Vec::new(),
     };
+    if wanted.is_empty() {
+        found.note(
+            fault(Code::BadValue, "`collect` is empty, so nothing would be collected")
+                .hint("Name at least one stream, or remove `collect` to get all"),
+        );
+    }
     let mut selected = Vec::new();
     for name in &wanted {
-        let named = named("collect", name, generation)?;
-        if named.iter().all(|stream| is_left_out(*stream, mode)) {
+        let Some(named) = found.keep(named("collect", name, generation)) else { continue };
+        if named.iter().all(left_out) {
             let (is, other) = match mode {
-                SiemMode::Batch => ("batch", "stream"),
-                SiemMode::Stream => ("stream", "batch"),
+                Some(SiemMode::Stream) => ("stream", "batch"),
+                _ => ("batch", "stream"),
             };
             let message = format!("`collect` names \"{}\", but `siem_mode` is \"{is}\"", shown(name));
-            return Err(fault(Code::BadValue, message)
-                .hint(format!("Set `siem_mode` to \"{other}\", or name \"siem\" to get what the mode gives")));
+            let hint = format!("Set `siem_mode` to \"{other}\", or name \"siem\" to get what the mode gives");
+            found.note(fault(Code::BadValue, message).hint(hint));
         }
         selected.extend(named);
     }
-    if selected.is_empty() {
-        return Err(fault(Code::BadValue, "`collect` is empty, so nothing would be collected")
-            .hint("Name at least one stream, or remove `collect` to get all"));
-    }
-    Ok(all.filter(|stream| selected.contains(stream)).collect())
+    all.filter(|stream| selected.contains(stream)).collect()
 }
 
 /// Shorter, a poll would not be over before the next one.
@@ -140,12 +151,11 @@ const INTERVAL_MOST: u64 = DAY;
 const OVERLAP_LEAST: u64 = MINUTE;
 const OVERLAP_MOST: u64 = 7 * DAY;
 
-pub(super) fn tuning(values: &Values, generation: Generation) -> Result<Tuning, Fault> {
-    let intervals = map(values, "intervals", generation, |key, stream, value| {
-        let _ = stream;
+pub(super) fn tuning(values: &Values, generation: Generation, found: &mut Mistakes) -> Tuning {
+    let intervals = map(values, "intervals", generation, found, |key, _, value| {
         duration(key, value, INTERVAL_LEAST, INTERVAL_MOST)
-    })?;
-    let overlaps = map(values, "overlaps", generation, |key, stream, value| {
+    });
+    let overlaps = map(values, "overlaps", generation, found, |key, stream, value| {
         let overlap = duration(key, value, OVERLAP_LEAST, OVERLAP_MOST)?;
         match stream.overlap() {
             Some(_) if overlap < stream.retention() => Ok(overlap),
@@ -156,16 +166,16 @@ pub(super) fn tuning(values: &Values, generation: Generation) -> Result<Tuning, 
             None => Err(fault(Code::BadValue, format!("`{key}` is set, but {} goes on by a token", stream.name()))
                 .hint(format!("Remove `{key}`: nothing is read twice there"))),
         }
-    })?;
-    let page_sizes = map(values, "page_sizes", generation, |key, stream, value| match stream.page_sizes() {
+    });
+    let page_sizes = map(values, "page_sizes", generation, found, |key, stream, value| match stream.page_sizes() {
         Some((_, most)) => super::value::integer(key, value, 1, most),
         None => Err(fault(
             Code::BadValue,
             format!("`{key}` is set, but Mimecast decides how much {} answers", stream.name()),
         )
         .hint(format!("Remove `{key}`"))),
-    })?;
-    Ok(Tuning { intervals, overlaps, page_sizes })
+    });
+    Tuning { intervals, overlaps, page_sizes }
 }
 
 /// A map from names and groups to values; a stream's own name goes before its group's.
@@ -173,19 +183,22 @@ fn map<T: Copy>(
     values: &Values,
     key: &str,
     generation: Generation,
+    found: &mut Mistakes,
     read: impl Fn(&str, Stream, &serde_json::Value) -> Result<T, Fault>,
-) -> Result<Vec<(Stream, T)>, Fault> {
+) -> Vec<(Stream, T)> {
     let (mut exact, mut by_group) = (Vec::new(), Vec::new());
-    for (name, value) in values.map(key)? {
+    let entry = |name: &str, value| {
         let full = format!("{key}.{}", shown(name));
-        let streams = named(key, name, generation)?;
+        let streams = named(key, name, generation)?.into_iter();
+        streams.map(|stream| Ok((stream, read(&full, stream, value)?))).collect::<Result<Vec<_>, Fault>>()
+    };
+    for (name, value) in found.keep(values.map(key)).into_iter().flatten() {
+        let mut streams = found.keep(entry(name, value)).unwrap_or_default();
         let list = if let [_] = streams.as_slice() { &mut exact } else { &mut by_group };
-        for stream in streams {
-            list.push((stream, read(&full, stream, value)?));
-        }
+        list.append(&mut streams);
     }
     exact.append(&mut by_group);
-    Ok(exact)
+    exact
 }
 
 fn duration(key: &str, value: &serde_json::Value, least: u64, most: u64) -> Result<u64, Fault> {

@@ -226,10 +226,36 @@ fn every_complaint_names_its_key_and_the_next_step() {
     ] {
         let fault = parse(generation, bad).expect_err(bad);
         assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Configuration, code), "{bad}");
-        assert!(fault.message.contains(key), "{bad}: {fault}");
+        assert!(fault.message.contains(key) && fault.message.starts_with('`'), "{bad}: {fault}");
         assert!(fault.hint.is_some(), "{bad}");
         assert!(parse(generation, good).is_ok(), "{good}: {}", parse(generation, good).unwrap_err());
     }
+}
+
+/// A line for each, and a line for what to do about it.
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let lines = |generation, more: &str| -> Vec<(String, String)> {
+        let fault = parse(generation, more).expect_err(more);
+        let hint = fault.hint.unwrap_or_default();
+        assert_eq!(fault.message.lines().count(), hint.lines().count(), "{}\n{hint}", fault.message);
+        fault.message.lines().map(str::to_owned).zip(hint.lines().map(str::to_owned)).collect()
+    };
+    let keys = |generation, more: &str| -> Vec<String> {
+        let key = |message: String| message.split('`').nth(1).unwrap_or_default().to_owned();
+        lines(generation, more).into_iter().map(|(message, _)| key(message)).collect()
+    };
+    let many = r#""foo":1,"region":"eu","collect":["mail","audit","siem/events"],"start_at":"yesterday","output":"xml",
+        "intervals":{"audit":"1s","dlp":"1h","nothing":"1h"},"page_sizes":{"siem":0},"tenant":5,"insecure_http":false"#;
+    let expected = ["foo", "region", "tenant", "collect", "collect", "start_at", "output", "intervals.audit"];
+    assert_eq!(keys(V2, many), [&expected[..], &["intervals", "page_sizes.siem"]].concat());
+    assert!(lines(V2, many).iter().all(|(_, hint)| !hint.is_empty()));
+    // One mistake is not told as several: what follows from it is left out.
+    assert_eq!(keys(r#""client_id":"x""#, r#""clientSecret":"x""#), ["clientSecret"]);
+    assert_eq!(keys(r#""api":"1.0""#, r#""region":"eu","client_id":"x""#), ["client_id"]);
+    assert_eq!(keys(r#""api":"3.0""#, r#""client_id":"x","siem_mode":"push","start_at":"soon""#), ["api", "start_at"]);
+    assert_eq!(keys(V2, r#""siem_mode":"push","collect":"siem/events""#), ["siem_mode"]);
+    assert_eq!(keys(r#""api":"2.0""#, ""), ["client_id", "client_secret"]);
 }
 
 /// The names that Sumo Logic's source uses, of both generations, and in any case.

@@ -3,14 +3,23 @@
 use serde_json::{Map, Value};
 
 use super::fault;
+use super::mistakes::Mistakes;
 use super::schema::KEYS;
 use crate::chunk::Fault;
 use crate::code::Code;
 
-pub struct Values(Map<String, Value>);
+pub struct Values {
+    map: Map<String, Value>,
+    /// Keys that were most likely meant by ones that are not known.
+    misspelt: Vec<&'static str>,
+}
 
 impl Values {
-    pub fn parse(json: &str) -> Result<Values, Fault> {
+    /// Keys that are not known are noted, and left out.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn parse(json: &str, found: &mut Mistakes) -> Result<Values, Fault> {
         // serde_json's message holds a line and a column, never a value of the document.
         let value: Value = serde_json::from_str(json).map_err(|error| {
             fault(
@@ -22,23 +31,35 @@ impl Values {
         let Value::Object(mut map) = value else {
             return Err(fault(Code::BadJson, "the configuration is not a JSON object").hint("Give one JSON object"));
         };
-        map.retain(|_, value| !value.is_null());
-        if let Some(key) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            let hint = match nearest(key) {
-                Some(known) => format!("Did you mean `{known}`?"),
-                None => format!("The keys are: {}", KEYS.join(", ")),
-            };
-            return Err(fault(Code::UnknownKey, format!("`{}` is not a key of this source", shown(key))).hint(hint));
-        }
-        Ok(Values(map))
+        let mut misspelt = Vec::new();
+        map.retain(|key, value| {
+            let known = KEYS.contains(&key.as_str());
+            if !known && !value.is_null() {
+                let meant = nearest(key);
+                let hint = match meant {
+                    Some(known) => format!("Did you mean `{known}`?"),
+                    None => format!("The keys are: {}", KEYS.join(", ")),
+                };
+                misspelt.extend(meant);
+                let message = format!("`{}` is not a key of this source", shown(key));
+                found.note(fault(Code::UnknownKey, message).hint(hint));
+            }
+            known && !value.is_null()
+        });
+        Ok(Values { map, misspelt })
+    }
+
+    /// Whether `key` was meant, most likely, by one that is not known.
+    pub fn is_misspelt(&self, key: &str) -> bool {
+        self.misspelt.contains(&key)
     }
 
     pub fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        self.map.contains_key(key)
     }
 
     pub fn text(&self, key: &str) -> Result<Option<String>, Fault> {
-        match self.0.get(key) {
+        match self.map.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(wrong_type(key, "a text")),
@@ -47,14 +68,14 @@ impl Values {
 
     /// A text that looks like a number: TOML and YAML make one of it without quotation marks.
     pub fn version(&self, key: &str) -> Result<Option<String>, Fault> {
-        match self.0.get(key) {
+        match self.map.get(key) {
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             _ => Ok(self.text(key)?.map(|text| text.trim().to_owned())),
         }
     }
 
     pub fn boolean(&self, key: &str) -> Result<Option<bool>, Fault> {
-        match self.0.get(key) {
+        match self.map.get(key) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(*value)),
             // What stands in for a variable is a text.
@@ -66,7 +87,7 @@ impl Values {
 
     /// A list of texts; one text counts as a list of one.
     pub fn list(&self, key: &str) -> Result<Option<Vec<String>>, Fault> {
-        match self.0.get(key) {
+        match self.map.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
             Some(Value::Array(items)) => items
@@ -80,7 +101,7 @@ impl Values {
 
     /// An object, in the order of its keys.
     pub fn map(&self, key: &str) -> Result<impl Iterator<Item = (&str, &Value)>, Fault> {
-        let map = match self.0.get(key) {
+        let map = match self.map.get(key) {
             None => None,
             Some(Value::Object(map)) => Some(map),
             Some(_) => return Err(wrong_type(key, "an object from names of streams or groups to values")),
@@ -91,7 +112,7 @@ impl Values {
     /// An object of texts, numbers and booleans; the values as text.
     pub fn fields(&self, key: &str) -> Result<Vec<(String, String)>, Fault> {
         let expected = "an object whose values are texts, numbers or booleans";
-        match self.0.get(key) {
+        match self.map.get(key) {
             None => Ok(Vec::new()),
             Some(Value::Object(map)) => map
                 .iter()
