@@ -107,6 +107,11 @@ fn bad_inputs(site: &Site) -> Vec<Bad> {
             bad("malformed TOML", good.replace("type = \"file\"", "type = \"file"), &["Parse", "tributary.toml"]),
             bad("an unknown key of a sink", good.replace("inputs", "input"), &["sinks.files.input", "inputs"]),
             bad("an unknown key of a source", also("colect = [\"siem\"]"), &["colect", "collect"]),
+            bad(
+                "a slip of a key of the host",
+                also("qouta_share = 0.5"),
+                &["sources.acme.qouta_share", "`quota_share`"],
+            ),
             bad("an unknown stream", also("collect = [\"siem/recepit\"]"), &["siem/recepit", "siem"]),
             bad("a base URL with a path", good.replace(url, &format!("{url}/api")), &["base_url", "path"]),
             bad("a base URL without TLS", without("insecure_http"), &["base_url", "https"]),
@@ -394,9 +399,40 @@ fn it_says_what_it_is() {
     let words = ["siem/receipt", "audit", &lock, &digest, "Imports\n  ", "wasi:http/types@"];
     assert!(text.code == Some(0) && words.iter().all(|word| text.stdout.contains(word)), "{text:?}");
     assert_eq!(output(&mut command(BINARY, &["descibe"])).code, Some(64));
-    for (path, code, word) in [("/nowhere/x.wasm", 66, "cannot read"), ("/bin/sh", 65, "not a WebAssembly component")] {
+    for (path, code, word) in
+        [("/nowhere/x.wasm", 66, "cannot read"), ("/etc/passwd", 65, "not a WebAssembly component")]
+    {
         let said = output(&mut command(BINARY, &["describe", "--component", path]));
         assert!(said.code == Some(code) && said.stderr.contains(word), "{said:?}");
+        assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+    }
+}
+
+/// Who asks about a state that a host holds without answering is not told that none runs.
+#[test]
+fn a_host_that_does_not_answer_is_not_called_absent() {
+    let site = Site::v2();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = format!("address = \"{port}\"\ntoken = \"0123456789abcdef\"");
+    for (api, code) in [("enabled = false", 69), (&address, 0)] {
+        site.write(&format!("{}\n[api]\n{api}\n", site.good()));
+        let verb = |verb: &str| output(&mut command(BINARY, &["--config", site.file().to_str().unwrap(), verb]));
+        verb("status").expect(69, &["no host runs with the state", "Start one with `tributary run`"]);
+        let process = Process::run(BINARY, &site.file());
+        assert!(until(Duration::from_secs(60), || process.log().contains("tributary runs")), "{}", process.log());
+        if code == 0 {
+            assert!(until(Duration::from_secs(60), || verb("status").code == Some(0)), "{}", process.log());
+        } else {
+            let words = ["is in use by another tributary, process", "api.enabled = false"];
+            verb("status").expect(code, &words);
+            verb("tap").expect(code, &words);
+            verb("audit").expect(75, &words);
+        }
+        // What is wrong is the folder, not the port.
+        let second = verb("run").expect(75, &["is in use by another tributary, process", "set data_dir"]);
+        assert!(!second.stderr.contains("ddress"), "{second:?}");
+        process.signal("TERM");
+        assert_eq!(process.wait(Duration::from_secs(60)).0.code(), Some(0));
     }
 }
 

@@ -120,7 +120,7 @@ async fn the_built_in_component_is_compiled_only_for_a_source_of_its_own() {
     // Something that cannot be compiled tells whether it was tried.
     assert_eq!(plan("acme", b"no wasm").await, Ok(26));
     let refused = plan("mimecast", b"no wasm").await.unwrap_err();
-    assert!(refused.contains("source one: the built-in component cannot be run"), "{refused}");
+    assert!(refused.contains("sources.one: the built-in component cannot be run"), "{refused}");
     assert_eq!(plan("mimecast", tributary_host::COMPONENT).await, Ok(26));
 }
 

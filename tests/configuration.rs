@@ -1,6 +1,7 @@
 //! The verbs that have to do with the configuration: `schema`, `generate`, `completion`, `validate --json`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -45,11 +46,12 @@ fn toml_tree(text: &str) -> Value {
     tree(Path::new("a.toml"), text)
 }
 
-/// All configurations under `examples/`. Folders of customers and other products' files are none.
+/// All configurations under `examples/` and `packaging/`. Folders of customers and other products' files are none.
 fn examples() -> Vec<PathBuf> {
-    let files = ["configurations", "sinks", "pipelines"].into_iter().flat_map(|folder| {
-        fs::read_dir(Path::new(ROOT).join("examples").join(folder)).unwrap().map(|entry| entry.unwrap().path())
-    });
+    let folders = ["examples/configurations", "examples/sinks", "examples/pipelines", "packaging/docker/configuration"];
+    let files = folders
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(Path::new(ROOT).join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     let ours = |path: &PathBuf| {
         let text = if path.is_file() { fs::read_to_string(path).unwrap() } else { String::new() };
         text.contains("type = \"mimecast\"") || text.contains("type: mimecast")
@@ -61,13 +63,41 @@ fn examples() -> Vec<PathBuf> {
 fn the_schema_takes_what_is_right() {
     let validator = jsonschema::validator_for(&schema()).expect("a schema");
     let examples = examples();
-    assert!(examples.len() >= 18, "{examples:?}");
+    assert!(
+        examples.len() >= 19 && examples.iter().any(|path| path.ends_with("docker/configuration/tributary.toml")),
+        "{examples:?}"
+    );
     for path in examples {
         let tree = tree(&path, &fs::read_to_string(&path).unwrap());
         let errors: Vec<String> =
             validator.iter_errors(&tree).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
     }
+}
+
+/// A customer's file has the keys of a source, and what is missing stands in the template.
+#[test]
+fn the_schema_takes_the_files_of_customers() {
+    let validator = jsonschema::validator_for(&schema()).expect("a schema");
+    let folder = Path::new(ROOT).join("examples/configurations");
+    let main = toml_tree(&fs::read_to_string(folder.join("provider.toml")).unwrap());
+    let template = main["templates"]["customers"].as_object().unwrap();
+    let mut seen = 0;
+    for entry in fs::read_dir(folder.join("customers.d")).unwrap() {
+        let path = entry.unwrap().path();
+        let own = tree(&path, &fs::read_to_string(&path).unwrap());
+        let mut source = template.clone();
+        source.remove("folder");
+        source.extend(own.as_object().cloned().unwrap_or_default());
+        let tree = json!({ "sources": { "a": source }, "sinks": main["sinks"] });
+        let errors: Vec<String> = validator.iter_errors(&tree).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+        let mut wrong = tree.clone();
+        wrong["sources"]["a"]["qouta_share"] = json!(0.5);
+        assert!(!validator.is_valid(&wrong), "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 2, "{seen}");
 }
 
 #[test]
@@ -222,6 +252,39 @@ fn what_is_generated_is_good() {
     call(&["generate", "--id", "a.b"]).expect(64, &["letters"]);
 }
 
+#[test]
+fn what_is_generated_for_a_folder_needs_no_other_and_no_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secrets, file) = (folder.path().join("secrets"), folder.path().join("t.toml"));
+    let names = ["acme_client_id", "acme_client_secret", "splunk_token"];
+    fs::create_dir(&secrets).unwrap();
+    let write = |name: &str| {
+        fs::write(secrets.join(name), "c2VjcmV0\n").unwrap();
+        fs::set_permissions(secrets.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    names.iter().for_each(|name| write(name));
+    // As it is typed: from where somebody stands.
+    let generated = |more: &[&str]| {
+        let arguments =
+            ["generate", "--folder", "mail", "--secrets", "secrets", "--sink", "file", "--sink", "splunk_hec"];
+        let mut generate = command(BINARY, &[&arguments[..], more].concat());
+        output(generate.current_dir(folder.path())).expect(0, &[]).stdout
+    };
+    let text = generated(&[]);
+    assert_eq!(text.matches("${").count(), text.matches("${NAME}").count(), "{text}");
+    for name in names {
+        assert!(text.contains(&format!("\"SECRET[files.{name}]\"")), "{text}");
+    }
+    fs::write(&file, &text).unwrap();
+    let validate = ["--config", file.to_str().unwrap(), "validate", "--deny-warnings"];
+    let mail = folder.path().join("mail").display().to_string();
+    call(&validate).expect(0, &[&format!("{mail}/state"), &format!("{mail}/events")]);
+    fs::remove_file(secrets.join(names[0])).unwrap();
+    call(&validate).expect(78, &[names[0]]);
+    write(names[0]);
+    expect_good(&generated(&["--format", "yaml"]), "t.yaml");
+}
+
 const SUMO_2: &str = r#"{
   "api.version": "v1",
   "source": {
@@ -292,7 +355,7 @@ fn shells_complete_every_verb() {
     call(&["completion", "cmd"]).expect(64, &["bash"]);
 }
 
-const TEN_MISTAKES: &str = r#"
+const MANY_MISTAKES: &str = r#"
 data_dri = "/tmp/x"
 max_concurrent_pulls = 0
 [limits]
@@ -300,6 +363,13 @@ cpu_secs = "soon"
 [sources.acme]
 type = "mimcast"
 quota_share = 2
+[sources.third]
+type = "mimecast"
+client_id = "x"
+foo = 1
+region = "eu"
+collect = ["mail"]
+start_at = "yesterday"
 [sources.other]
 type = "mimecast"
 client_secret = "${SURELY_NOT_SET}"
@@ -317,25 +387,37 @@ type = "file"
 inputs = ["acme"]
 path = "/tmp/y"
 where = { classes = "4009" }
+[[tests]]
+name = "one"
+input = { source = "other", event = 1 }
+no_outputs_from = ["files"]
 "#;
 
 #[test]
-fn ten_mistakes_are_named_in_one_run() {
+fn all_mistakes_are_named_in_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.toml");
-    fs::write(&path, TEN_MISTAKES).unwrap();
+    fs::write(&path, MANY_MISTAKES).unwrap();
     let paths = [
         "data_dri",
         "max_concurrent_pulls",
         "limits.cpu_secs",
         "sources.acme.type",
         "sources.acme.quota_share",
+        "sources.third.foo",
+        "sources.third.region",
+        "sources.third.collect",
+        "sources.third.start_at",
+        "sources.third.client_secret",
+        "sources.other.client_id",
         "sources.other.client_secret",
         "sources.other.on_position_lost",
         "sources.other.rules[0].key",
         "sinks.web.uri",
         "sinks.web.batch.max_event",
         "sinks.files.where.classes",
+        "tests[0].input.body",
+        "tests[0].input.event",
     ];
     let arguments = ["--config", path.to_str().unwrap(), "validate"];
     let said = call(&arguments).expect(78, &["x Top level", "x Sources", "x Sinks", "√ Parse"]);
@@ -344,7 +426,13 @@ fn ten_mistakes_are_named_in_one_run() {
     }
     let said = call(&[&arguments[..], &["--json"]].concat()).expect(78, &[]).json();
     let problems = said["steps"].as_array().unwrap().iter().flat_map(|step| step["problems"].as_array().unwrap());
-    let mut found: Vec<&str> = problems.map(|problem| problem["path"].as_str().unwrap()).collect();
+    let told = |problem: &Value| {
+        problem["message"].as_str().is_some_and(|text| !text.is_empty()) && problem["hint"].is_string()
+    };
+    let mut found: Vec<&str> = problems
+        .inspect(|problem| assert!(told(problem), "{problem}"))
+        .map(|problem| problem["path"].as_str().unwrap())
+        .collect();
     found.sort_unstable();
     let mut expected = paths.to_vec();
     expected.push("sinks.web.uri");

@@ -140,12 +140,16 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
     assert_eq!(fs::metadata(site.socket()).unwrap().permissions().mode() & 0o777, 0o600);
     let shown = site.says("status", 0, &["STATE", "siem/receipt", "collecting", "audit"]);
     let rows: Vec<Vec<&str>> = shown.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!((rows.len(), &rows[1][..5]), (3, &["acme", "acme", "audit", "collecting", "0s"][..]), "{shown:?}");
-    let events: usize = rows[1..].iter().map(|row| row[5].parse::<usize>().unwrap()).sum();
+    assert_eq!((rows.len(), &rows[1][..5]), (5, &["acme", "acme", "audit", "collecting", "0s"][..]), "{shown:?}");
+    assert!(shown.stdout.ends_with("\n\n1 source, 2 streams: 2 collecting. Nothing is in trouble\n"), "{shown:?}");
+    assert_eq!(site.says("status a*e --tenant acme", 0, &["audit"]).stdout.lines().count(), 5);
+    assert_eq!(site.says("status --trouble", 0, &["Nothing is in trouble"]).stdout.lines().count(), 2);
+    let events: usize = rows[1..3].iter().map(|row| row[5].parse::<usize>().unwrap()).sum();
     assert_eq!(events, Delivered::read(&site.folder.path().join("events"), "acme").total());
     let json = site.json("status acme --json");
     assert_eq!(json["sources"][0]["streams"][1]["stored"]["accepted"].to_string(), rows[2][5]);
     site.says("status nobody", 64, &["nobody", "to see all"]);
+    site.says("status --tenant nobody", 64, &["nobody", "to see all"]);
 
     let verbs = ["audit --gaps", "audit acme --json", "state show", "state show --json acme", "state export"];
     let live: Vec<String> = verbs.iter().map(|verb| site.says(verb, 0, &[]).stdout).collect();
@@ -173,6 +177,34 @@ fn what_reads_asks_the_running_host_and_prints_the_same_as_without() {
             _ => assert_eq!(said, live, "{verb}"),
         }
     }
+}
+
+#[test]
+fn a_key_that_is_refused_is_told_once_and_not_for_each_stream() {
+    let site = Site::new();
+    let fault = sim::Fault::InvalidClientIdentifier { at: sim::Endpoint::Token };
+    site.server.simulator().inject("acme", fault, sim::When::Always).unwrap();
+    let process = Process::run(BINARY, &site.file);
+    let streams = || -> Vec<Value> {
+        let shown: Value = serde_json::from_str(&site.call("status --json --trouble").stdout).unwrap_or_default();
+        shown["sources"][0]["streams"].as_array().cloned().unwrap_or_default()
+    };
+    let in_error = || streams().iter().filter(|stream| stream["state"] == "error").count() == 2;
+    assert!(until(MINUTE, || site.socket().exists() && in_error()), "{:?} {}", site.call("status"), process.kill());
+    let streams = streams();
+    let field = |name: &str| streams[0][name].as_str().unwrap().to_owned();
+    let (fault, code, hint) = (field("fault"), field("fault_code"), field("fault_hint"));
+    assert!(fault.contains(&format!("({code})")) && fault.contains(&hint), "{fault:?} {code:?} {hint:?}");
+    for line in ["status", "status --trouble", "status acme"] {
+        let shown = site.says(line, 0, &["all 2 streams", "next try", "In trouble: 1 source, 2 streams"]).stdout;
+        assert_eq!(shown.matches(&hint).count(), 1, "{line}: {shown}");
+    }
+    process.signal("TERM");
+    let (_, log) = process.wait(MINUTE);
+    let of_it = |line: &&str| line.contains("source=acme") && (line.contains("ERROR") || line.contains("WARN"));
+    let told: Vec<&str> = log.lines().filter(of_it).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(["ERROR", "retry_in", &code, &hint].iter().all(|word| told[0].contains(word)), "{log}");
 }
 
 #[test]
@@ -250,7 +282,7 @@ fn without_a_socket_the_host_runs_all_the_same() {
         compared.streams.get("audit").is_some_and(|events| *events > 0)
     };
     assert!(until(MINUTE, all));
-    site.says("status", 69, &["no host runs"]);
+    site.says("status", 69, &["in use by another tributary", "data_dir too long"]);
     site.says("audit", 75, &["in use by another tributary"]);
     process.signal("TERM");
     let (status, log) = process.wait(MINUTE);

@@ -1,12 +1,16 @@
 //! Long work shows how far it is: on a terminal as one line that is rewritten, elsewhere as lines; beside its output.
 
 use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use mimecast_simulator as sim;
 use mimecast_simulator::{Endpoint, Fault, When};
+use tributary_host::state::{DeadLetter, DeadLetters, Refused, Store};
 use tributary_tests::process::{Output, Process, command, output, until};
 use tributary_tests::world::{QUOTA, configuration, serve};
 
@@ -98,6 +102,72 @@ fn a_replay_of_the_running_host_rewrites_one_line_of_a_terminal() {
     assert!(drawings.iter().all(|drawing| !drawing.contains('\n')), "{shown:?}");
     process.signal("TERM");
     assert_eq!(process.wait(MINUTE).0.code(), Some(0));
+}
+
+/// A receiver that takes half a second and more for each request.
+fn slow_receiver() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || answer_slowly(&stream));
+        }
+    });
+    format!("http://{address}/")
+}
+
+fn answer_slowly(stream: &TcpStream) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut line, mut length) = (String::new(), 0);
+        while line != "\r\n" {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let header = line.to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        io::copy(&mut reader.by_ref().take(length), &mut io::sink()).unwrap();
+        thread::sleep(Duration::from_millis(700));
+        let mut stream = stream;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    }
+}
+
+#[test]
+fn a_replay_of_dead_letters_says_how_far_it_is() {
+    let site = Site::new();
+    let sink = format!("\n[sinks.far]\ntype = \"http\"\ninputs = [\"*\"]\nuri = \"{}\"\n", slow_receiver());
+    let text = fs::read_to_string(site.path("tributary.toml")).unwrap();
+    fs::write(site.path("tributary.toml"), text + &sink).unwrap();
+    let letters = || {
+        drop(Store::open(&site.path("state")).unwrap());
+        let letter = |event| {
+            let (sink, tenant) = ("far".to_owned(), "acme".to_owned());
+            let refused = Refused { sink, tenant, event, time: 1, kind: 0, class: 0, severity: 1, alert_key: None };
+            let body = format!("{{\"a\":\"{}\"}}\n", "x".repeat(1_000_000));
+            DeadLetter::refused(1_000, "acme", "siem/receipt", "too long", refused, body.as_bytes())
+        };
+        // Four fit into what a sink is given at once.
+        let all: Vec<DeadLetter> = (0..16).map(letter).collect();
+        DeadLetters::new(&site.path("state"), u64::MAX).append("acme", &all).unwrap();
+    };
+    letters();
+    let said = site.call("dead-letters replay --all").expect(0, &["16 events were delivered"]);
+    assert!(said.stderr.contains("4 of 16 events sent; 25 %, time left unknown"), "{said:?}");
+    assert!(!said.stderr.contains(['\r', '\x1b']) && !said.stdout.contains("sent"), "{said:?}");
+
+    letters();
+    let (shown, out) = site.in_terminal("dead-letters replay --all");
+    assert!(out.contains("16 events were delivered") && !out.contains(['\r', '\x1b']), "{out}");
+    let drawings: Vec<&str> = shown.split('\r').filter(|part| part.contains("events sent")).collect();
+    let has = |text: &str| drawings.iter().any(|drawing| drawing.contains(text));
+    assert!(["4 of 16", "8 of 16", "12 of 16"].into_iter().all(has), "{shown:?}");
+    assert!(drawings.iter().all(|drawing| drawing.contains('[') && !drawing.contains('\n')), "{shown:?}");
 }
 
 #[test]

@@ -81,7 +81,8 @@ async fn expired_keys_are_left_alone_until_something_changes() {
     tokio::time::sleep(5 * 60 * MINUTE).await;
     assert_eq!(world.simulator().count(Endpoint::SiemLogs), asked);
     let polls = stream(&running, "audit").polls;
-    let mut reloader = Reloader::new(host, running.control(), config);
+    let control = running.control();
+    let mut reloader = Reloader::new(host, control.clone(), config);
     assert_eq!(reloader.retry(), ["one"]);
     tokio::time::sleep(Duration::from_millis(1)).await;
     running.caught_up().await;
@@ -92,11 +93,24 @@ async fn expired_keys_are_left_alone_until_something_changes() {
         text.replace("[sources.one]\n", "[sources.one]\nretry_for_secs = 60\nquota_share = 0.5\ncategory = \"mail\"\n")
             .replace("[sinks.files]\n", "[sinks.files]\ncompression = \"gzip\"\n")
     });
+    let last_check = || control.facts("one").unwrap().last_check;
+    assert_eq!(last_check(), None);
+    let checked = control.check("one").await.unwrap();
     let changed = reloader.apply(&other).await;
+    assert_eq!(last_check().as_ref(), Some(&*checked), "what was found out is not forgotten");
     assert_eq!(
         (changed.changed.as_slice(), changed.restart.as_slice()),
         (&["one".to_owned()][..], &["sinks.files".to_owned()][..])
     );
+    // It is said each time that it changes, and not while it does not.
+    assert_eq!(changed.restart_news, changed.restart);
+    let same = reloader.apply(&other).await;
+    assert_eq!((same.restart, same.restart_news), (vec!["sinks.files".to_owned()], vec![]));
+    let third = world.config(|text| {
+        text.replace("[sources.one]\n", "[sources.one]\nretry_for_secs = 60\nquota_share = 0.5\ncategory = \"mail\"\n")
+            .replace("[sinks.files]\n", "[sinks.files]\ncompression = \"zstd\"\n")
+    });
+    assert_eq!(reloader.apply(&third).await.restart_news, ["sinks.files"]);
     // Streams go, and come back where they were.
     let fewer = world.config(|text| text.replace("[sources.one]\n", "[sources.one]\ncollect = [\"audit\"]\n"));
     assert_eq!(reloader.apply(&fewer).await.changed, ["one"]);
@@ -194,7 +208,7 @@ fn a_program_is_asked_again() {
         quota_factor: 900,
         ..sim::Settings::default()
     };
-    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let server = tributary_tests::world::start(clock, settings);
     let folder = tempfile::tempdir().unwrap();
     let sim::Credentials::V2 { client_secret: right, .. } = &tenant.credentials else { unreachable!() };
     let (calls, program) = (folder.path().join("calls"), folder.path().join("program"));

@@ -136,6 +136,27 @@ async fn an_alert_passes_once_in_its_window_across_restarts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_a_sink_does_not_take_uses_up_no_alert() {
+    // Of many an alert the first event is of low severity, and another stream has one of a higher.
+    let severe = "where = { severity_at_least = \"medium\" }";
+    let pager = format!("inputs = [\"*.alerts\"]\n{severe}");
+    let ruled = "inputs = [\"*.alerts\"]\n[[sinks.ruled.rules]]\ntype = \"include\"\nseverity_at_least = \"medium\"";
+    let mut world = World::of(sim::Tenant::v2("acme", 2_000), 24);
+    world.sink = sinks(&world, &[("everything", "inputs = [\"*.alerts\"]"), ("pager", &pager), ("ruled", ruled)]);
+    let counts = read_all(&world).await;
+    assert!(counts.values().all(|counts| counts.imbalances().is_empty()), "{counts:?}");
+    // The same where only such events come to the sinks at all.
+    let mut other = World::of(sim::Tenant::v2("acme", 2_000), 24);
+    other.source =
+        "[[sources.acme.rules]]\ntype = \"include\"\nname = \"severe\"\nseverity_at_least = \"medium\"\n".into();
+    other.sink = sinks(&other, &[("pager", "inputs = [\"*.alerts\"]")]);
+    read_all(&other).await;
+    let expected = of(&other, "pager").len();
+    assert!(expected > 30 && expected < of(&world, "everything").len());
+    assert_eq!([of(&world, "pager").len(), of(&world, "ruled").len()], [expected; 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_alert_passes_again_after_its_window() {
     let mut world = World::of(sim::Tenant::v2("acme", 2_000), 24);
     world.source = "alert_window_secs = 60\n".into();

@@ -140,7 +140,11 @@ fn root() -> &'static Path {
 #[test]
 fn the_unit_is_without_fault() {
     let unit = std::fs::read_to_string(root().join("packaging/systemd/tributary.service")).unwrap();
-    for line in ["Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "User=tributary", "WatchdogSec=60"] {
+    // One bad file of a customer must not keep a reload from all the others.
+    let reload = "ExecReload=/usr/bin/tributary validate --no-environment --warn-on-files";
+    for line in
+        [reload, "Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "User=tributary", "WatchdogSec=60"]
+    {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
     let analyze = |unit: &str| {
@@ -162,14 +166,17 @@ fn the_unit_is_without_fault() {
 
 #[test]
 fn the_configuration_of_the_container_is_accepted() {
-    let file = root().join("packaging/docker/tributary.toml");
+    let file = root().join("packaging/docker/configuration/tributary.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let secrets = tempfile::tempdir().unwrap();
     let compose = std::fs::read_to_string(root().join("packaging/docker/compose.yaml")).unwrap();
-    let placed = text.replace("/run/secrets", secrets.path().to_str().unwrap());
+    for mount in ["./configuration:/etc/tributary:ro", "./secrets:/etc/tributary-secrets:ro"] {
+        assert!(compose.contains(mount), "{mount}");
+    }
+    assert!(text.contains("\"/etc/tributary-secrets\""));
+    let placed = text.replace("/etc/tributary-secrets", secrets.path().to_str().unwrap());
     config::parse(&placed, Format::Toml, "", &|_| None).expect_err("the secrets are not there");
     for secret in ["acme_client_id", "acme_client_secret"] {
-        assert!(compose.contains(&format!("file: ./secrets/{secret}")), "{secret}");
         let file = secrets.path().join(secret);
         std::fs::write(&file, "made-up").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();

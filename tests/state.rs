@@ -160,8 +160,13 @@ fn a_state_that_is_not_there_or_in_use_is_told_and_nothing_is_made() {
     assert!(!site.state().exists());
     let site = Site::filled();
     let held = DataDir::open(&site.state()).unwrap();
-    for verb in ["audit", "state show", "state check", "state export", "state reset acme", "state move acme b"] {
-        site.says(verb, 75, &["in use by another tributary, process", "Stop it"]);
+    // What reads asks a running host; this one has no socket to be asked at.
+    let [reads, writes] =
+        [["audit", "state show", "state export"], ["state check", "state reset acme", "state move acme b"]];
+    for (verbs, next) in [(reads, "api.enabled = true"), (writes, "Stop it")] {
+        for verb in verbs {
+            site.says(verb, 75, &["in use by another tributary, process", next]);
+        }
     }
     // Letters can be looked at, and dropped, beside a host.
     site.letters().append("acme", &[malformed("not JSON", b"x")]).unwrap();

@@ -243,6 +243,20 @@ async fn at_the_start_a_bad_file_stops_nobody_else_and_a_bad_main_file_everybody
     assert_eq!(added, ["three", "two"]);
     running.caught_up().await;
     assert!(running.control().misconfigured().is_empty() && !streams(&running, "three").is_empty());
+    // What is wrong with a file is counted, and no failure of the reload; with a template it is one, and said of that.
+    site.write("two.toml", "client_id = [\n");
+    site.write("three.toml", "start_at = \"soon\"\n");
+    let files = site.reload(&mut reloader).await;
+    assert!(!files.is_wrong && files.refused() == 2 && files.to_string().contains(" 2 refused"), "{files}");
+    site.write("two.toml", "");
+    let output = site.text.replacen("type = \"mimecast\"\n", "type = \"mimecast\"\noutput = \"xml\"\n", 1);
+    assert_ne!(output, site.text);
+    let template = reloader.apply(&site.world.config(|_| output)).await;
+    assert!(template.is_wrong && template.refused() == 3, "{template:?}");
+    assert!(
+        template.news.iter().all(|(_, why)| why.contains("templates.customers.output: is \"xml\"")),
+        "{template:?}"
+    );
     assert!(running.stop().await);
     // The same in the main file.
     let named = "[sources.named]\ntype = \"mimecast\"\nstart_at = \"soon\"\n[sinks.";
@@ -266,7 +280,7 @@ fn a_process_follows_its_folder() {
         quota_factor: 900,
         ..sim::Settings::default()
     };
-    let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+    let server = tributary_tests::world::start(clock, settings);
     let logins = |tenant: &str| {
         let simulator = server.simulator();
         let token = |entry: &&sim::LogEntry| entry.endpoint == Some(Endpoint::Token);

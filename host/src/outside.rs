@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng, TryRng};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::sandbox::{Network, Sockets};
 
@@ -66,6 +67,13 @@ impl Clock {
     pub fn millis(&self) -> u64 {
         u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// CPU time that this thread has used, as the system counts it: neither a wait nor another process that takes the CPU makes
+/// it more. No simulation replaces it; it is for limits that lawful work does not come near.
+pub fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// A cryptographic random number generator, shared by its clones.

@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod site;
+mod tls;
 mod watch;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tributary-under-test");

@@ -33,6 +33,7 @@ fn of_state(error: &StateError) -> (&'static str, &'static str) {
     match error {
         StateError::NotWritable { .. } => ("data_dir not writable", "The state cannot be kept where it should be."),
         StateError::Missing { .. } => ("data_dir missing", "There is no state there yet."),
+        StateError::OtherUser { .. } => ("data_dir of another user", "What one user makes there, another cannot use."),
         StateError::InUse { .. } => ("data_dir in use", "Another tributary runs with this state."),
         StateError::Damaged { .. } => ("state damaged", "The store cannot be read. It is left as it is."),
         StateError::Newer { .. } => ("state newer", "A newer release has written the store."),
@@ -63,6 +64,10 @@ fn states(folder: &Path) -> Vec<StateError> {
     vec![
         StateError::NotWritable { path: path(), reason, owner },
         StateError::Missing { path: path() },
+        StateError::OtherUser {
+            what: "/var/lib/tributary belongs to tributary (user 998) with mode 0700, and this process runs as root (user 0)".into(),
+            user: "tributary".into(),
+        },
         in_use,
         damaged,
         StateError::Newer { path: path(), found: 9, known: 1 },

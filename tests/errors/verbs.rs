@@ -41,7 +41,7 @@ impl Site {
 }
 
 /// Each refusal: the exit code, and what is typed.
-const REFUSALS: [(i32, &[&str]); 23] = [
+const REFUSALS: [(i32, &[&str]); 26] = [
     (64, &["--config", "<folder>/tributary.toml", "runn"]),
     (64, &["check", "umbrella"]),
     (66, &["test"]),
@@ -64,6 +64,9 @@ const REFUSALS: [(i32, &[&str]); 23] = [
     (64, &["dead-letters", "replay"]),
     (66, &["state", "show", "--data-dir", "<folder>/none"]),
     (66, &["audit", "--data-dir", "<folder>/none"]),
+    (66, &["dead-letters", "list", "--data-dir", "<folder>/none"]),
+    (66, &["dead-letters", "drop", "--all", "--data-dir", "<folder>/none"]),
+    (65, &["describe", "--component", "/etc/passwd"]),
     (66, &["describe", "--component", "<folder>/none.wasm"]),
 ];
 

@@ -250,7 +250,7 @@ async fn a_limit_too_small_to_start_is_refused_at_the_start() {
     let error = Host::around(component().await, options(Clock::System)).collect(&config).await.unwrap_err();
     let text = error.to_string();
     assert!(
-        error.is_configuration() && text.contains("source a: ") && text.contains("raise limits.memory_bytes"),
+        error.is_configuration() && text.contains("sources.a: ") && text.contains("raise limits.memory_bytes"),
         "{text}"
     );
     assert!(!text.contains("source b"), "{text}");

@@ -60,10 +60,13 @@ async fn settled(world: &World, running: &Running) -> Page {
     }
 }
 
-/// A page of a host with all that there is.
-pub async fn page() -> Page {
+/// What a configuration says that does not tell tenants apart.
+const TOGETHER: &str = "\n[metrics]\ntenant_labels = false\n";
+
+/// A page of a host with all that there is, with labels of tenants or without.
+pub async fn page(tenant_labels: bool) -> Page {
     let world = world(&["acme", "initech"]);
-    let running = start(&world, |text| text).await;
+    let running = start(&world, |text| if tenant_labels { text } else { text + TOGETHER }).await;
     let page = settled(&world, &running).await;
     assert!(running.stop().await);
     page
@@ -79,6 +82,13 @@ async fn what_is_exported_is_what_the_ledger_says() {
     assert_eq!(first.sum("tributary_source_lag_time_seconds", &[]), 0.0, "all are caught up");
     let errors = [("component_id", "acme"), ("error_code", "http-503")];
     assert!(first.sum("tributary_component_errors_total", &errors) >= 1.0);
+    for source in ["acme", "initech"] {
+        let of = |name: &str| first.sum(name, &[("component_id", source), ("quota", "siem-batch")]);
+        let share = of("tributary_quota_remaining_requests") / of("tributary_quota_limit_requests");
+        assert_eq!(of("tributary_quota_remaining_ratio"), share);
+    }
+    assert_eq!(first.sum("tributary_source_without_session_seconds", &[]), 0.0);
+    assert_eq!(first.sum("tributary_stream_silent", &[]), 0.0);
     let unavailable = [("component_id", "acme"), ("status", "503")];
     assert_eq!(first.sum("tributary_http_client_responses_total", &unavailable), 2.0);
     let files = [("component_id", "files")];
@@ -146,7 +156,7 @@ async fn without_tenants_there_are_no_more_series_than_with_one() {
     let mut pages = Vec::new();
     for names in [&["acme"][..], &["acme", "initech", "hooli"]] {
         let world = world(names);
-        let running = start(&world, |text| text + "\n[metrics]\ntenant_labels = false\n").await;
+        let running = start(&world, |text| text + TOGETHER).await;
         let page = settled(&world, &running).await;
         let accepted: u64 = running.status().iter().map(|status| status.stored.accepted).sum();
         assert!(accepted > 100);
@@ -170,11 +180,32 @@ async fn without_tenants_there_are_no_more_series_than_with_one() {
 
 #[tokio::test(start_paused = true)]
 async fn promtool_has_nothing_to_say_of_a_scrape() {
-    let page = page().await;
+    let page = page(true).await;
     let folder = std::env::temp_dir();
     let Some((good, said)) = promtool(&folder, &["check", "metrics"], &page.text) else { return };
     assert!(good && said.trim().is_empty(), "{said}");
     let wrong = page.text.replace("tributary_stream_gaps_total", "tributary_stream_gaps");
     let (good, said) = promtool(&folder, &["check", "metrics"], &wrong).unwrap();
     assert!(!good && said.contains("tributary_stream_gaps"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_without_a_session_shows_among_others_that_have_one() {
+    for tenant_labels in [true, false] {
+        let world = world(&["acme", "initech"]);
+        world.inject(sim::Fault::InvalidClientIdentifier { at: sim::Endpoint::Token }, sim::When::Always);
+        let running = start(&world, |text| if tenant_labels { text } else { text + TOGETHER }).await;
+        tokio::time::sleep(Duration::from_millis(2 * HOUR)).await;
+        let name = "tributary_source_without_session_seconds";
+        let page = scrape(&running, world.folder.path()).await;
+        let seconds = page.sum(name, &[]);
+        assert!((7_000.0..7_300.0).contains(&seconds), "{seconds}");
+        if tenant_labels {
+            assert_eq!(page.sum(name, &[("component_id", "acme")]), seconds);
+        }
+        world.clear_faults();
+        tokio::time::sleep(Duration::from_millis(2 * HOUR)).await;
+        assert_eq!(scrape(&running, world.folder.path()).await.sum(name, &[]), 0.0);
+        assert!(running.stop().await);
+    }
 }

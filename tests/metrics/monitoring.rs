@@ -38,19 +38,50 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Whether `name` is read as a counter somewhere in `expression`: by how much it grew.
+fn grows(expression: &str, name: &str) -> bool {
+    ["rate(", "increase("].iter().any(|function| {
+        let after = |at: usize| expression[at + function.len()..].strip_prefix(name);
+        let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        expression.match_indices(function).any(|(at, _)| after(at).is_some_and(is_whole))
+    })
+}
+
+/// Expressions as a file of rules, which promtool reads; with what a dashboard puts into them.
+fn as_rules(expressions: &[String]) -> String {
+    let mut rules = "groups:\n  - name: dashboard\n    rules:\n".to_owned();
+    for (number, expression) in expressions.iter().enumerate() {
+        let expression = expression.replace("$__rate_interval", "5m").replace("$tenant", ".*").replace("$source", ".*");
+        rules += &format!("      - record: panel:{number}\n        expr: '{expression}'\n");
+    }
+    rules
+}
+
 #[tokio::test(start_paused = true)]
 async fn dashboard_and_alerts_name_nothing_that_is_not_exported() {
-    let page = page().await;
+    let (page, together) = (page(true).await, page(false).await);
     let exported = page.names();
+    assert_eq!(exported, together.names());
     let dashboard: Value = serde_json::from_str(&read("dashboard.json")).unwrap();
     let mut all = Vec::new();
     expressions(&dashboard, &mut all);
+    all.retain(|expression| expression.contains("tributary_") && !expression.starts_with("label_values("));
     assert!(all.len() > 20, "{all:?}");
     for (file, text) in [("dashboard.json", all.join("\n")), ("alerts.yml", read("alerts.yml"))] {
         let named = named(&text);
         assert!(named.len() > 10, "{file}: {named:?}");
         let missing: Vec<_> = named.iter().filter(|name| !exported.contains(name.as_str())).collect();
         assert!(missing.is_empty(), "{file} names {missing:?}; exported are {exported:?}");
+    }
+    for expression in &all {
+        for name in named(expression) {
+            assert_eq!(grows(expression, &name), page.types[&name] == "counter", "{name} in {expression}");
+        }
+    }
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("panels.yml"), as_rules(&all)).unwrap();
+    if let Some((good, said)) = promtool(other.path(), &["check", "rules", "panels.yml"], "") {
+        assert!(good && said.contains(&format!("{} rules found", all.len())), "{said}");
     }
     // What its tests say of series is true of those that there are.
     let tested = read("alerts_test.yml");
@@ -61,7 +92,7 @@ async fn dashboard_and_alerts_name_nothing_that_is_not_exported() {
         let own = ["instance", "job"];
         let labels = labels.trim_end_matches('}').split(',').map(|label| label.split_once('=').unwrap().0);
         let labels: BTreeSet<&str> = labels.filter(|label| !own.contains(label)).collect();
-        let exported = page.series.keys().filter(|(other, _)| other == name);
+        let exported = page.series.keys().chain(together.series.keys()).filter(|(other, _)| other == name);
         let mut exported = exported.map(|(_, labels)| labels.keys().map(String::as_str).collect::<BTreeSet<_>>());
         assert!(exported.any(|exported| exported == labels), "{name} never has exactly {labels:?}");
     }
@@ -73,7 +104,11 @@ fn each_alert_fires_and_its_neighbour_does_not() {
     let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 9, "{alerts:?}");
     for alert in &alerts {
-        for case in ["fires", "its neighbour"] {
+        let both = ["", " without tenant labels"];
+        let plain = ["TributaryDown", "TributaryDeadLettersFull", "TributarySinkHolds", "TributaryMisconfigured"];
+        let settings = if plain.contains(alert) { &both[..1] } else { &both[..] };
+        let cases = settings.iter().flat_map(|how| [format!("fires{how}"), format!("its neighbour{how}")]);
+        for case in cases {
             assert!(tests.contains(&format!("- name: \"{alert}: {case}\"")), "{alert}: no test that shows {case}");
         }
     }

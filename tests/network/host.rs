@@ -35,7 +35,7 @@ impl Vendor {
             quota_factor: 900,
             ..sim::Settings::default()
         };
-        let simulator = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let simulator = tributary_tests::world::start(clock, settings);
         Self { simulator, tenant, folder: tempfile::tempdir().unwrap() }
     }
 

@@ -33,7 +33,7 @@ impl Vendors {
             quota_factor: 900,
             ..sim::Settings::default()
         };
-        let simulator = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let simulator = tributary_tests::world::start(clock, settings);
         let port = simulator.api_url.rsplit(':').next().unwrap().parse().unwrap();
         let beyond = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let way = async || {

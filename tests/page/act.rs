@@ -48,21 +48,21 @@ fn states_change_live_and_check_and_restart_work() {
     browser.until_text("#row-acme", "Collecting");
     browser.until_text("#row-globex", "Collecting");
     // What is at hand stays at hand while the page is renewed.
-    browser
-        .run("document.querySelector('#row-globex a').focus(); window.stays = document.querySelector('#row-globex');");
+    assert_eq!(browser.get("document.querySelector('tbody tr').id"), "row-acme", "by name");
+    browser.run("document.querySelector('#row-acme a').focus(); window.stays = document.querySelector('#row-acme');");
 
     // The vendor takes a right away. Somebody looks, and does nothing.
-    site.inject("acme", Fault::Forbidden { at: Endpoint::Audit, kind: None });
-    assert_eq!(site.status("POST /v1/sources/acme/restart", ""), Some(200));
-    browser.until_text("#row-acme", "Error");
+    site.inject("globex", Fault::Forbidden { at: Endpoint::Audit, kind: None });
+    assert_eq!(site.status("POST /v1/sources/globex/restart", ""), Some(200));
+    browser.until_text("#row-globex", "Error");
     browser.until_text("#figure-trouble", "1");
-    assert_eq!(browser.get("document.querySelector('tbody tr').id"), "row-acme", "trouble comes first");
-    assert_eq!(browser.get("document.activeElement.textContent"), "globex");
+    assert_eq!(browser.get("document.querySelector('tbody tr').id"), "row-globex", "trouble comes first");
+    assert_eq!(browser.get("document.activeElement.textContent"), "acme");
     assert_eq!(browser.get("window.stays.isConnected"), true);
     assert!(browser.get("document.title").as_str().unwrap().starts_with("(1) "));
 
     // One click shows why, what to do, and what happened.
-    browser.click("#row-acme a");
+    browser.click("#row-globex a");
     browser.until_text(".alert", "Next step");
     assert!(browser.text(".alert").contains("app_forbidden"), "{}", browser.text(".alert"));
     assert!(browser.text(".events").contains("Next step"), "{}", browser.text(".events"));
@@ -76,12 +76,15 @@ fn states_change_live_and_check_and_restart_work() {
     assert!(browser.text("#stream-audit").contains("Not licensed"), "{}", browser.text("#stream-audit"));
 
     // It is mended: a good check clears the error, and the page says so by itself.
-    site.clear("acme");
+    site.clear("globex");
     browser.click("#check");
     browser.until_text("#outcome", "all well; what was given up is tried again");
     browser.until_text("#stream-audit", "Collecting");
     browser.until("document.querySelectorAll('.alert').length === 0");
 
+    // Where it goes on is told to who asks, and what is unfolded stays so while the page is renewed.
+    browser.click(".position summary");
+    assert!(browser.text(".position code").contains("audit") || browser.text(".position code").contains('{'));
     // Restart, by the keyboard.
     let polls = "Number(document.querySelector('#stream-audit td:nth-of-type(7)').textContent)";
     let before = browser.get(polls).as_f64().unwrap();
@@ -89,9 +92,37 @@ fn states_change_live_and_check_and_restart_work() {
     browser.press("\u{e007}");
     browser.until_text("#outcome", "All streams begin anew");
     browser.until(&format!("{polls} > {before}"));
+    assert_eq!(browser.get("document.querySelector('.position').open"), true);
     assert_eq!(browser.get("document.activeElement.id"), "restart");
     assert_eq!(browser.get("scrollY"), 40);
     assert_eq!(browser.get("location.search"), "");
+    browser.assert_quiet(&site.origin);
+}
+
+#[test]
+fn a_slow_host_is_shown_and_a_silent_one_is_told() {
+    let Some(browser) = Browser::start() else { return };
+    let mut site = Site::new(&[("acme", AUDIT)]);
+    site.run();
+    site.sign_in(&browser, "/");
+    browser.until_text("#row-acme", "Collecting");
+    // Each answer takes longer than the page waits before it asks again.
+    browser.run(
+        "window.real = window.fetch; window.fetch = (...all) => \
+         new Promise((go) => setTimeout(go, 4000)).then(() => window.real(...all));",
+    );
+    site.inject("acme", Fault::Forbidden { at: Endpoint::Audit, kind: None });
+    assert_eq!(site.status("POST /v1/sources/acme/restart", ""), Some(200));
+    browser.until_text("#row-acme", "Error");
+    // None comes at all, until whoever asked gives up.
+    browser.run(
+        "window.fetch = (_, options) => new Promise((_, fail) => \
+         options.signal?.addEventListener('abort', () => fail(options.signal.reason)));",
+    );
+    browser.until_text("#link", "The host does not answer");
+    // And then it does again.
+    browser.run("window.fetch = window.real;");
+    browser.until("document.querySelector('#link').textContent === ''");
     browser.assert_quiet(&site.origin);
 }
 

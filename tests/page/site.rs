@@ -1,7 +1,7 @@
 //! A host that runs with some tenants of the simulator, and a browser before its page.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use mimecast_simulator as sim;
@@ -17,6 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Site {
     pub server: sim::Server,
     pub folder: tempfile::TempDir,
+    /// Both are known once it runs.
     pub origin: String,
     port: u16,
     process: Option<Process>,
@@ -34,22 +35,23 @@ impl Site {
         let settings = sim::Settings { backlog_ms: 2 * 3_600_000, tenants: known.clone(), ..sim::Settings::default() };
         let server = serve(sim::Clock::real(), settings);
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let keys = known.iter().zip(tenants);
         let sources = keys.map(|(tenant, (_, keys))| source(tenant, &server.api_url, &format!("{QUOTA}\n{keys}")));
         let sources: String = sources.collect();
         let at = folder.path().display();
         let text = format!(
-            "data_dir = \"{at}/state\"\n[api]\naddress = \"127.0.0.1:{port}\"\ntoken = \"{TOKEN}\"\n{sources}\n\
+            "data_dir = \"{at}/state\"\n[api]\naddress = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n{sources}\n\
              [sinks.lake]\ntype = \"file\"\ninputs = [\"*\"]\npath = \"{at}/events\"\n{more}\n"
         );
         std::fs::write(folder.path().join("tributary.toml"), text).unwrap();
-        Self { server, folder, origin: format!("http://127.0.0.1:{port}"), port, process: None }
+        Self { server, folder, origin: String::new(), port: 0, process: None }
     }
 
     /// Runs the host, until it is ready.
     pub fn run(&mut self) {
-        let process = Process::run(BINARY, &self.folder.path().join("tributary.toml"));
+        let mut process = Process::run(BINARY, &self.folder.path().join("tributary.toml"));
+        self.port = process.port();
+        self.origin = format!("http://127.0.0.1:{}", self.port);
         assert!(until(MINUTE, || self.status("GET /ready", "") == Some(200)), "{}", process.log());
         self.process = Some(process);
     }

@@ -58,9 +58,13 @@ pub fn id_in(body: &[u8]) -> String {
 
 /// The sink that these lines of a configuration describe.
 pub fn sink(lines: &str) -> Box<dyn Sink> {
-    let text = format!("[sources.acme]\ntype = \"mimecast\"\n[sinks.x]\ninputs = [\"*\"]\n{lines}\n");
+    named("x", lines)
+}
+
+pub fn named(id: &str, lines: &str) -> Box<dyn Sink> {
+    let text = format!("[sources.acme]\ntype = \"mimecast\"\n[sinks.{id}]\ninputs = [\"*\"]\n{lines}\n");
     let loaded = config::parse(&text, Format::Toml, "test.toml", &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    build(&loaded.config.sinks["x"], &Outside::system()).unwrap_or_else(|error| panic!("{error}"))
+    build(&loaded.config.sinks[id], &Outside::system()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Delivers them, and says how many were known and how many refused.
@@ -69,7 +73,7 @@ pub async fn deliver(sink: &dyn Sink, batches: &[Arc<Batch>]) -> Result<(usize, 
     for (_, verdict) in deliver_once(sink, batches).await? {
         match verdict {
             Verdict::Known => known += 1,
-            Verdict::Refused(_) => refused += 1,
+            Verdict::Refused(_) | Verdict::Unsure(_) => refused += 1,
             Verdict::Again(error) => return Err(error),
         }
     }

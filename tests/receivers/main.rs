@@ -3,7 +3,6 @@
 //! `.ci/receivers FOLDER` gets the programs; `TRIBUTARY_RECEIVERS=FOLDER` says where they are. A test whose program is
 //! absent says so and is skipped, except in CI.
 
-mod certificates;
 mod events;
 mod files;
 #[cfg(feature = "all-sinks")]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer, stream};
 use futures_util::StreamExt;
 
-use crate::certificates::certificates;
-use crate::events::{batch, deliver, id_in, ids, sink, some};
+use tributary_tests::certificates::certificates;
+
+use crate::events::{batch, deliver, id_in, ids, named, sink, some};
 use crate::program::{Program, eventually, find, port};
 
 /// A server with JetStream and one user.
@@ -61,7 +62,7 @@ async fn jetstream_takes_each_event_once() {
     while let Some(message) = messages.next().await {
         let message = message.unwrap();
         let id = id_in(&message.payload);
-        assert_eq!(message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str(), id);
+        assert_eq!(message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str(), format!("x:{id}"));
         subjects.insert(message.subject.to_string());
         found.insert(id);
         count += 1;
@@ -69,6 +70,11 @@ async fn jetstream_takes_each_event_once() {
     assert_eq!((count, &found), (all.len(), &all));
     let expected = ["tributary.Other_Ltd____/x.audit", "tributary.acme.audit", "tributary.acme.siem.receipt"];
     assert_eq!(subjects, expected.map(str::to_owned).into());
+
+    // Another sink into the same stream, which may have other rules: nothing of it is known.
+    let other = named("y", &lines(port, "subject = \"tributary.other\""));
+    assert_eq!(deliver(&*other, &batches).await.unwrap(), (0, 0));
+    assert_eq!(deliver(&*other, &batches).await.unwrap(), (ids(&batches).len(), 0));
 }
 
 #[tokio::test]

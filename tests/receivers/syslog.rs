@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::certificates::certificates;
 use crate::events::{deliver, id_in, ids, sink, some};
 use crate::program::{Program, eventually, find, port};
+use tributary_tests::certificates::certificates;
 
 /// rsyslog with one TCP listener, writing the structured data and the text of each message. Its own messages stay out.
 fn rsyslog(program: &Path, folder: &Path, port: u16, tls: bool) -> Program {

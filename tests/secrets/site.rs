@@ -45,7 +45,7 @@ impl Site {
             quota_factor: 900,
             ..sim::Settings::default()
         };
-        let server = sim::Server::start(sim::Simulator::new(settings).unwrap(), clock).unwrap();
+        let server = tributary_tests::world::start(clock, settings);
         let folder = tempfile::tempdir().unwrap();
         for name in ["inputs", "inputs/vault", "outputs"] {
             fs::create_dir(folder.path().join(name)).unwrap();

@@ -76,6 +76,12 @@ pub struct State {
     pub violations: Vec<String>,
     /// For dialects that acknowledge later: how often each was asked for.
     pub asked: BTreeMap<u64, u64>,
+    /// For those that acknowledge each event by itself: the events of which the client has no answer.
+    #[cfg(feature = "all-sinks")]
+    pub unanswered: BTreeSet<u128>,
+    /// Whether an event of which the client has an answer must not come again.
+    #[cfg(feature = "all-sinks")]
+    pub answers_count: bool,
     /// For those that store under a name: the names.
     #[cfg(feature = "all-sinks")]
     pub objects: BTreeSet<String>,

@@ -12,5 +12,6 @@ mod pipe;
 mod remote;
 #[cfg(feature = "all-sinks")]
 mod stores;
+mod strangers;
 mod subject;
 mod wire;

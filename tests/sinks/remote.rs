@@ -35,6 +35,8 @@ pub struct Kind {
     pub doubles_after_restart: bool,
     /// Whether good events are stored when others of their delivery are refused, without a word about which.
     pub doubles_beside_refused: bool,
+    /// Whether they are stored, and kept as dead letters too: it is told how many were refused, and not to send them again.
+    pub keeps_beside_refused: bool,
     /// What its protocol knows nothing like.
     pub lacks: &'static [Situation],
     /// Whether several deliveries are under way from the beginning.
@@ -84,6 +86,10 @@ impl Subject for Remote {
     fn may_double(&self, situation: Situation) -> bool {
         let beside = situation == Situation::Refusing && self.kind.doubles_beside_refused;
         beside || matches!(situation, Situation::CutAfter | Situation::Partial | Situation::Restart)
+    }
+
+    fn keeps_beside_refused(&self) -> bool {
+        self.kind.keeps_beside_refused
     }
 
     fn begin(&self, situation: Situation) -> bool {

@@ -74,6 +74,7 @@ async fn object_store() {
         // A key is made of the events inside, which may come in other company then.
         doubles_after_restart: true,
         doubles_beside_refused: false,
+        keeps_beside_refused: false,
         // Nothing of an object is there, or all of it; and a store does not look into it.
         lacks: &[Situation::Partial, Situation::Refusing, Situation::Mistaken],
         side_by_side: true,

@@ -85,6 +85,11 @@ pub trait Subject: Send + Sync {
         matches!(situation, Situation::CutAfter | Situation::Partial | Situation::Restart)
     }
 
+    /// Whether events that are stored are among the dead letters too, as nobody says which of a delivery were refused.
+    fn keeps_beside_refused(&self) -> bool {
+        false
+    }
+
     /// Brings the situation about. False, if this protocol knows none like it.
     fn begin(&self, situation: Situation) -> bool;
 

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share.
 
+pub mod certificates;
 pub mod component;
 pub mod delivered;
 pub mod guest;

@@ -99,6 +99,19 @@ impl Process {
         self.log()
     }
 
+    /// Waits until its API listens, and gives the port, which the system has chosen: `api.address` ends with `:0`.
+    pub fn port(&mut self) -> u16 {
+        let (words, mut port) = ("the API listens address=127.0.0.1:", None);
+        let found = until(Duration::from_secs(60), || {
+            let log = self.log();
+            let rest = log.split_once(words).map(|(_, rest)| rest);
+            port = rest.and_then(|rest| rest.split_once(' ')).map(|(port, _)| port.parse().unwrap());
+            port.is_some() || !self.is_running()
+        });
+        assert!(found, "{}", self.log());
+        port.unwrap_or_else(|| panic!("it does not listen: {}", self.log()))
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();

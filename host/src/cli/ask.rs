@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::exit;
 use super::run::refused;
 use crate::observe::socket;
+use crate::state::{other_user, rights};
 
 /// How long a host may take to begin its answer. A restart waits for what is under way.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,11 +144,13 @@ impl Read for Body<'_> {
 
 fn unusable(folder: &Path, error: &io::Error) -> String {
     let path = socket::path(folder);
-    let next = match error.kind() {
-        io::ErrorKind::PermissionDenied => "Run this as the user that runs it",
-        _ => "Look at its log, and try again",
-    };
-    format!("cannot ask the host that listens on {}: {error}. {next}", path.display())
+    let shown = path.display();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        // Whether one listens cannot be seen either.
+        let (owner, next) = (rights::ownership(&path), other_user(&rights::owner(&path)));
+        return format!("cannot ask the host at {shown}: {error}; {owner}. {next}");
+    }
+    format!("cannot ask the host that listens on {shown}: {error}. Look at its log, and try again")
 }
 
 /// Says that an answer broke off, and gives the exit code.

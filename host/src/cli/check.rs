@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use super::ask::RunningHost;
 use super::{Check, exit};
 use crate::collect::{self, Finding, StreamState, Verdict};
-use crate::config::{self, Source};
+use crate::config::{self, Problem, Source};
 use crate::observe::view::Sources;
 use crate::outside::Outside;
+use crate::sandbox::{Fault, FaultClass, GuestError};
 use crate::sinks;
 use crate::{Host, Options, SourceReason};
 
@@ -170,6 +171,12 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
     let planned = match host.plan(source).await {
         Ok(planned) => planned,
         Err(error) => {
+            if let SourceReason::Guest(GuestError::Fault(Fault { class: FaultClass::Configuration, .. })) =
+                &error.reason
+            {
+                // One line for each mistake.
+                return error.problems().into_iter().map(|problem| Line::mistake(id, problem)).collect();
+            }
             return vec![match error.reason {
                 SourceReason::Guest(error) => Line::of(id, Finding::failed(id, "", &error, None)),
                 SourceReason::Host(error) => Line {
@@ -231,6 +238,14 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
 const SKEW_SECONDS: i64 = 60;
 
 impl Line {
+    /// A mistake in the source's table.
+    fn mistake(source: &str, problem: Problem) -> Self {
+        let Problem { path, message, hint, .. } = problem;
+        let result = if path.is_empty() { message } else { format!("{path}: {message}") };
+        let (source, stream) = (source.to_owned(), String::new());
+        Self { source, stream, code: exit::CONFIGURATION, result, next: hint.unwrap_or_default() }
+    }
+
     fn of(source: &str, finding: Finding) -> Self {
         let code = match finding.verdict {
             Verdict::Good | Verdict::NotLicensed => exit::OK,

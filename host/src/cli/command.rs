@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::validate::{Refusal, validate};
+use super::validate::validate;
 use super::{
     Cli, Validate, Verb, audit, check, completion, dead_letters, describe, exit, generate, replay, restart, run,
     schema, state, status, tap, test,
 };
-use crate::config::Config;
+use crate::config::{Config, Problem, Step};
 use crate::host::{Known, unknown_names};
 use crate::observe::init_logging;
 use crate::protect::protect;
@@ -102,8 +102,8 @@ fn validate_with_host(path: &Path, arguments: &Validate, runtime: &Runtime) -> i
                 known.borrow_mut().push(Known::of(&planned));
                 Ok(format!("{} streams", planned.plan.streams.len()))
             }
-            Ok(Err(error)) => Err(Refusal { message: error.reason.to_string(), hint: None }),
-            Err(error) => Err(Refusal { message: error.to_string(), hint: None }),
+            Ok(Err(error)) => Err(error.problems()),
+            Err(error) => Err(vec![Problem::new(Step::Sources, "", error.to_string())]),
         }
     };
     let unknown = |config: &_| unknown_names(config, &known.borrow());

@@ -4,7 +4,7 @@ mod replay;
 mod select;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -114,17 +114,23 @@ pub fn dead_letters(
     out: &mut impl Write,
 ) -> io::Result<u8> {
     match &arguments.verb {
-        Action::List(arguments) => with(config, &arguments.place, |letters| list(letters, arguments, out)),
-        Action::Show(arguments) => with(config, &arguments.place, |letters| show(letters, arguments, out)),
-        Action::Drop(arguments) => with(config, &arguments.place, |letters| drop_some(letters, arguments, out)),
+        Action::List(arguments) => with(arguments.place.folder(config), |letters| list(letters, arguments, out)),
+        Action::Show(arguments) => with(arguments.place.folder(config), |letters| show(letters, arguments, out)),
+        Action::Drop(arguments) => {
+            with(arguments.place.own_folder(config), |letters| drop_some(letters, arguments, out))
+        }
         Action::Replay(arguments) => replay::replay(config, arguments, runtime, out),
     }
 }
 
-fn with(config: &Path, place: &Place, act: impl FnOnce(&DeadLetters) -> io::Result<u8>) -> io::Result<u8> {
-    match place.folder(config) {
-        Ok(folder) => act(&DeadLetters::new(&folder, u64::MAX)),
-        Err(code) => Ok(code),
+fn with(folder: Result<PathBuf, u8>, act: impl FnOnce(&DeadLetters) -> io::Result<u8>) -> io::Result<u8> {
+    let letters = match folder {
+        Ok(folder) => DeadLetters::new(&folder, u64::MAX),
+        Err(code) => return Ok(code),
+    };
+    match letters.must_exist() {
+        Ok(()) => act(&letters),
+        Err(error) => Ok(told(&error)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// All went well; also after a graceful stop.
 pub const OK: u8 = 0;
-/// What was asked about is not so: a ledger that does not balance.
+/// What was asked about is not so: a ledger that does not balance, a test that failed, a dead letter that stays.
 pub const FAILED: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 64;
@@ -20,7 +20,7 @@ pub const CANNOT_CREATE: u8 = 73;
 pub const IO: u8 = 74;
 /// It failed for a cause that passes: try again.
 pub const TEMPORARY: u8 = 75;
-/// The vendor refuses the credentials, or the right.
+/// The vendor refuses the credentials, or the right; or the state is another user's.
 pub const NO_PERMISSION: u8 = 77;
 /// The configuration is wrong.
 pub const CONFIGURATION: u8 = 78;

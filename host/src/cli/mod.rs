@@ -30,10 +30,13 @@ mod view;
 pub use command::main;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::observe::LogFormat;
 
@@ -42,7 +45,7 @@ use crate::observe::LogFormat;
 #[command(name = "tributary", version, long_version = LONG_VERSION)]
 #[command(propagate_version = true, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 the ledger does not balance or a test failed, 64 wrong command line, 65 unusable input, 66 nothing there to read, 69 no host runs, 70 a fault of this program, 73 a file cannot be made, 74 damaged state or disk, 75 passing fault, 77 refused by the vendor, 78 wrong configuration."
+    after_help = "Exit codes: 0 done, 1 the ledger does not balance or a test failed or a dead letter stays, 64 wrong command line, 65 unusable input, 66 nothing there to read, 69 no host runs, 70 a fault of this program, 73 a file cannot be made, 74 damaged state or disk, 75 passing fault, 77 refused by the vendor or since the state is another user's, 78 wrong configuration."
 )]
 pub struct Cli {
     /// Configuration file: .toml, .yaml, .yml or .json
@@ -53,25 +56,29 @@ pub struct Cli {
         env = "TRIBUTARY_CONFIG",
         value_name = "FILE",
         value_hint = clap::ValueHint::FilePath,
-        default_value = "/etc/tributary/tributary.toml"
+        default_value = "/etc/tributary/tributary.toml",
+        help_heading = GLOBAL
     )]
     pub config: PathBuf,
 
     /// What to log: off, error, warn, info, debug, trace, or directives such as info,hyper=debug
-    #[arg(long, global = true, env = "TRIBUTARY_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, global = true, env = "TRIBUTARY_LOG", value_name = "LEVEL", default_value = "info", help_heading = GLOBAL)]
     pub log_level: String,
 
     /// How to write log lines, which go to standard error
-    #[arg(long, global = true, env = "TRIBUTARY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, env = "TRIBUTARY_LOG_FORMAT", value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
     pub log_format: LogFormat,
 
     /// Let core files be written and debuggers attach: they show every secret
-    #[arg(long, global = true, env = "TRIBUTARY_ALLOW_DEBUGGING")]
+    #[arg(long, global = true, env = "TRIBUTARY_ALLOW_DEBUGGING", value_parser = BoolishValueParser::new(), help_heading = GLOBAL)]
     pub allow_debugging: bool,
 
     #[command(subcommand)]
     pub verb: Verb,
 }
+
+/// Over the options that every verb has.
+const GLOBAL: &str = "Global options";
 
 /// What was built, of what: the short version, then one line for each fact.
 const LONG_VERSION: &str = concat!(
@@ -163,9 +170,17 @@ pub struct Run {
 
 #[derive(Debug, Args)]
 pub struct Validate {
+    /// Configuration file, instead of --config
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+
     /// Leave out what depends on this machine: whether folders can be written
     #[arg(long)]
     pub no_environment: bool,
+
+    /// Take what is wrong with files of customers for warnings: a reload goes on without their sources
+    #[arg(long)]
+    pub warn_on_files: bool,
 
     /// Fail on warnings too
     #[arg(long)]
@@ -214,11 +229,29 @@ impl Cli {
     /// Reads the command line. If there is nothing to run, what there is to say has been printed, and the exit code is
     /// returned.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
-        Cli::try_parse_from(arguments).map_err(|error| {
-            // Nothing can be done if the terminal is gone.
-            let _ = error.print();
-            exit_code(&error)
+        Cli::parse(arguments).map_err(|error| match error.print().and_then(|()| io::stdout().flush()) {
+            // Nothing can be done if a terminal is gone, but what was asked for has to arrive.
+            Err(gone) if !error.use_stderr() && gone.kind() != io::ErrorKind::BrokenPipe => {
+                eprintln!("tributary: standard output: {gone}");
+                exit::IO
+            }
+            _ => exit_code(&error),
         })
+    }
+
+    fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        if let Verb::Validate(Validate { file: Some(file), .. }) = &cli.verb {
+            // The environment's is only a default.
+            if matches.value_source("config") == Some(ValueSource::CommandLine) {
+                let text = "the file is named twice: name it alone or with --config";
+                return Err(command.error(ErrorKind::ArgumentConflict, text));
+            }
+            cli.config.clone_from(file);
+        }
+        Ok(cli)
     }
 }
 
@@ -232,11 +265,10 @@ fn exit_code(error: &clap::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use std::path::Path;
 
     fn read(line: &str) -> Result<Cli, u8> {
-        Cli::try_parse_from(line.split(' ')).map_err(|error| exit_code(&error))
+        Cli::parse(line.split(' ')).map_err(|error| exit_code(&error))
     }
 
     #[test]
@@ -253,11 +285,45 @@ mod tests {
             assert_eq!((cli.config.as_path(), cli.log_format), (Path::new("a.toml"), LogFormat::Json));
             assert!(matches!(
                 cli.verb,
-                Verb::Validate(Validate { no_environment: false, deny_warnings: false, json: false })
+                Verb::Validate(Validate {
+                    file: None,
+                    no_environment: false,
+                    warn_on_files: false,
+                    deny_warnings: false,
+                    json: false
+                })
             ));
         }
         let Verb::Check(check) = read("tributary check acme other").unwrap().verb else { panic!() };
         assert_eq!(check.sources, ["acme", "other"]);
+    }
+
+    #[test]
+    fn validate_takes_the_file_alone_too() {
+        for line in ["tributary validate a.toml --json", "tributary validate --json -c a.toml"] {
+            assert_eq!(read(line).unwrap().config, Path::new("a.toml"), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_is_suggested() {
+        for (line, near) in [("stats", "'status'"), ("run --gracefull-shutdown-limit-secs 1", "'--graceful-shutdown-")]
+        {
+            let error = Cli::parse(format!("tributary {line}").split(' ')).unwrap_err().to_string();
+            assert!(error.contains(near), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_options_of_a_verb_stand_apart_from_those_of_all() {
+        for verb in ["run", "validate", "replay"] {
+            let help = Cli::parse(["tributary", verb, "--help"]).unwrap_err().to_string();
+            let (own, all) = help.split_once("Global options:").unwrap();
+            for name in ["--config", "--log-level", "--log-format", "--allow-debugging"] {
+                assert!(all.contains(name) && !own.contains(&format!("{name} ")), "{verb} {name}: {help}");
+            }
+            assert!(own.contains("Options:\n"), "{help}");
+        }
     }
 
     #[test]
@@ -270,6 +336,8 @@ mod tests {
             ("tributary runn", exit::USAGE),
             ("tributary run --no-such-flag", exit::USAGE),
             ("tributary run --log-format xml", exit::USAGE),
+            ("tributary validate a.toml -c b.toml", exit::USAGE),
+            ("tributary -c b.toml validate a.toml", exit::USAGE),
         ] {
             assert_eq!(read(line).unwrap_err(), code, "{line}");
         }

@@ -9,7 +9,7 @@ use clap::Args;
 use super::exit;
 use super::run::{refused, state_code};
 use crate::config;
-use crate::state::{StateError, Store};
+use crate::state::{StateError, rights};
 
 /// Which state.
 #[derive(Debug, Args)]
@@ -30,9 +30,11 @@ impl Place {
         }
     }
 
-    /// The store, held until it is dropped. Otherwise the exit code; why has been said.
-    pub fn store(&self, config: &Path) -> Result<Store, u8> {
-        Store::open_existing(&self.folder(config)?).map_err(|error| told(&error))
+    /// The data folder, to change what lies there. Otherwise the exit code; why has been said.
+    pub fn own_folder(&self, config: &Path) -> Result<PathBuf, u8> {
+        let folder = self.folder(config)?;
+        rights::may_change(&folder).map_err(|error| told(&error))?;
+        Ok(folder)
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use super::supervisor;
 use crate::config::{ConfigError, Document, Files, Loaded};
-use crate::{Control, Reloader};
+use crate::observe::tcp::Exchange;
+use crate::{Control, Reloaded, Reloader};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -45,8 +46,8 @@ pub struct Reload {
     pub reloader: Reloader,
     pub control: Control,
     pub hangup: Signal,
-    /// What needs a restart, as far as it was said.
-    pub told: Vec<String>,
+    /// Where it answers over TCP, if it does.
+    pub api: Option<Exchange>,
 }
 
 impl Reload {
@@ -59,14 +60,17 @@ impl Reload {
             }
             // A folder of secrets may be on another machine, which does not answer.
             let read = self.read(cause).await;
-            let well = matches!(read, Ok(Some(_)));
-            let status = match read {
+            let (well, status) = match read {
                 Ok(Some(loaded)) => {
-                    let status = format!("{} sources", loaded.config.sources.len());
-                    self.apply(cause, loaded).await;
-                    status
+                    let sources = loaded.config.sources.len();
+                    let reloaded = self.apply(cause, loaded).await;
+                    let refused = match reloaded.refused() {
+                        0 => String::new(),
+                        refused => format!(", {refused} refused: see the log"),
+                    };
+                    (!reloaded.is_wrong, format!("{sources} sources{refused}"))
                 }
-                _ => "the new configuration cannot be run, and the old one goes on: see the log".to_owned(),
+                _ => (false, "the new configuration cannot be run, and the old one goes on: see the log".to_owned()),
             };
             self.reloader.note(well);
             if cause == Cause::Hangup {
@@ -147,7 +151,7 @@ impl Reload {
         }
     }
 
-    async fn apply(&mut self, cause: Cause, loaded: Loaded) {
+    async fn apply(&mut self, cause: Cause, loaded: Loaded) -> Reloaded {
         if cause == Cause::Hangup {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
@@ -160,16 +164,19 @@ impl Reload {
             "is no longer configured: what was read of it is delivered, and its state is kept for 30 days",
         );
         said(&reloaded.changed, "goes on with its new configuration");
-        if self.told != reloaded.restart {
-            for what in &reloaded.restart {
-                tracing::warn!("restart tributary for this change to take effect: {what}");
-            }
-            self.told.clone_from(&reloaded.restart);
+        for what in &reloaded.restart_news {
+            tracing::warn!("restart tributary for this change to take effect: {what}");
+        }
+        if let (Some(api), Some(options)) = (&mut self.api, &loaded.config.api.tcp)
+            && let Err(error) = api.apply(options)
+        {
+            tracing::error!("the API goes on with the certificate that it had: {error}");
         }
         if cause == Cause::Hangup {
             let again = self.reloader.retry();
             tracing::info!(again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
         }
+        reloaded
     }
 }
 

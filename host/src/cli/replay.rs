@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::ask::{RunningHost, broken, other_release};
 use super::moment::moment;
-use super::place::time;
+use super::place::{time, told};
 use super::progress;
 use super::run::{Signals, code, refused};
 use super::{exit, run};
@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::observe::estimate::Reached;
 use crate::outside::Clock;
 use crate::replay::{Progress, Replaying, Request};
+use crate::state::rights;
 use crate::{Host, Options};
 
 /// How often an object says how far it is, with `--json`.
@@ -81,6 +82,8 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
     match RunningHost::find(&folder, runtime) {
         // It has its configuration, with the secrets.
         Ok(Some(host)) => in_host(&host, &request, &mut said),
+        // What is made here is for whoever runs the host to use.
+        Ok(None) if let Err(error) = rights::may_change(&folder) => Ok(told(&error)),
         Ok(None) => match config::load(path) {
             Ok(loaded) => runtime.block_on(alone(&loaded.config, &request, &mut said)),
             Err(error) => Ok(refused(exit::CONFIGURATION, &error)),

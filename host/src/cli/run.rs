@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,9 +18,9 @@ use crate::observe::access::Access;
 use crate::observe::api::Front;
 use crate::observe::server::{Listener, serve};
 use crate::observe::socket::{self, Socket};
-use crate::observe::tcp::Tcp;
+use crate::observe::tcp::{Exchange, Tcp};
 use crate::observe::terminal;
-use crate::state::StateError;
+use crate::state::{self, StateError, rights};
 use crate::{Host, Options, Reloader, Running, StartError};
 
 /// Collects what the file at `path` configures, and returns the exit code. SIGTERM or SIGINT drains and stops; a second
@@ -38,6 +39,16 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         Ok(signals) => signals,
         Err(error) => return refused(exit::SOFTWARE, &error),
     };
+    // Before the port: whoever has that may well be the host that has the folder.
+    if let Err(error @ StateError::InUse { .. }) = state::is_free(&loaded.config.data_dir) {
+        return refused(state_code(&error), &error);
+    }
+    // A container's superuser may have good reasons.
+    if geteuid().is_root()
+        && let Err(error) = rights::may_change(&loaded.config.data_dir)
+    {
+        tracing::warn!("{error}");
+    }
     let mut served = match Served::begin(&loaded.config.api).await {
         Ok(served) => served,
         Err(error) => return refused(exit::CANNOT_CREATE, &format!("api: {error}")),
@@ -56,7 +67,11 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
     tracing::info!(sources = loaded.config.sources.len(), streams = running.status().len(), refused, "tributary runs");
     served.open(&loaded.config.data_dir, &running);
     let control = running.control();
-    let supervised = Supervised::ready(&format!("{} sources", loaded.config.sources.len()));
+    let probe = {
+        let control = control.clone();
+        move || supervisor::works(control.clone())
+    };
+    let supervised = Supervised::ready(&format!("{} sources", loaded.config.sources.len()), probe);
     let reload = Reload {
         path: path.to_owned(),
         document,
@@ -64,7 +79,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         reloader: Reloader::new(host, control.clone(), loaded.config).with_state(running.disk()),
         control: control.clone(),
         hangup,
-        told: Vec::new(),
+        api: served.exchange.take(),
     };
     tokio::select! {
         biased;
@@ -87,16 +102,20 @@ struct Served {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     options: ApiOptions,
+    /// Of the TCP address, until it is handed to who reads the configuration again.
+    exchange: Option<Exchange>,
 }
 
 impl Served {
     /// Errors say why it does not listen where the operator wants it to.
     async fn begin(options: &ApiOptions) -> io::Result<Self> {
         let (stop, _) = watch::channel(false);
-        let mut served = Self { front: Arc::default(), stop, tasks: Vec::new(), options: options.clone() };
+        let mut served =
+            Self { front: Arc::default(), stop, tasks: Vec::new(), options: options.clone(), exchange: None };
         if let Some(tcp) = options.tcp.as_ref().filter(|_| options.enabled) {
-            let (listener, access) = Tcp::bind(tcp, &options.hosts).await?;
-            let tls = listener.tls.is_some();
+            let (listener, access, exchange) = Tcp::bind(tcp, &options.hosts).await?;
+            let tls = listener.tls().is_some();
+            served.exchange = Some(exchange);
             tracing::info!(address = %listener.address()?, tls, "the API listens");
             served.answer(Listener::Tcp(listener), access);
         }
@@ -134,20 +153,33 @@ impl Served {
 }
 
 async fn finish(running: Running, mut signals: Signals) {
+    let sinks = running.control().sinks();
+    let unheld: Vec<&str> = sinks.iter().filter(|sink| !sink.holds).map(|sink| &*sink.id).collect();
     let drained = tokio::select! {
         biased;
         () = signals.next() => {
-            tracing::warn!("stopped at once; what was not acknowledged is read again at the next start");
+            tracing::warn!("stopped at once; {}", what_comes(&unheld));
             return;
         }
         drained = running.stop() => drained,
     };
-    if drained {
-        tracing::info!("stopped; everything that was read is delivered and stored");
-    } else {
-        tracing::warn!(
-            "stopped before sinks and state had finished; what was not acknowledged is read again at the next start"
-        );
+    match (drained, unheld.is_empty()) {
+        (true, true) => tracing::info!("stopped; everything that was read is delivered and stored"),
+        (true, false) => {
+            tracing::info!(
+                "stopped; everything that was read is stored, and delivered to all sinks that hold positions"
+            )
+        }
+        (false, _) => tracing::warn!("stopped before sinks and state had finished; {}", what_comes(&unheld)),
+    }
+}
+
+/// What becomes of the rest, if these sinks hold no position.
+fn what_comes(unheld: &[&str]) -> String {
+    let comes = "what was not acknowledged is read again at the next start";
+    match unheld {
+        [] => comes.to_owned(),
+        unheld => format!("{comes}, but may be lost to {}, with acknowledgements = false", unheld.join(", ")),
     }
 }
 
@@ -171,6 +203,7 @@ pub(super) fn state_code(error: &StateError) -> u8 {
         StateError::NotWritable { .. } => exit::CANNOT_CREATE,
         StateError::InUse { .. } => exit::TEMPORARY,
         StateError::Missing { .. } => exit::NO_INPUT,
+        StateError::OtherUser { .. } => exit::NO_PERMISSION,
         StateError::Newer { .. } => exit::CONFIGURATION,
         StateError::Damaged { .. }
         | StateError::Full { .. }

@@ -15,7 +15,7 @@ use super::run::refused;
 use super::view::View;
 use super::{exit, health};
 use crate::outside::Clock;
-use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary, hex};
+use crate::state::{DeadLetters, Forget, Found, ImportError, ReadError, StateError, Store, Summary, position};
 
 /// Health events of a source that are shown beside its streams.
 const LAST_EVENTS: usize = 10;
@@ -178,7 +178,7 @@ fn show(config: &Path, arguments: &Show, runtime: &Runtime, out: &mut impl Write
                 row.ledger.counts.records.to_string(),
                 row.seen.to_string(),
                 time(row.ledger.updated_ms),
-                row.position.as_deref().map_or_else(|| "none".to_owned(), position),
+                row.position.as_deref().map_or_else(|| "none".to_owned(), position::text),
                 partly.into_iter().chain(retired).collect::<Vec<_>>().join("; "),
             ]
         })
@@ -195,18 +195,10 @@ fn unknown_source(source: &str) -> u8 {
     refused(exit::USAGE, &format!("nothing is stored of a source {source:?}. Run `tributary state show` to see all"))
 }
 
-/// A position is the source's own; most are text.
-fn position(bytes: &[u8]) -> String {
-    match str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => hex::encode(bytes),
-    }
-}
-
 fn value(row: &Summary) -> Value {
     json!({
         "source": row.key.source, "stream": row.key.stream, "tenant": row.ledger.tenant,
-        "position": row.position.as_deref().map(position), "seen_ids": row.seen,
+        "position": row.position.as_deref().map(position::text), "seen_ids": row.seen,
         "since": time(row.ledger.since_ms), "stored": time(row.ledger.updated_ms),
         "ahead_of_position": row.partly.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "not_configured_since": row.retired_ms.map(time), "ledger": row.ledger.counts,
@@ -301,7 +293,7 @@ const ID_BYTES: u64 = 35;
 const STREAM_BYTES: u64 = 600;
 
 fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result<u8> {
-    let folder = or_code!(arguments.place.folder(config));
+    let folder = or_code!(arguments.place.own_folder(config));
     let (input, bytes): (Box<dyn Read>, _) = if arguments.file == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {
@@ -339,7 +331,8 @@ fn import(config: &Path, arguments: &Import, out: &mut impl Write) -> io::Result
 
 fn reset(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u8> {
     let Some(source) = &arguments.source else { return set_aside(config, arguments, out) };
-    let store = or_code!(arguments.place.store(config));
+    let folder = or_code!(arguments.place.own_folder(config));
+    let store = or_code!(Store::open_existing(&folder).map_err(|error| told(&error)));
     let mut keys = or_code!(store.streams_of(source).map_err(|error| told(&error)));
     if keys.is_empty() {
         return Ok(unknown_source(source));
@@ -362,7 +355,7 @@ fn reset(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u
 }
 
 fn set_aside(config: &Path, arguments: &Reset, out: &mut impl Write) -> io::Result<u8> {
-    let folder = or_code!(arguments.place.folder(config));
+    let folder = or_code!(arguments.place.own_folder(config));
     let mark = time(Clock::System.millis()).replace([':', '-', '.'], "");
     match or_code!(Store::set_aside(&folder, &mark).map_err(|error| told(&error))) {
         Some(path) => {
@@ -385,7 +378,7 @@ fn rename(config: &Path, arguments: &Move, out: &mut impl Write) -> io::Result<u
     if !is_id(new) {
         return Ok(refused(exit::USAGE, &format!("{new:?} is no id. Use letters, digits, `-` and `_`")));
     }
-    let folder = or_code!(place.folder(config));
+    let folder = or_code!(place.own_folder(config));
     let store = or_code!(Store::open_existing(&folder).map_err(|error| told(&error)));
     let letters = DeadLetters::new(&folder, u64::MAX);
     let keys = or_code!(store.streams_of(old).map_err(|error| told(&error)));

@@ -1,5 +1,7 @@
 //! `tributary status`: the streams of the running host.
 
+mod rows;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -8,17 +10,27 @@ use tokio::runtime::Runtime;
 
 use super::ask::RunningHost;
 use super::exit;
-use super::place::{Place, table, time};
+use super::place::{Place, table, time, told};
 use super::run::refused;
 use crate::collect::{Checked, Finding, Verdict};
-use crate::observe::view::{SinkView, SourceView, Sources, StreamView};
+use crate::config::glob;
+use crate::observe::view::{SinkView, SourceView, Sources};
 use crate::sandbox::NetworkCounts;
+use crate::state::{self, StateError};
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Ids of the sources to show; all of them if none is named
+    /// Ids of the sources to show, in which `*` stands for any characters; all of them if none is named
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<String>,
+
+    /// Only the sources of this tenant; `*` stands for any characters. May be given several times
+    #[arg(long = "tenant", value_name = "TENANT")]
+    pub tenants: Vec<String>,
+
+    /// Only what is in trouble
+    #[arg(long)]
+    pub trouble: bool,
 
     /// Write JSON
     #[arg(long)]
@@ -26,6 +38,35 @@ pub struct Status {
 
     #[command(flatten)]
     pub place: Place,
+}
+
+impl Status {
+    /// Leaves out what is not asked for. The error names what is asked for in vain.
+    fn select(&self, shown: &mut Sources) -> Result<(), String> {
+        let fits =
+            |patterns: &[String], name: &str| patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, name));
+        let vain = |patterns: &[String], what, name: fn(&SourceView) -> &str| {
+            let vain = patterns.iter().find(|pattern| !shown.sources.iter().any(|source| glob(pattern, name(source))));
+            vain.map(|vain| format!("the running host has no {what} {vain:?}. Run `tributary status` to see all"))
+        };
+        let unknown = vain(&self.sources, "source", |source| &source.id);
+        if let Some(text) = unknown.or_else(|| vain(&self.tenants, "source of a tenant", |source| &source.tenant)) {
+            return Err(text);
+        }
+        shown.sources.retain(|source| fits(&self.sources, &source.id) && fits(&self.tenants, &source.tenant));
+        Ok(())
+    }
+}
+
+/// Leaves only what is in trouble.
+fn keep_trouble(shown: &mut Sources) {
+    shown.sources.retain(rows::in_trouble);
+    for source in &mut shown.sources {
+        // A source with a wrong configuration and no streams is not run at all.
+        let all = source.misconfigured.is_some();
+        source.streams.retain(|stream| all || stream.in_trouble);
+    }
+    shown.sinks.retain(|sink| sink.trouble.is_some());
 }
 
 /// Shows what the running host says, and returns the exit code. Errors are those of `out`.
@@ -38,37 +79,32 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
         Ok(sources) => sources,
         Err(code) => return Ok(code),
     };
-    let named = &arguments.sources;
-    if let Some(unknown) = named.iter().find(|name| !shown.sources.iter().any(|source| source.id == **name)) {
-        let text = format!("the running host has no source {unknown:?}. Run `tributary status` to see all");
+    if let Err(text) = arguments.select(&mut shown) {
         return Ok(refused(exit::USAGE, &text));
     }
-    shown.sources.retain(|source| named.is_empty() || named.contains(&source.id));
+    let summary = rows::summary(&shown.sources);
     if arguments.json {
+        if arguments.trouble {
+            keep_trouble(&mut shown);
+        }
         serde_json::to_writer_pretty(&mut *out, &shown)?;
         writeln!(out)?;
         return Ok(exit::OK);
     }
-    let rows: Vec<_> = shown
-        .sources
-        .iter()
-        .flat_map(|source| source.streams.iter().map(move |stream| (source, stream)))
-        .map(|(source, stream)| {
-            [
-                source.tenant.clone(),
-                source.id.clone(),
-                stream.stream.clone(),
-                stream.state.clone(),
-                stream.lag_ms.map_or_else(String::new, duration),
-                stream.stored.accepted.to_string(),
-                stream.newest_ms.map_or_else(String::new, time),
-                trouble(stream),
-            ]
-        })
-        .chain(shown.sources.iter().filter_map(misconfigured))
-        .collect();
-    table(out, ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""], 4..6, &rows)?;
-    for source in &shown.sources {
+    rows::trouble_first(&mut shown.sources);
+    show(&shown, arguments.trouble, out)?;
+    writeln!(out, "\n{summary}")?;
+    Ok(exit::OK)
+}
+
+/// Writes the rows, and what belongs to no row under them.
+fn show(shown: &Sources, trouble: bool, out: &mut impl Write) -> io::Result<()> {
+    let sources = || shown.sources.iter().filter(|source| !trouble || rows::in_trouble(source));
+    let rows: Vec<rows::Row> = sources().flat_map(|source| rows::rows(source, trouble)).collect();
+    if !rows.is_empty() || !trouble {
+        table(out, rows::TITLES, 4..6, &rows)?;
+    }
+    for source in sources() {
         let found = source.last_check.iter().flat_map(checked);
         for line in source.network.iter().flat_map(refusals).chain(found) {
             writeln!(out, "\n{}: {line}", source.id)?;
@@ -79,7 +115,7 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
             writeln!(out, "\n{line}")?;
         }
     }
-    Ok(exit::OK)
+    Ok(())
 }
 
 /// What is wrong with a sink.
@@ -91,30 +127,26 @@ fn sink_trouble(SinkView { id, holds, queued_bytes, trouble }: &SinkView) -> Opt
     trouble.as_ref().map(|why| format!("sink {id} takes nothing; {so}: {why}"))
 }
 
-/// The row of a source whose configuration is wrong.
-fn misconfigured(source: &SourceView) -> Option<[String; 8]> {
-    let why = source.misconfigured.as_ref()?;
-    let (state, so) = match source.streams.is_empty() {
-        true => ("not run", "its configuration is wrong"),
-        false => ("", "it runs with the configuration that it had, for the new one is wrong"),
-    };
-    let [stream, lag, events, newest] = [const { String::new() }; 4];
-    Some([source.tenant.clone(), source.id.clone(), stream, state.into(), lag, events, newest, format!("{so}: {why}")])
-}
-
 /// The host that runs with the state of `place`. Otherwise the exit code; why has been said.
 pub fn running<'a>(place: &Place, config: &Path, runtime: &'a Runtime) -> Result<RunningHost<'a>, u8> {
     let folder = place.folder(config)?;
-    RunningHost::find(&folder, runtime)?.ok_or_else(|| {
-        let text = format!("no host runs with the state in {}. Start one with `tributary run`", folder.display());
-        refused(exit::UNAVAILABLE, &text)
+    RunningHost::find(&folder, runtime)?.ok_or_else(|| match state::is_free(&folder) {
+        Err(held @ StateError::InUse { .. }) => refused(exit::UNAVAILABLE, &unanswered(&held)),
+        Err(error) => told(&error),
+        Ok(()) => {
+            let text = format!("no host runs with the state in {}. Start one with `tributary run`", folder.display());
+            refused(exit::UNAVAILABLE, &text)
+        }
     })
 }
 
-fn trouble(stream: &StreamView) -> String {
-    let held = stream.held.iter().map(|why| format!("positions stand still: {why}"));
-    let next = stream.next_ms.filter(|_| stream.fault.is_some()).map(|next| format!("next try {}", time(next)));
-    held.chain(stream.fault.clone()).chain(next).collect::<Vec<_>>().join("; ")
+/// What is to be said of a state that is held by a process that has no socket.
+pub fn unanswered(held: &StateError) -> String {
+    format!(
+        "{}, which has no socket to be asked at: it runs with `api.enabled = false`, has only begun, has a data_dir too long for one, or is another verb. \
+         Look at its page or log, or set api.enabled = true and restart it",
+        held.what()
+    )
 }
 
 /// What the last check found wrong, where it found anything.
@@ -137,20 +169,62 @@ fn refusals(network: &NetworkCounts) -> Vec<String> {
     denied.into_iter().chain(reported).collect()
 }
 
-/// The largest unit that has a whole number of them, and the next one.
-fn duration(ms: u64) -> String {
-    let seconds = ms / 1_000;
-    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0, s) => format!("{s}s"),
-        (0, 0, m, s) => format!("{m}m{s:02}s"),
-        (0, h, m, _) => format!("{h}h{m:02}m"),
-        (d, h, ..) => format!("{d}d{h:02}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Sources with these streams, of which those with a mark are in trouble.
+    fn shown() -> Sources {
+        let source = |id: &str, streams: &[&str]| {
+            let streams =
+                streams.iter().map(|name| rows::tests::stream(name, name.contains('!').then_some("It is away")));
+            rows::tests::source(id, streams.collect())
+        };
+        let sources =
+            vec![source("acme-eu", &["a"]), source("acme-us", &["a!", "b"]), source("globex", &["a", "b", "c!", "d!"])];
+        Sources { sources, sinks: Vec::new() }
+    }
+
+    fn asked(sources: &[&str], tenants: &[&str], trouble: bool) -> Status {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let place = Place { data_dir: None };
+        Status { sources: owned(sources), tenants: owned(tenants), trouble, json: false, place }
+    }
+
+    #[test]
+    fn sources_and_tenants_are_chosen_by_patterns() {
+        let chosen = |sources: &[&str], tenants: &[&str]| {
+            let mut shown = shown();
+            asked(sources, tenants, false).select(&mut shown)?;
+            Ok(shown.sources.into_iter().map(|source| source.id).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(chosen(&[], &[]), Ok("acme-eu acme-us globex".into()));
+        assert_eq!(chosen(&["acme-*"], &[]), Ok("acme-eu acme-us".into()));
+        assert_eq!(chosen(&["acme-us", "glo*"], &[]), Ok("acme-us globex".into()));
+        assert_eq!(chosen(&["acme-*"], &["Tenant *-us", "Tenant globex"]), Ok("acme-us".into()));
+        let error: Result<String, String> = chosen(&["globex", "acme"], &[]);
+        assert!(error.unwrap_err().contains("no source \"acme\""));
+        assert!(chosen(&[], &["tenant *"]).unwrap_err().contains("tenant *"));
+    }
+
+    #[test]
+    fn trouble_alone_is_shown_where_it_is_asked_for() {
+        let text = |shown: &Sources, trouble| {
+            let mut out = Vec::new();
+            show(shown, trouble, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            let cells = |line: &str| line.split_whitespace().skip(2).take(3).collect::<Vec<_>>().join(" ");
+            text.lines().map(cells).collect::<Vec<_>>()
+        };
+        assert_eq!(text(&shown(), true), ["STREAM STATE LAG", "acme-us a! error", "globex 2 of"]);
+        assert_eq!(text(&shown(), false).len(), 1 + 1 + 2 + 3);
+        let mut json = shown();
+        keep_trouble(&mut json);
+        let streams: Vec<_> = json.sources.iter().map(|source| (&*source.id, source.streams.len())).collect();
+        assert_eq!(streams, [("acme-us", 1), ("globex", 2)]);
+        let well = Sources { sources: vec![shown().sources.remove(0)], sinks: Vec::new() };
+        assert!(text(&well, true).is_empty());
+    }
 
     #[test]
     fn refusals_are_told_with_their_number_and_the_last() {
@@ -181,18 +255,5 @@ mod tests {
         let text = "sink lake takes nothing; positions stand still, 4 KiB wait: it answers 401. Mend `token`";
         assert_eq!(sink_trouble(&ill).unwrap(), text);
         assert!(sink_trouble(&SinkView { holds: false, ..ill }).unwrap().contains("is lost to it"));
-    }
-
-    #[test]
-    fn durations_are_short() {
-        for (ms, text) in [
-            (0, "0s"),
-            (59_999, "59s"),
-            (60_000, "1m00s"),
-            (3_600_000 + 61_000, "1h01m"),
-            (7 * 86_400_000 + 3_600_000, "7d01h"),
-        ] {
-            assert_eq!(duration(ms), text);
-        }
     }
 }

@@ -9,7 +9,8 @@ use super::ask::{RunningHost, broken, other_release};
 use super::exit;
 use super::health::{self, Events};
 use super::place::{Place, told};
-use super::run::refused;
+use super::run::{refused, state_code};
+use super::status::unanswered;
 use crate::observe::view::{StateLine, Stored};
 use crate::state::{ImportError, StateError, Store};
 
@@ -28,7 +29,7 @@ impl<'a> View<'a> {
             Ok(store) => Ok(Self::Store(Box::new(store))),
             Err(error @ StateError::InUse { .. }) => match RunningHost::find(&folder, runtime)? {
                 Some(host) => Ok(Self::Host(host)),
-                None => Err(told(&error)),
+                None => Err(refused(state_code(&error), &unanswered(&error))),
             },
             Err(error) => Err(told(&error)),
         }

@@ -1,5 +1,6 @@
 //! Trying a source out: its credentials, and one call for each stream. Nothing is stored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,12 @@ impl Finding {
         finding(verdict, result, next)
     }
 
+    /// The try itself broke down.
+    fn broken(stream: &str) -> Self {
+        let (result, next) = ("the check of it broke down".to_owned(), "See the host's log, and report it".to_owned());
+        Self { stream: stream.to_owned(), verdict: Verdict::Broken, result, next }
+    }
+
     fn not_licensed(stream: &str, fault: &Fault) -> Self {
         let result = format!("not licensed, and passed over: {} ({})", fault.message, fault.code);
         let next = fault.hint.clone().unwrap_or_else(|| "Nothing to do, unless you want this log".into());
@@ -121,6 +128,7 @@ pub async fn check(subject: Subject) -> Vec<Finding> {
         Err(error) => return vec![Finding::failed(&id, "", &error, source.transport_error())],
     };
     let (turns, mut tries) = (Arc::new(Semaphore::new(STREAMS)), JoinSet::new());
+    let mut open: BTreeSet<String> = streams.iter().map(|(stream, _)| stream.clone()).collect();
     for (stream, quota) in streams {
         let (id, source, session, turns) = (id.clone(), Arc::clone(&source), Arc::clone(&session), Arc::clone(&turns));
         tries.spawn(async move {
@@ -136,9 +144,13 @@ pub async fn check(subject: Subject) -> Vec<Finding> {
     }
     let mut findings = vec![Finding::good("", "the credentials are accepted")];
     while let Some(tried) = tries.join_next().await {
-        // A try that broke down has said so in the log.
-        findings.extend(tried);
+        // A try that broke down has said so in the log, and stays open.
+        if let Ok(finding) = tried {
+            open.remove(&finding.stream);
+            findings.push(finding);
+        }
     }
+    findings.extend(open.iter().map(|stream| Finding::broken(stream)));
     findings.sort_by(|a, b| a.stream.cmp(&b.stream));
     findings
 }
@@ -182,7 +194,12 @@ async fn try_stream(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::checks::Checked;
+    use super::super::source::{Call, Reader};
     use super::*;
+    use crate::sandbox::{Chunk, Pieces};
 
     fn fault(class: FaultClass, hint: Option<&str>, status: Option<u16>) -> GuestError {
         let (code, message) = ("c".into(), "It failed".into());
@@ -217,5 +234,58 @@ mod tests {
         assert!(result(&fault(FaultClass::Unavailable, None, None)).contains("expired"));
         assert!(!result(&fault(FaultClass::Unavailable, None, Some(503))).contains("expired"));
         assert!(!result(&fault(FaultClass::Credentials, None, None)).contains("expired"));
+    }
+
+    /// A source of which one stream is a defect.
+    struct Defective;
+
+    struct Empty;
+
+    impl Source for Defective {
+        fn authenticate(&self) -> Call<'_, Session> {
+            Box::pin(async { Ok(Session { secret: Vec::new(), expires_at: None }) })
+        }
+
+        fn open<'a>(&'a self, stream: &'a str, _: Start) -> Call<'a, Box<dyn Reader>> {
+            Box::pin(async move {
+                assert!(stream != "defect", "a defect");
+                Ok(Box::new(Empty) as Box<dyn Reader>)
+            })
+        }
+    }
+
+    impl Reader for Empty {
+        fn pull<'a>(&'a mut self, _: &'a Session, _: Budget) -> Call<'a, Chunk> {
+            let chunk = Chunk {
+                events: Vec::new(),
+                bodies: Bytes::new(),
+                malformed: Vec::new(),
+                gaps: Vec::new(),
+                pieces: Pieces::default(),
+                records: 0,
+                merged: 0,
+                requests: 1,
+                quota_left: None,
+                position: Vec::new(),
+                next: Next::CaughtUp,
+            };
+            Box::pin(async { Ok(chunk) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_try_that_does_not_come_back_is_not_good() {
+        let of = |streams: &[&str]| Subject {
+            id: "acme".into(),
+            source: Arc::new(Defective),
+            names_streams: false,
+            streams: streams.iter().map(|stream| (stream.to_string(), None)).collect(),
+        };
+        let findings = check(of(&["audit", "defect", "siem"])).await;
+        let verdicts: Vec<_> = findings.iter().map(|finding| (finding.stream.as_str(), finding.verdict)).collect();
+        let good = |stream| (stream, Verdict::Good);
+        assert_eq!(verdicts, [good(""), good("audit"), ("defect", Verdict::Broken), good("siem")]);
+        assert!(findings[2].next.contains("log"));
+        assert!(!Checked::new(0, findings).good && Checked::new(0, check(of(&["audit", "siem"])).await).good);
     }
 }

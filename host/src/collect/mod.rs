@@ -10,6 +10,7 @@ mod rate;
 mod reach;
 mod schedule;
 mod session;
+mod silence;
 mod source;
 mod status;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use rate::Rate;
 pub use reach::Reach;
 pub use schedule::Schedule;
 pub use session::{Issued, Sessions, Trouble};
+pub use silence::Hours;
 pub use source::{Call, ComponentSource, Reader, Source};
 pub use status::{Board, Entry, OTHER_CODE, StreamState, StreamStatus};
 pub use worker::{Ended, Gaps, Mark, Replay, Span, Surroundings, Worker};

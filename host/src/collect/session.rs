@@ -32,6 +32,8 @@ pub struct Sessions {
     /// Raised when everything is to be forgotten, also what a call that is under way will bring.
     generation: AtomicU64,
     counts: [AtomicU64; 2],
+    /// Since when every try has failed, in milliseconds since the Unix epoch; zero after one that did not.
+    failing_since_ms: AtomicU64,
 }
 
 #[derive(Default)]
@@ -84,6 +86,7 @@ impl Sessions {
             state: Mutex::default(),
             generation: AtomicU64::new(0),
             counts: Default::default(),
+            failing_since_ms: AtomicU64::new(0),
         }
     }
 
@@ -136,6 +139,12 @@ impl Sessions {
         (issued.load(Ordering::Relaxed), refused.load(Ordering::Relaxed))
     }
 
+    /// For how long every try to get a session has failed; none after one that did not, and before the first.
+    pub fn failing_for(&self) -> Option<Duration> {
+        let since = Some(self.failing_since_ms.load(Ordering::Relaxed)).filter(|since| *since > 0)?;
+        Some(Duration::from_millis(self.clock.millis().saturating_sub(since)))
+    }
+
     async fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().await;
         let generation = self.generation.load(Ordering::Relaxed);
@@ -156,6 +165,7 @@ impl Sessions {
         match answer {
             Ok(session) => {
                 state.backoff.reset();
+                self.failing_since_ms.store(0, Ordering::Relaxed);
                 state.trouble = None;
                 state.throttled_since = None;
                 if let Some((health, id)) = &self.health {
@@ -183,6 +193,10 @@ impl Sessions {
                         state.backoff.next(&self.random)
                     }
                 };
+                let (now, order) = (self.clock.millis(), Ordering::Relaxed);
+                // If it fails already, since then.
+                let _ = self.failing_since_ms.compare_exchange(0, now, order, order);
+                self.log(&error, wait);
                 self.tell(state, &error, wait);
                 let trouble = Trouble { error, retry_at: Instant::now() + wait };
                 state.trouble = Some(trouble.clone());
@@ -193,6 +207,30 @@ impl Sessions {
 }
 
 impl Sessions {
+    /// One line for all streams of the source. A check of its own, which has no health to tell, prints what it found.
+    fn log(&self, error: &GuestError, wait: Duration) {
+        let Some((_, source)) = &self.health else { return };
+        let code = Cause::of(error).code;
+        let retry_in = (!is_final(error)).then(|| tracing::field::debug(wait));
+        let mut line = format!("there is no session, so no stream of the source is read: {error}");
+        if is_final(error) {
+            line = format!("{line}. {}", until_changed("They stand", source));
+        }
+        match error {
+            GuestError::Fault(fault) => match fault.class {
+                FaultClass::Throttled(_) => tracing::info!(%source, code, retry_in, "{line}"),
+                FaultClass::Unavailable | FaultClass::Protocol | FaultClass::PositionLost => {
+                    tracing::warn!(%source, code, retry_in, "{line}")
+                }
+                FaultClass::Configuration
+                | FaultClass::Credentials
+                | FaultClass::NotEntitled
+                | FaultClass::SessionExpired => tracing::error!(%source, code, retry_in, "{line}"),
+            },
+            _ => tracing::warn!(%source, code, retry_in, "{line}"),
+        }
+    }
+
     /// Throttling is told only when it has lasted for long.
     fn tell(&self, state: &mut State, error: &GuestError, wait: Duration) {
         let now = Instant::now();
@@ -203,13 +241,23 @@ impl Sessions {
         } else {
             state.throttled_since = None;
         }
-        // For these there is no next try until the operator has acted.
-        let final_word = matches!(error, GuestError::Fault(fault)
-            if fault.keys_expired() || fault.class == FaultClass::Configuration);
         if let Some((health, id)) = &self.health {
-            health.trouble(id, &Place::Session, &Cause::of(error), (!final_word).then_some(wait));
+            health.trouble(id, &Place::Session, &Cause::of(error), (!is_final(error)).then_some(wait));
         }
     }
+}
+
+/// What makes streams go on that nothing but the operator can help.
+pub fn until_changed(stands: &str, source: &str) -> String {
+    format!(
+        "{stands} still until sources.{source} or one of its secrets is changed: a new secret is taken over by \
+         itself, a new configuration on SIGHUP"
+    )
+}
+
+/// Whether there is no next try until the operator has acted.
+fn is_final(error: &GuestError) -> bool {
+    matches!(error, GuestError::Fault(fault) if fault.keys_expired() || fault.class == FaultClass::Configuration)
 }
 
 /// When to renew a session that lives from `begin` to `end`, in nanoseconds.

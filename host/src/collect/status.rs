@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Rate;
+use super::{Hours, Rate};
 use crate::observe::{Cause, Health, Place};
 use crate::state::Counts;
 
@@ -65,6 +65,8 @@ pub struct StreamStatus {
     pub read: Counts,
     /// How many new events were read in the last minutes.
     pub rate: Rate,
+    /// In which hours it brought new events.
+    pub hours: Hours,
     /// What of it is acknowledged and stored.
     pub stored: Counts,
     /// Chunks between pull and store.
@@ -73,6 +75,8 @@ pub struct StreamStatus {
     pub faults: u64,
     /// The last fault, with what to do about it; cleared by a success.
     pub fault: Option<String>,
+    /// The same in its parts.
+    pub cause: Option<Box<Cause>>,
     /// Why what was read cannot be stored, with what to do about it; positions stand still until it is.
     pub held: Option<String>,
     /// Whether the last poll reached the end of what the vendor has.
@@ -93,6 +97,9 @@ pub struct StreamStatus {
     pub next: Option<u64>,
 }
 
+/// A stream whose last good answer is older than this is not known to be silent.
+const WELL_FOR_MS: u64 = 3_600_000;
+
 /// Codes of faults that are told apart in one stream.
 const CODES: usize = 32;
 
@@ -105,19 +112,34 @@ impl StreamStatus {
         if self.caught_up { Some(0) } else { self.newest.map(|newest| now.saturating_sub(newest)) }
     }
 
+    /// Whether it is read well, and brings nothing, though at this time yesterday it did. `now` is in nanoseconds since the
+    /// Unix epoch.
+    pub fn fell_silent(&self, now: u64) -> bool {
+        let now_ms = now / 1_000_000;
+        let is_read = self.succeeded_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < WELL_FOR_MS);
+        is_read && self.hours.fell_silent(now_ms)
+    }
+
     /// Counts a chunk that was read.
     pub(super) fn progress(&mut self, counts: &Counts, newest: Option<u64>, caught_up: bool, now_ms: u64) {
         self.read.add(counts);
         self.succeeded_ms = Some(now_ms);
         self.newest = self.newest.max(newest);
-        self.fault = None;
+        (self.fault, self.cause) = (None, None);
         self.caught_up = caught_up;
         self.was_caught_up |= caught_up;
     }
 
-    /// Counts a fault of this code.
-    pub(super) fn faulted(&mut self, code: &str) {
+    /// Says what its fault is.
+    pub fn fails(&mut self, cause: &Cause, text: String) {
+        (self.fault, self.cause) = (Some(text), Some(Box::new(cause.clone())));
+    }
+
+    /// Counts a fault, which is the last one from now on.
+    pub(super) fn faulted(&mut self, cause: &Cause, text: String) {
+        self.fails(cause, text);
         self.faults += 1;
+        let code = &*cause.code;
         let known = self.fault_codes.contains_key(code) || self.fault_codes.len() < CODES;
         *self.fault_codes.entry(if known { code } else { OTHER_CODE }.to_owned()).or_default() += 1;
     }
@@ -169,11 +191,13 @@ impl Board {
             state: StreamState::Pending,
             read: Counts::default(),
             rate: Rate::default(),
+            hours: Hours::default(),
             stored: Counts::default(),
             in_flight: 0,
             polls: 0,
             faults: 0,
             fault: None,
+            cause: None,
             held: None,
             caught_up: false,
             was_caught_up: false,
@@ -200,7 +224,8 @@ impl Board {
         let key = {
             let mut status = entry.lock();
             status.tenant = Arc::clone(tenant);
-            (status.state, status.fault, status.was_caught_up) = (StreamState::Pending, None, false);
+            (status.state, status.was_caught_up) = (StreamState::Pending, false);
+            (status.fault, status.cause) = (None, None);
             (Arc::clone(&status.source), Arc::clone(&status.stream))
         };
         self.lock().insert(key, entry.clone());
@@ -298,28 +323,32 @@ impl Entry {
 
     /// Goes to `state`, and says so if that is news.
     pub fn enter(&self, state: StreamState) {
-        self.enter_for(state, None);
+        let Some((source, stream, before)) = self.change(state, None) else { return };
+        if state == StreamState::Collecting && (!self.crowd || before != StreamState::Authenticated) {
+            tracing::info!(%source, %stream, %before, "{state}");
+        } else {
+            tracing::debug!(%source, %stream, %before, "{state}");
+        }
     }
 
-    /// The same, with the error that is the reason.
-    pub fn enter_for(&self, state: StreamState, cause: Option<&Cause>) {
+    /// Goes to `state` because of `cause`. If that is news, it gives the state that it was in: the caller logs it, and
+    /// knows whether others have the same trouble.
+    pub fn enter_for(&self, state: StreamState, cause: &Cause) -> Option<StreamState> {
+        self.change(state, Some(cause)).map(|(_, _, before)| before)
+    }
+
+    /// If it changes: whose state it is, and what it was.
+    fn change(&self, state: StreamState, cause: Option<&Cause>) -> Option<(Arc<str>, Arc<str>, StreamState)> {
         let mut status = self.lock();
         let before = std::mem::replace(&mut status.state, state);
         if before == state {
-            return;
+            return None;
         }
         let (source, stream) = (Arc::clone(&status.source), Arc::clone(&status.stream));
         drop(status);
         self.changed.send_replace(());
         self.health.state_changed(&source, &stream, before, state, cause);
-        match state {
-            StreamState::Error | StreamState::Stopped => tracing::error!(%source, %stream, %before, "{state}"),
-            StreamState::NotLicensed => tracing::warn!(%source, %stream, %before, "{state}"),
-            StreamState::Collecting if !self.crowd || before != StreamState::Authenticated => {
-                tracing::info!(%source, %stream, %before, "{state}")
-            }
-            _ => tracing::debug!(%source, %stream, %before, "{state}"),
-        }
+        Some((source, stream, before))
     }
 
     pub fn state(&self) -> StreamState {
@@ -336,12 +365,15 @@ impl Entry {
         self.lock().fault.clone()
     }
 
+    /// Its source, and its own name.
+    pub fn name(&self) -> (Arc<str>, Arc<str>) {
+        let status = self.lock();
+        (Arc::clone(&status.source), Arc::clone(&status.stream))
+    }
+
     /// Tells trouble of this stream.
     pub fn tell(&self, cause: &Cause) {
-        let (source, stream) = {
-            let status = self.lock();
-            (Arc::clone(&status.source), Arc::clone(&status.stream))
-        };
+        let (source, stream) = self.name();
         self.health.trouble(&source, &Place::Stream(stream), cause, None);
     }
 

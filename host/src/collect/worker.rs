@@ -27,7 +27,7 @@ use crate::backoff::Backoff;
 use crate::config::OnPositionLost;
 use crate::deliver::{Memory, Origin, Room, Route, Storage, blocking};
 use crate::fair::Fair;
-use crate::observe::{Cause, HostCode, Place};
+use crate::observe::{Cause, HostCode, Place, Repeats};
 use crate::outside::{Clock, Random};
 use crate::sandbox::{Budget, Chunk, FaultClass, GuestError, LogStream, Next, Start};
 use crate::state::StreamKey;
@@ -37,6 +37,12 @@ const INSTANCE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The state may be damaged, or its disk away.
 const UNREADABLE: &str = "Check the disk under data_dir. If it is well, stop tributary and run `tributary state check`";
+
+/// How often the log has one line of a fault that several streams of a source have.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the log has the line of a stream in error when others have the same trouble.
+const STATE_SAID_EVERY: Duration = Duration::from_secs(600);
 
 /// The least time between two pulls that bring nothing: a source that answers at once with nothing does not spin.
 const IDLE_PULL: Duration = Duration::from_millis(100);
@@ -51,6 +57,8 @@ pub struct Surroundings {
     pub turns: Fair,
     /// Turns true once.
     pub stop: watch::Receiver<bool>,
+    /// What was logged a moment ago: many streams have the same trouble at the same time.
+    pub repeats: Arc<Repeats>,
 }
 
 /// Reads one stream until it is told to stop.
@@ -228,7 +236,10 @@ impl Worker {
                     let retry_in = backoff.next(&self.around.random);
                     let cause = Cause::host(HostCode::StateRead, format!("{what}: {error}"), UNREADABLE);
                     self.entry.health().trouble(&self.account.id, &self.stored_place(), &cause, Some(retry_in));
-                    tracing::error!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{what}: {error}");
+                    if let Some(more) = self.around.repeats.admit(&format!("{what}: {error}")) {
+                        let (StreamKey { source, stream }, suppressed) = (&self.key, said(more));
+                        tracing::error!(%source, %stream, ?retry_in, suppressed, "{what}: {error}. {UNREADABLE}");
+                    }
                     tokio::time::sleep(retry_in).await;
                 }
             }
@@ -386,6 +397,11 @@ impl Worker {
     fn moves(&self, position: &[u8]) -> bool {
         !self.reach.is_at(position)
     }
+}
+
+/// How many lines were left out before one, if any were.
+fn said(suppressed: u64) -> Option<u64> {
+    (suppressed > 0).then_some(suppressed)
 }
 
 /// Waits until `moment`; for ever, if there is none.

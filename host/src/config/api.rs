@@ -6,7 +6,7 @@
 //! token = "SECRET[vault.api-token]"
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::declaration::{Group, Table, flag, secret, table, text, texts};
@@ -38,7 +38,7 @@ pub struct ApiOptions {
     /// Whether it answers at all, also on its Unix socket.
     pub enabled: bool,
     pub tcp: Option<TcpOptions>,
-    /// Names that `Host` may have beside `localhost` and the address itself. In lower case, without a port.
+    /// Names that `Host` may have beside `localhost` and the address itself, as [`canonical_host`] writes them.
     pub hosts: Vec<String>,
 }
 
@@ -46,6 +46,15 @@ impl Default for ApiOptions {
     /// The Unix socket alone.
     fn default() -> Self {
         Self { enabled: true, tcp: None, hosts: Vec::new() }
+    }
+}
+
+impl ApiOptions {
+    /// Whether it answers in the same places and to the same names. Which token must be shown, and which certificate is
+    /// shown, may be exchanged while it listens.
+    pub fn answers_alike(&self, other: &Self) -> bool {
+        let place = |options: &Self| options.tcp.as_ref().map(|tcp| (tcp.address, tcp.identity.is_some()));
+        self.enabled == other.enabled && self.hosts == other.hosts && place(self) == place(other)
     }
 }
 
@@ -65,12 +74,17 @@ pub fn read(top: &mut Section<'_>, networks: &Networks) -> ApiOptions {
     let Some(mut section) = top.table("api") else { return default };
     let enabled = section.flag("enabled");
     let hosts = section.texts("hosts").unwrap_or_default();
-    let wrong: Vec<&String> = hosts.iter().filter(|host| !is_host(host)).collect();
-    if let Some(wrong) = wrong.first() {
+    let (mut known, mut wrong) = (Vec::new(), None);
+    for host in &hosts {
+        match canonical_host(host) {
+            Some(host) => known.push(host),
+            None => wrong = wrong.or(Some(host)),
+        }
+    }
+    if let Some(wrong) = wrong {
         let hint = "Write the name alone, such as \"tributary.example.com\": without scheme, port and `*`";
         section.fault("hosts", format!("{wrong:?} is no name of a host"), Some(hint.into()));
     }
-    let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let address = section.text("address").and_then(|text| {
         let address = text.parse().ok();
         if address.is_none() {
@@ -103,7 +117,7 @@ pub fn read(top: &mut Section<'_>, networks: &Networks) -> ApiOptions {
         networks.warn(&section, "enabled", "nothing listens, also not on `address`", "Remove it, or set it to true");
     }
     section.close();
-    ApiOptions { enabled, tcp, hosts }
+    ApiOptions { enabled, tcp, hosts: known }
 }
 
 fn token(section: &mut Section<'_>, needed: bool) -> Option<Secret> {
@@ -125,10 +139,15 @@ fn token(section: &mut Section<'_>, needed: bool) -> Option<Secret> {
     token
 }
 
-/// Whether `text` is a name or an IP address, as `Host` has it.
-fn is_host(text: &str) -> bool {
-    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-    address || (!text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')))
+/// A name or an IP address in the one way that `Host` is compared with: in lower case, IPv6 in brackets and at its
+/// shortest. `None` if it is neither. A port does not belong to it.
+pub fn canonical_host(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Ok(address) = bare.unwrap_or(text).parse::<Ipv6Addr>() {
+        return Some(format!("[{address}]"));
+    }
+    let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    is_name.then(|| text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -159,10 +178,11 @@ mod tests {
     #[test]
     fn an_address_needs_a_token_that_nobody_guesses() {
         let with = |more: &str| read(&format!("[api]\naddress = \"127.0.0.1:8686\"\n{more}"));
-        let (api, warnings) = with("token = \"${TOKEN}\"\nhosts = [\"Logs.Example.COM\", \"[::1]\"]").unwrap();
+        let api = with("token = \"${TOKEN}\"\nhosts = [\"Logs.Example.COM\", \"[::1]\", \"FD00:0::1\", \"10.0.0.1\"]");
+        let (api, warnings) = api.unwrap();
         assert_eq!(warnings, [""; 0]);
         assert!(!format!("{api:?}").contains(TOKEN));
-        assert_eq!(api.hosts, ["logs.example.com", "[::1]"]);
+        assert_eq!(api.hosts, ["logs.example.com", "[::1]", "[fd00::1]", "10.0.0.1"]);
         assert_eq!(api.tcp.unwrap().token.expose(), TOKEN);
         for (more, words) in [
             ("", "api.token: is required"),
@@ -170,6 +190,8 @@ mod tests {
             ("token = \"0123456789 abcdef\"", "blanks"),
             ("token = \"${TOKEN}\"\nhosts = [\"http://a\"]", "no name of a host"),
             ("token = \"${TOKEN}\"\nhosts = [\"*\"]", "no name of a host"),
+            ("token = \"${TOKEN}\"\nhosts = [\"[fd00::1\"]", "no name of a host"),
+            ("token = \"${TOKEN}\"\nhosts = [\"fd00::1:8686:x\"]", "no name of a host"),
             ("token = \"${TOKEN}\"\ntls.crt_file = \"a.pem\"", "key_file"),
             ("token = \"${TOKEN}\"\nadress = \"\"", "address"),
         ] {

@@ -13,17 +13,24 @@ pub struct Table {
     pub description: &'static str,
     pub groups: &'static [&'static Group],
     pub others: Others,
+    /// Keys that are worth hiding here, though they are not in other tables that have them.
+    pub secrets: &'static [&'static str],
     /// Of each list one key must be there.
     pub either: &'static [&'static [&'static str]],
 }
 
 impl Table {
     pub const fn new(name: &'static str, description: &'static str, groups: &'static [&'static Group]) -> Self {
-        Self { name, description, groups, others: Others::Refused, either: &[] }
+        Self { name, description, groups, others: Others::Refused, secrets: &[], either: &[] }
     }
 
     pub const fn others(mut self, others: Others) -> Self {
         self.others = others;
+        self
+    }
+
+    pub const fn secrets(mut self, secrets: &'static [&'static str]) -> Self {
+        self.secrets = secrets;
         self
     }
 
@@ -75,6 +82,8 @@ pub struct Key {
     pub name: &'static str,
     pub shape: Shape,
     pub required: bool,
+    /// Of values by names that the operator chooses: whether some may be worth hiding, which their names tell.
+    pub may_hold_secrets: bool,
     /// What it does, with its unit, in whole sentences.
     pub description: &'static str,
 }
@@ -147,10 +156,15 @@ impl Key {
         self.required = true;
         self
     }
+
+    pub const fn may_hold_secrets(mut self) -> Self {
+        self.may_hold_secrets = true;
+        self
+    }
 }
 
 pub const fn key(name: &'static str, shape: Shape, description: &'static str) -> Key {
-    Key { name, shape, required: false, description }
+    Key { name, shape, required: false, may_hold_secrets: false, description }
 }
 
 pub const fn text(name: &'static str, description: &'static str) -> Key {

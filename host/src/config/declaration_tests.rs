@@ -69,6 +69,24 @@ fn read_everything(folder: &std::path::Path) {
     }
 }
 
+/// What stands in backticks in the description of a sink's key, and has places.
+#[test]
+fn the_patterns_of_descriptions_can_be_written() {
+    let sinks = tables().into_iter().filter(|(_, path)| path.starts_with("sinks."));
+    let keys = sinks.flat_map(|(table, path)| table.keys().map(move |key| (path.clone(), key)));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for (path, key) in keys.filter(|(_, key)| matches!(key.shape, Shape::Text(_))) {
+        let examples = key.description.split('`').skip(1).step_by(2).filter(|text| text.contains('{'));
+        for example in examples.filter(|text| !text.contains("${")) {
+            seen += 1;
+            if let Err(error) = crate::template::Template::parse(example) {
+                wrong.push(format!("{path}.{}: {example}: {error}", key.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty() && seen >= 2, "{seen}: {wrong:#?}");
+}
+
 #[test]
 fn what_is_declared_is_read_and_what_is_read_is_declared() {
     // The other way round, whoever takes a key that is not declared panics in every test.
@@ -137,7 +155,7 @@ fn a_default_that_is_written_out_changes_nothing() {
     });
     let mut all = written_out(&TOP, &[]);
     all.extend(base.as_object().unwrap().clone());
-    let mut source = written_out(&super::judge::SOURCE, &[]);
+    let mut source = written_out(&super::source::SOURCE, &[]);
     source.insert("type".into(), "mimecast".into());
     all["sources"] = json!({ "a": source });
     // Left out or written out, `collect` and the like are the component's: its keys are not in it.

@@ -152,9 +152,22 @@ fn variable(inner: &str, path: &str, environment: &Environment<'_>) -> Result<St
         (_, Some(default)) => Ok(default.to_owned()),
         (None, None) => {
             Err(Problem::new(Step::Interpolate, path, format!("the environment variable {name} is not set"))
-                .hint(format!("Set it, or write `${{{name}:-default}}`")))
+                .hint(unset(name, path)))
         }
     }
+}
+
+/// What to do about a variable that is not set. Nobody should write a secret down as a default.
+fn unset(name: &str, path: &str) -> String {
+    match is_secret(path.rsplit('.').next().unwrap_or(path)) {
+        true => format!("Set {name} where tributary is started, or use SECRET[backend.key]"),
+        false => format!("Set it, or write `${{{name}:-default}}`"),
+    }
+}
+
+/// Whether a key of this name holds a secret.
+pub fn is_secret(key: &str) -> bool {
+    ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word))
 }
 
 #[cfg(test)]
@@ -197,17 +210,21 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_path() {
         let (_, problems) = run(json!({
-            "sources": {"acme": {"client_secret": "${ACME_SECRET}", "list": ["ok", "${9}", "${open"]}},
+            "region": "${ACME_REGION}", "sources": {"acme": {"client_secret": "${ACME_SECRET}", "list": ["ok", "${9}", "${open"]}},
             "x": "SECRET[env.NOT_SET] SECRET[vault.key] SECRET[nodot]"
         }));
-        assert_eq!(problems.len(), 6, "{problems:#?}");
-        assert!(problems[0].starts_with(
-            "sources.acme.client_secret: the environment variable ACME_SECRET is not set. Set it, or write `${ACME_SECRET:-default}`"
-        ));
-        assert!(problems[1].starts_with("sources.acme.list[1]: "));
-        assert!(problems[2].starts_with("sources.acme.list[2]: `${` is not closed"));
-        assert!(problems[3].contains("NOT_SET"));
-        assert!(problems[4].contains("vault"));
-        assert!(problems[5].contains("SECRET[backend.key]"));
+        assert_eq!(problems.len(), 7, "{problems:#?}");
+        let region =
+            "region: the environment variable ACME_REGION is not set. Set it, or write `${ACME_REGION:-default}`";
+        assert_eq!(problems[0], region);
+        // No default for a secret.
+        let secret = "sources.acme.client_secret: the environment variable ACME_SECRET is not set. \
+                      Set ACME_SECRET where tributary is started, or use SECRET[backend.key]";
+        assert_eq!(problems[1], secret);
+        assert!(problems[2].starts_with("sources.acme.list[1]: "));
+        assert!(problems[3].starts_with("sources.acme.list[2]: `${` is not closed"));
+        assert!(problems[4].contains("NOT_SET"));
+        assert!(problems[5].contains("vault"));
+        assert!(problems[6].contains("SECRET[backend.key]"));
     }
 }

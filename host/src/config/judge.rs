@@ -1,28 +1,26 @@
 //! From the filled-in tree to a [`Config`], with everything that is wrong with it.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::api;
 use super::components;
-use super::declaration::{Group, Others, Shape, Table, choice, key, names, table, text, text_or, whole};
+use super::declaration::{Group, Shape, Table, key, table, text_or, whole};
 use super::files::Files;
 use super::interpolate::{Environment, interpolate, join, wipe};
 use super::limits;
 use super::metrics;
 use super::network::{self, Networks};
-use super::problem::{Problem, Step, listed, suggestion};
+use super::problem::{Problem, Step};
 use super::rules;
 use super::secrets::{self, Secrets};
 use super::section::Section;
-use super::shape::{
-    Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
-    most_pulls,
-};
-use super::sinks;
+use super::shape::{Config, EMBEDDED_SOURCE, HEALTH, Inherited, PULLS_PER_TENANT, RefusedFile, Source, most_pulls};
+use super::sinks::{self, Sink, SinkKind};
+use super::source::{SOURCE, Shared, source};
+use super::template_keys::TemplateKeys;
 use super::templates::{self, Customer};
 use super::unit_tests;
 use crate::sandbox::{self, Limits};
@@ -84,88 +82,21 @@ pub static TOP: Table = Table::new(
     ],
 );
 
-/// The host's keys of a source.
-pub static SOURCE_KEYS: Group = Group::of(&[
-    text("type", "Which component runs it: `mimecast`, or the name of one under `components`.").required(),
-    text(
-        "tenant",
-        "Whose events these are: part of every event's identity, and of where files go. The source's id, if absent.",
-    ),
-    key(
-        "quota_share",
-        Shape::Share(0.8),
-        "How much of each of the vendor's quotas may be spent, above 0 and at most 1.",
-    ),
-    key(
-        "quotas",
-        Shape::Named(&QUOTA),
-        "The vendor's limits by their names, where this account's are not those that the component knows.",
-    ),
-    whole(
-        "retry_for_secs",
-        1,
-        30 * 86_400,
-        90 * 60,
-        "For how long a passing fault is retried before the stream is in error, in seconds.",
-    ),
-    choice(
-        "on_position_lost",
-        &POSITION_LOST_NAMES,
-        Some("oldest"),
-        "Where to go on when the vendor no longer knows the position: at the oldest that it has, now, or nowhere.",
-    ),
-    whole(
-        "max_in_flight_bytes",
-        MIB,
-        1 << 40,
-        8 * MIB,
-        "What may be between pull and acknowledgement in one stream, in bytes.",
-    ),
-    whole(
-        "alert_window_secs",
-        1,
-        30 * 86_400,
-        86_400,
-        "In which each alert passes once to sinks that take alerts alone, in seconds.",
-    ),
-    table("limits", &limits::LIMITS),
-    key("rules", Shape::Tables(&rules::RULE), rules::RULE.description),
-]);
-
-/// One source.
-pub static SOURCE: Table = Table::new(
-    "sources",
-    "One tenant's account with one vendor, by an id of its own: 1 to 64 letters, digits, `-` or `_`.",
-    &[&SOURCE_KEYS, &network::SOURCE_KEYS],
-)
-.others(Others::Component);
-
-static QUOTA: Table = Table::new(
-    "quotas",
-    "So many requests in so many seconds.",
-    &[&Group::of(&[
-        key("requests", Shape::Positive, "A whole number.").required(),
-        key("window_secs", Shape::Positive, "In how many seconds.").required(),
-    ])],
-);
-
-const POSITION_LOST: [(&str, OnPositionLost); 3] =
-    [("oldest", OnPositionLost::Oldest), ("now", OnPositionLost::Now), ("stop", OnPositionLost::Stop)];
-const POSITION_LOST_NAMES: [&str; 3] = names(&POSITION_LOST);
-
 /// What templates make sources of.
 #[derive(Default)]
 pub struct Made {
     /// Whether there is a template at all: then sources may come later.
     pub templated: bool,
+    /// What all sources of a template have.
+    pub templates: Vec<TemplateKeys>,
     pub customers: Vec<Customer>,
     pub refused: Vec<RefusedFile>,
 }
 
-/// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
 impl Made {
-    /// Fills in what the environment and the secrets hold. A file for which something is missing is refused.
-    pub fn fill(&mut self, environment: &Environment<'_>, secrets: &mut Secrets<'_>) {
+    /// Fills in what the environment and the secrets hold. A file for which something is missing is refused, unless it is
+    /// its template's: then it is one of `known`.
+    pub fn fill(&mut self, environment: &Environment<'_>, secrets: &mut Secrets<'_>, known: &[Problem]) {
         for mut customer in std::mem::take(&mut self.customers) {
             let mut problems = Vec::new();
             interpolate(&mut customer.table, "", environment, secrets, &mut problems);
@@ -173,12 +104,22 @@ impl Made {
                 self.customers.push(customer);
             } else {
                 wipe(&mut customer.table);
-                self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
+                problems.retain(|problem| !is_of_template(problem, &customer.inherited, known));
+                if !problems.is_empty() {
+                    self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
+                }
             }
         }
     }
 }
 
+/// Whether what is wrong with a source was said of its template.
+fn is_of_template(problem: &Problem, inherited: &Inherited, known: &[Problem]) -> bool {
+    let path = join(&inherited.template, &problem.path);
+    known.iter().any(|known| known.path == path && known.message == problem.message)
+}
+
+/// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
 pub fn judge(
     tree: Value,
     name: &str,
@@ -224,8 +165,16 @@ pub fn judge(
         }
     }
     let mut source_ids = known_ids(&sources, problems, "sources.");
-    let (mut files, mut refused) = (BTreeMap::new(), made.refused);
-    for Customer { id, file, table } in made.customers {
+    let mut of_templates = Vec::new();
+    for mut keys in made.templates {
+        let table = keys.table.clone();
+        let mut found = Vec::new();
+        source(&keys.path, "id", table, shared, &mut found);
+        of_templates.extend(found.into_iter().filter(|problem| keys.gives(&problem.path)));
+        wipe(&mut keys.table);
+    }
+    let (mut files, mut inherits, mut refused) = (BTreeMap::new(), BTreeMap::new(), made.refused);
+    for Customer { id, file, table, inherited } in made.customers {
         let is_sink = sink_tables.as_ref().is_some_and(|sinks| sinks.get(&id).is_some());
         let mut found = Vec::new();
         match taken(&id, &files, source_ids.binary_search(&id).is_ok(), is_sink) {
@@ -233,8 +182,11 @@ pub fn judge(
                 found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
             }
             None => {
-                if let Some(source) = source("", &id, table, shared, &mut found).filter(|_| found.is_empty()) {
+                let source = source("", &id, table, shared, &mut found);
+                found.retain(|problem| !is_of_template(problem, &inherited, &of_templates));
+                if let Some(source) = source.filter(|_| found.is_empty()) {
                     files.insert(id.clone(), file.clone());
+                    inherits.insert(id.clone(), inherited);
                     sources.insert(id.clone(), source);
                 }
             }
@@ -243,6 +195,7 @@ pub fn judge(
             refused.push(RefusedFile::new(id, file, found));
         }
     }
+    problems.append(&mut of_templates);
     source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
     let mut sinks = BTreeMap::new();
     for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, true, problems) {
@@ -258,7 +211,9 @@ pub fn judge(
     }
     networks.close(warnings, read);
     rules.close(warnings);
-    sinks::shared_folders(&sinks, &data_dir, problems);
+    told_once(warnings, &inherits);
+    sinks::overlaps(&sinks, &source_ids, &data_dir, problems, warnings);
+    relative_folders(&data_dir, &sinks, warnings);
     if problems.is_empty() {
         for name in installed.keys().filter(|name| !sources.values().any(|source| source.kind == **name)) {
             let hint = format!("Set type = \"{name}\" in a source, or remove it");
@@ -287,11 +242,39 @@ pub fn judge(
         components: installed,
         sources,
         files,
+        inherited: inherits,
         refused,
         sinks,
         metrics,
         api,
     })
+}
+
+/// What is suspicious about a template is told of it, and not of each of its sources.
+fn told_once(warnings: &mut Vec<Problem>, inherits: &BTreeMap<String, Inherited>) {
+    let templates: BTreeSet<&str> = inherits.values().map(|inherited| inherited.template.as_str()).collect();
+    let mut told = BTreeSet::new();
+    warnings.retain(|Problem { path, message, .. }| {
+        let of_template = templates.iter().any(|template| told.contains(&(join(template, path), message.clone())));
+        !of_template && told.insert((path.clone(), message.clone()))
+    });
+}
+
+/// Warns of folders that are others wherever tributary is started.
+fn relative_folders(data_dir: &Path, sinks: &BTreeMap<String, Sink>, warnings: &mut Vec<Problem>) {
+    let mut judge = |step, path: String, folder: &Path| {
+        if folder.is_relative() {
+            let message = "is taken from the folder in which tributary is started, which is `/` under systemd";
+            warnings
+                .push(Problem::new(step, path, message).hint("Write it from the root on, such as /var/lib/tributary"));
+        }
+    };
+    judge(Step::Global, "data_dir".to_owned(), data_dir);
+    for sink in sinks.values() {
+        if let SinkKind::File(options) = &sink.kind {
+            judge(Step::Sinks, format!("sinks.{}.path", sink.id), &options.path);
+        }
+    }
 }
 
 /// Takes the data folder.
@@ -368,111 +351,4 @@ fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && !id.starts_with('-')
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// What the keys at the top give to all sources.
-#[derive(Clone, Copy)]
-struct Shared<'a> {
-    limits: Limits,
-    networks: &'a Networks,
-    rules: &'a rules::Reader,
-    /// What runs sources.
-    types: &'a [&'a str],
-}
-
-fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
-    let mut section = Section::new(&SOURCE, path, Step::Sources, table, problems)?;
-    let kind = component_type(&mut section, shared.types);
-    let tenant = section.text("tenant").unwrap_or_else(|| id.to_owned());
-    if tenant.len() > 256 || tenant.chars().any(char::is_control) {
-        let hint = "Shorten it, or remove it: then the source's id is its name";
-        section.fault("tenant", "must be at most 256 bytes without control characters", Some(hint.into()));
-    }
-    let quota_share = section.share("quota_share");
-    let retry_for = Duration::from_secs(section.whole("retry_for_secs"));
-    let on_position_lost = section.choice("on_position_lost", &POSITION_LOST);
-    let max_in_flight_bytes = section.whole("max_in_flight_bytes") as usize;
-    let alert_window = Duration::from_secs(section.whole("alert_window_secs"));
-    let quotas = match section.take("quotas") {
-        Some(table) => quotas(table, &mut section),
-        None => BTreeMap::new(),
-    };
-    let limit_table = section.take("limits");
-    let network = shared.networks.source(&mut section);
-    let rules = shared.rules.take(&mut section);
-    // Everything else is the component's, which judges it.
-    let mut settings = section.rest();
-    let limits = limits::limits(limit_table, path, Step::Sources, shared.limits, problems);
-    shared.networks.judge_wall(path, &network.timeouts, limits.wall);
-    settings.insert("tenant".into(), tenant.clone().into());
-    let mut tree = Value::Object(settings);
-    let settings = Settings::of(&tree);
-    wipe(&mut tree);
-    Some(Source {
-        id: id.to_owned(),
-        kind: kind?,
-        tenant,
-        settings,
-        quota_share,
-        quotas,
-        retry_for,
-        on_position_lost,
-        max_in_flight_bytes,
-        limits,
-        network,
-        alert_window,
-        rules,
-    })
-}
-
-/// `quotas.<name> = { requests = 50, window_secs = 900 }`. Whether there is a quota of that name, the component knows.
-fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimit> {
-    let Value::Object(table) = table else {
-        section.fault("quotas", "must be a table of tables", Some(QUOTA_HINT.into()));
-        return BTreeMap::new();
-    };
-    let mut quotas = BTreeMap::new();
-    for (name, limit) in table {
-        let mut found = Vec::new();
-        let limit = Section::new(&QUOTA, "", section.step(), limit, &mut found).and_then(|mut limit| {
-            let mut number =
-                |key| limit.take(key)?.as_f64().filter(|number| (f64::MIN_POSITIVE..=1e9).contains(number));
-            let (requests, window) = (number("requests"), number("window_secs"));
-            limit.close();
-            let requests = requests.filter(|requests| requests.fract() == 0.0)? as u32;
-            Some(QuotaLimit { requests, window: Duration::from_secs_f64(window?).max(Duration::from_millis(1)) })
-        });
-        match limit.filter(|_| found.is_empty()) {
-            Some(limit) => {
-                quotas.insert(name, limit);
-            }
-            None => {
-                let message = "must say how many requests, a whole number, in how many seconds";
-                section.fault(&format!("quotas.{name}"), message, Some(QUOTA_HINT.into()));
-            }
-        }
-    }
-    quotas
-}
-
-const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
-
-pub(super) fn component_type(section: &mut Section<'_>, known: &[&str]) -> Option<String> {
-    match section.take("type") {
-        Some(Value::String(kind)) if known.contains(&kind.as_str()) => Some(kind),
-        Some(Value::String(kind)) => {
-            let hint = suggestion(&kind, known)
-                .unwrap_or_else(|| "Choose one of these, or name the component in [components]".into());
-            section.fault("type", format!("must be one of {}", listed(known)), Some(hint));
-            None
-        }
-        Some(_) => {
-            section.fault("type", format!("must be one of {}", listed(known)), Some("Choose one of these".into()));
-            None
-        }
-        None => {
-            section.fault("type", "is required", Some(format!("Set it to one of {}", listed(known))));
-            None
-        }
-    }
 }

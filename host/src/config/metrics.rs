@@ -9,15 +9,15 @@ pub static METRICS: Table = Table::new(
     &[&Group::of(&[flag(
         "tenant_labels",
         true,
-        "Whether series are told apart by tenant, source and stream. If not, each is the sum over all sources of one type.",
+        "Whether series are told apart by tenant, source and stream. If not, there is one for all sources of a type: counters and counts are summed, of lag, pauses and the time without a session the greatest is shown, and of the last poll, the last success, the newest event and the quota (limit, what is left, its share) the least.",
     )])],
 );
 
 /// What a scrape of `GET /metrics` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricsOptions {
-    /// Whether series are told apart by tenant, source and stream. If not, each is the sum over all sources of one type (of
-    /// a lag the greatest, of a last success the oldest): a thousand tenants then make no more series than one.
+    /// Whether series are told apart by tenant, source and stream. If not, a thousand tenants make no more series than one:
+    /// each is the sum over all sources of one type, or the greatest or least of them.
     pub tenant_labels: bool,
 }
 

@@ -23,13 +23,15 @@ mod limits;
 mod metrics;
 pub mod network;
 pub mod page;
-mod problem;
+pub(crate) mod problem;
 mod rules;
 pub mod schema;
 mod secrets;
 mod section;
 mod shape;
 mod sinks;
+mod source;
+mod template_keys;
 mod templates;
 mod tree;
 pub mod unit_tests;
@@ -40,18 +42,22 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+pub(crate) use api::canonical_host;
 pub use api::{ApiOptions, TcpOptions};
 pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
 pub use metrics::MetricsOptions;
 pub use problem::{ConfigError, Problem, Step};
+pub(crate) use problem::{listed, suggestion};
 pub use shape::{
-    Config, EMBEDDED_SOURCE, HEALTH, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings, Source,
-    most_pulls,
+    Config, EMBEDDED_SOURCE, HEALTH, Inherited, OnPositionLost, PULLS_PER_TENANT, QuotaLimit, RefusedFile, Settings,
+    Source, most_pulls,
 };
 pub(crate) use shape::{glob, takes, takes_alerts_alone, takes_health};
 pub(crate) use sinks::everywhere;
+use template_keys::TemplateKeys;
+
 /// One key as it is declared.
 pub struct DeclaredKey {
     pub name: &'static str,
@@ -63,6 +69,11 @@ impl From<&'static declaration::Key> for DeclaredKey {
     fn from(key: &'static declaration::Key) -> Self {
         Self { name: key.name, description: key.description, default: key.shape.default() }
     }
+}
+
+/// The names of the keys that the host takes of every source.
+pub fn source_keys() -> impl Iterator<Item = &'static str> {
+    source::SOURCE.keys().map(|key| key.name)
 }
 
 /// The keys of the top level.
@@ -119,7 +130,7 @@ impl Document {
     /// # Errors
     /// When it cannot be read, or its name does not say how it is written.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let one = |problem| ConfigError { problems: vec![problem], warnings: Vec::new() };
+        let one = |problem| ConfigError::new(vec![problem]);
         let format = Format::of(path).map_err(one)?;
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             let hint = match error.kind() {
@@ -162,7 +173,7 @@ fn named_data_dir(
     name: &str,
     environment: &Environment<'_>,
 ) -> Result<PathBuf, ConfigError> {
-    let failed = |problems| ConfigError { problems, warnings: Vec::new() };
+    let failed = ConfigError::new;
     let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
     let mut problems = Vec::new();
     let mut folder = tree.as_object_mut().and_then(|top| top.remove("data_dir"));
@@ -200,8 +211,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
 
 /// Reads a configuration from `text`. `name` is for messages.
 pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Loaded, ConfigError> {
-    let mut tree = tree::parse(text, format, name)
-        .map_err(|problem| ConfigError { problems: vec![problem], warnings: Vec::new() })?;
+    let mut tree = tree::parse(text, format, name).map_err(|problem| ConfigError::new(vec![problem]))?;
     let mut problems = Vec::new();
     let mut secrets = backends(&mut tree, environment, &mut problems);
     // Those are for `tributary test`, and what stands in them is not filled in.
@@ -216,17 +226,30 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
         made.refused.extend(refused);
     }
     // A program is asked once for all its secrets.
-    secrets.prepare([&tree].into_iter().chain(made.customers.iter().map(|customer| &customer.table)));
+    let shared: Vec<Value> = templates.iter().map(|template| TemplateKeys::shared(&template.table)).collect();
+    let customers = made.customers.iter().map(|customer| &customer.table);
+    secrets.prepare([&tree].into_iter().chain(&shared).chain(customers));
     interpolate::interpolate(&mut tree, "", environment, &mut secrets, &mut problems);
-    made.fill(environment, &mut secrets);
+    for templates::Template { path, table, .. } in &templates {
+        made.templates.push(TemplateKeys::fill(path, table, environment, &mut secrets, &mut problems));
+    }
+    made.fill(environment, &mut secrets, &problems);
     let (mut warnings, mut files) = (secrets.warnings, secrets.files);
+    let open: Vec<String> = problems
+        .iter()
+        .filter(|problem| problem.step == Step::Interpolate)
+        .map(|problem| problem.path.clone())
+        .collect();
     let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
-        _ => {
+        config => {
+            // What nothing was filled in to is not what the operator means.
+            let told = |problem: &Problem| !open.iter().any(|path| problem::is_within(&problem.path, path));
+            problems.retain(|problem| problem.step == Step::Interpolate || told(problem));
             problems.sort_by_key(|problem| problem.step);
             debug_assert!(problems.iter().all(|problem| problem.hint.is_some()), "without a next step: {problems:?}");
-            Err(ConfigError { problems, warnings })
+            Err(ConfigError { problems, warnings, readable: config.map(Box::new) })
         }
     }
 }
@@ -268,8 +291,8 @@ fn readable_secrets(path: &Path, text: &str, format: Format) -> Option<Problem> 
 /// The key of a source under which a secret seems to be written out.
 fn written_out(source: &Map<String, Value>) -> Option<&str> {
     let found = source.iter().find(|(key, value)| {
-        let named = ["secret", "password", "key", "token"].iter().any(|word| key.ends_with(word));
-        named && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
+        interpolate::is_secret(key)
+            && value.as_str().is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
     });
     found.map(|(key, _)| key.as_str())
 }

@@ -162,7 +162,7 @@ impl Page<'_> {
         let component = self.component;
         for (name, schema) in component["properties"].as_object().into_iter().flatten() {
             // The host says what it is.
-            if super::judge::SOURCE.key(name).is_some() {
+            if super::source::SOURCE.key(name).is_some() {
                 continue;
             }
             let default = schema.get("default").map_or_else(String::new, |default| format!("`{}`", plain(default)));

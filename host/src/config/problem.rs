@@ -1,6 +1,10 @@
 //! What is wrong with a configuration, said so that the operator can mend it.
 
 use std::fmt;
+use std::path::Path;
+
+use super::interpolate::join;
+use super::shape::Config;
 
 /// The part of reading a configuration in which a problem was found. In this order; `validate` prints a line for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +36,29 @@ impl Problem {
         Problem { step, path: path.into(), message: message.into(), hint: None }
     }
 
+    /// The same, where its path is one in the table `whole`.
+    #[must_use]
+    pub fn within(self, whole: &str) -> Self {
+        let path = match self.path.is_empty() {
+            true => whole.to_owned(),
+            false => join(whole, &self.path),
+        };
+        Problem { path, ..self }
+    }
+
+    /// The same, where its path is one in `file`.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        let inside = self.path.trim_start_matches(':');
+        let path = match (inside.is_empty(), inside == self.path) {
+            (true, _) => file.display().to_string(),
+            (false, true) => format!("{}: {inside}", file.display()),
+            // Line and column.
+            (false, false) => format!("{}:{inside}", file.display()),
+        };
+        Problem { path, ..self }
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -49,11 +76,33 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong with a configuration, all at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConfigError {
     pub problems: Vec<Problem>,
     /// What is suspicious as well.
     pub warnings: Vec<Problem>,
+    /// What could be read in spite of that, for whoever looks for more mistakes. It must not be run: where something is wrong
+    /// stands a default, or a text in which nothing was filled in.
+    pub readable: Option<Box<Config>>,
+}
+
+impl ConfigError {
+    /// With nothing that could be read.
+    pub fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, warnings: Vec::new(), readable: None }
+    }
+
+    /// Whether nothing could be filled in at `path` or a part of it, or in what it is a part of. What is said of it then is not
+    /// about what the operator means.
+    pub fn is_open(&self, path: &str) -> bool {
+        let open = self.problems.iter().filter(|problem| problem.step == Step::Interpolate);
+        open.into_iter().any(|problem| is_within(path, &problem.path) || is_within(&problem.path, path))
+    }
+}
+
+/// Whether `path` is `whole`, or a part of it.
+pub(super) fn is_within(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 impl fmt::Display for ConfigError {
@@ -74,7 +123,16 @@ impl std::error::Error for ConfigError {}
 pub fn suggestion(given: &str, known: &[&str]) -> Option<String> {
     let nearest = known.iter().map(|word| (distance(given, word), *word)).min()?;
     let near = nearest.0 <= 1 + given.chars().count() / 4;
-    near.then(|| format!("Did you mean `{}`?", nearest.1))
+    let meant = if near { Some(nearest.1) } else { longer(given, known) };
+    meant.map(|word| format!("Did you mean `{word}`?"))
+}
+
+/// The one word that begins with `given`, or with which it begins.
+fn longer<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    const SHORTEST: usize = 4;
+    let extends = |long: &str, short: &str| short.len() >= SHORTEST && long.starts_with(short);
+    let mut words = known.iter().filter(|word| extends(word, given) || extends(given, word));
+    words.next().filter(|_| words.next().is_none()).copied()
 }
 
 /// Known words as a list for people.
@@ -108,6 +166,9 @@ mod tests {
         assert_eq!(suggestion("input", &known).as_deref(), Some("Did you mean `inputs`?"));
         assert_eq!(suggestion("max_byte", &known).as_deref(), Some("Did you mean `max_bytes`?"));
         assert_eq!(suggestion("colour", &known), None);
+        assert_eq!(suggestion("splunk", &["splunk_hec", "sumo"]).as_deref(), Some("Did you mean `splunk_hec`?"));
+        assert_eq!(suggestion("sumologic", &["splunk_hec", "sumo"]).as_deref(), Some("Did you mean `sumo`?"));
+        assert_eq!(suggestion("elastic", &["elastic_one", "elastic_two"]), None, "there are two");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::api::ApiOptions;
 use super::components::ComponentOptions;
+use super::interpolate::join;
 use super::metrics::MetricsOptions;
 use super::network::NetworkSettings;
 use super::problem::Problem;
@@ -44,6 +45,8 @@ pub struct Config {
     pub sources: BTreeMap<String, Source>,
     /// The files of the sources that were made by a template.
     pub files: BTreeMap<String, PathBuf>,
+    /// What these sources have of their templates alone.
+    pub inherited: BTreeMap<String, Inherited>,
     /// Files in the folders of templates from which no source could be made. The others are not touched by that.
     pub refused: Vec<RefusedFile>,
     pub sinks: BTreeMap<String, Sink>,
@@ -57,6 +60,26 @@ impl Config {
     pub fn keeps(&self, source: &str) -> bool {
         self.sources.contains_key(source) || self.refused.iter().any(|file| file.id == source)
     }
+
+    /// What was found in the table of `source`, with the place where it is to be mended.
+    pub fn placed(&self, source: &str, problem: Problem) -> Problem {
+        let key = problem.path.split(['.', '[']).next().unwrap_or_default();
+        let inherited = self.inherited.get(source).filter(|inherited| inherited.keys.contains(key));
+        match (inherited, self.files.get(source)) {
+            (Some(inherited), _) => problem.within(&inherited.template),
+            (None, Some(file)) => problem.in_file(file),
+            (None, None) => problem.within(&join("sources", source)),
+        }
+    }
+}
+
+/// What a source has of a template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// `templates.<name>`.
+    pub template: String,
+    /// The keys that its file has not.
+    pub keys: BTreeSet<String>,
 }
 
 /// A file that was to be a source, and what is wrong with it.
@@ -71,17 +94,7 @@ pub struct RefusedFile {
 impl RefusedFile {
     /// `problems` say where in the file they are.
     pub(super) fn new(id: String, file: PathBuf, problems: Vec<Problem>) -> Self {
-        let place = |problem: Problem| {
-            let inside = problem.path.trim_start_matches(':');
-            let path = match (inside.is_empty(), inside == problem.path) {
-                (true, _) => file.display().to_string(),
-                (false, true) => format!("{}: {inside}", file.display()),
-                // Line and column.
-                (false, false) => format!("{}:{inside}", file.display()),
-            };
-            Problem { path, ..problem }
-        };
-        let problems = problems.into_iter().map(place).collect();
+        let problems = problems.into_iter().map(|problem| problem.in_file(&file)).collect();
         Self { id, file, problems }
     }
 }

@@ -141,6 +141,56 @@ fn a_bad_file_is_bad_alone() {
     assert!(loaded.config.keeps("globex") && !loaded.config.keeps("nobody"));
 }
 
+/// One mistake, one line, and no customer's fault.
+#[test]
+fn the_keys_of_a_template_are_judged_once() {
+    let site = Site::new();
+    for id in ["acme", "globex", "initech"] {
+        site.write(&format!("customers.d/{id}.toml"), "collect = [\"siem\"]\n");
+    }
+    let read = |keys: &str| {
+        let text = site.text("").replace("intervals = { audit = 600 }", keys);
+        let environment = |name: &str| (name == "PREFIX").then(|| "prod".to_owned());
+        parse(&text, Format::Toml, &site.path("t.toml").display().to_string(), &environment)
+    };
+    for (keys, path) in [
+        ("rules = [{ type = 'mask', pattern = '(x' }]", "templates.customers.rules[0].pattern: is no regular"),
+        ("rules = [{ type = 'hash', field = 'a' }]", "templates.customers.rules[0].key: is required"),
+        ("quota_share = 3", "templates.customers.quota_share: must be"),
+        ("limits.cpu_secs = 0", "templates.customers.limits.cpu_secs: must be"),
+        ("region = '${NOBODY_SETS_IT}'", "templates.customers.region: the environment variable NOBODY_SETS_IT"),
+        ("tenant = '{id}-${NOBODY_SETS_IT}'", "templates.customers.tenant: the environment variable NOBODY_SETS_IT"),
+        ("category = 'SECRET[vault.none]'", "templates.customers.category: cannot read the secret file"),
+        ("base_url = 'SECRET[nowhere.x]'", "templates.customers.base_url: there is no secret backend"),
+    ] {
+        let error = read(keys).unwrap_err();
+        let [problem] = &error.problems[..] else { panic!("{keys}: {error}") };
+        assert!(problem.to_string().starts_with(path), "{keys}: {problem}");
+        assert_eq!(error.readable.unwrap().refused, [], "{keys}");
+    }
+    // What a file may still add, and what depends on the source.
+    for keys in [
+        "quotas.x = { requests = 5 }",
+        "tenant = '${PREFIX}-{id}'",
+        "rules = [{ type = 'mask', field = 'a', replacement = '{id}' }]",
+        "rules = [{ type = 'hash', field = 'a', key = 'SECRET[vault.{id}]' }]",
+    ] {
+        let refused = match read(keys) {
+            Ok(loaded) => loaded.config.refused.len(),
+            Err(error) => panic!("{keys}: {error}"),
+        };
+        assert_eq!(refused, if keys.starts_with("quotas") { 3 } else { 0 }, "{keys}");
+    }
+    // What only the component can judge has the place in the template too, unless the file has the key.
+    let config = read("region = 'eu'").unwrap().config;
+    let placed = |path: &str| config.placed("acme", Problem::new(Step::Sources, path, "is wrong")).path;
+    let file = site.path("customers.d/acme.toml").display().to_string();
+    assert_eq!(placed("region"), "templates.customers.region");
+    assert_eq!(placed("collect"), format!("{file}: collect"));
+    assert_eq!(placed("start_at"), format!("{file}: start_at"));
+    assert_eq!(config.placed("own", Problem::new(Step::Sources, "a", "x")).path, "sources.own.a");
+}
+
 #[test]
 fn a_template_that_is_wrong_is_a_wrong_configuration() {
     let site = Site::new();
@@ -156,7 +206,13 @@ fn a_template_that_is_wrong_is_a_wrong_configuration() {
     let later = "[sinks.later]\ntype = \"stdout\"\ninputs = [\"globex\"]\n";
     let loaded = site.read(later).unwrap();
     assert!(loaded.config.sources.is_empty() && loaded.config.refused.is_empty());
-    assert!(loaded.warnings.iter().any(|warning| warning.to_string().contains("`globex` fits no source yet")));
+    let yet: Vec<String> = loaded.warnings.iter().map(Problem::to_string).filter(|text| text.contains("yet")).collect();
+    assert!(yet.iter().any(|text| text.contains("`globex` fits no source yet")), "{yet:?}");
+    let everything = yet.iter().find(|text| text.contains("`*` fits no source yet")).unwrap();
+    assert!(
+        everything.contains("file comes into the folder of a template") && !everything.contains("or `*`"),
+        "{yet:?}"
+    );
     // Without a template it is a slip.
     let plain = "[sources.a]\ntype = \"mimecast\"\n[sinks.later]\ntype = \"stdout\"\ninputs = [\"globex\"]\n";
     let error = parse(plain, Format::Toml, "t.toml", &|_| None).unwrap_err();

@@ -23,9 +23,12 @@ use super::interpolate::{Environment, interpolate, join};
 use super::problem::{Problem, Step};
 use super::secrets::Secrets;
 use super::section::Section;
-use super::shape::RefusedFile;
+use super::shape::{Inherited, RefusedFile};
 use super::tree::{self, Format};
-use super::{is_open_to_all, judge, network, written_out};
+use super::{is_open_to_all, network, source, written_out};
+
+/// What stands for the source's id in a template.
+pub const ID: &str = "{id}";
 
 /// A source's file has a few lines. What is longer is something else.
 const LONGEST: u64 = 1 << 20;
@@ -37,7 +40,7 @@ pub static TEMPLATE: Table = Table::new(
      own, which come first.",
     &[
         &Group::of(&[text("folder", "The folder, from that of the configuration file.").required()]),
-        &judge::SOURCE_KEYS,
+        &source::SOURCE_KEYS,
         &network::SOURCE_KEYS,
     ],
 )
@@ -45,9 +48,11 @@ pub static TEMPLATE: Table = Table::new(
 
 /// One section `templates.<name>`.
 pub struct Template {
+    /// `templates.<name>`.
+    pub path: String,
     folder: PathBuf,
     /// The keys of a source.
-    table: Map<String, Value>,
+    pub table: Map<String, Value>,
 }
 
 /// One file of a template's folder, with the keys of both, filled in.
@@ -55,6 +60,8 @@ pub struct Customer {
     pub id: String,
     pub file: PathBuf,
     pub table: Value,
+    /// Of which template, and what of it.
+    pub inherited: Inherited,
 }
 
 /// Reads the section `templates`. Folders are relative to `base`.
@@ -95,7 +102,7 @@ pub fn templates(
                 if found.iter().any(|other| other.folder == folder) {
                     problems.push(fault(&at, "is the folder of another template"));
                 }
-                found.push(Template { folder, table });
+                found.push(Template { path, folder, table });
             }
         }
     }
@@ -125,7 +132,7 @@ impl Template {
         for file in files {
             let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             match self.customer(&id, &file, secrets) {
-                Ok(table) => customers.push(Customer { id, file, table }),
+                Ok((table, inherited)) => customers.push(Customer { id, file, table, inherited }),
                 Err(found) => refused.push(RefusedFile::new(id, file, found)),
             }
         }
@@ -133,7 +140,7 @@ impl Template {
     }
 
     /// The table of one source.
-    fn customer(&self, id: &str, file: &Path, secrets: &mut Secrets<'_>) -> Result<Value, Vec<Problem>> {
+    fn customer(&self, id: &str, file: &Path, secrets: &mut Secrets<'_>) -> Result<(Value, Inherited), Vec<Problem>> {
         let one = |message: String, hint: &str| vec![Problem::new(Step::Parse, "", message).hint(hint)];
         secrets.files.note(file);
         let cannot = |error: std::io::Error| {
@@ -159,10 +166,11 @@ impl Template {
             let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key]", file.display());
             secrets.warnings.push(Problem::new(Step::Sources, path, message).hint(hint));
         }
+        let keys = self.table.keys().filter(|key| !own.contains_key(*key)).cloned().collect();
         let mut table = Value::Object(self.table.clone());
         put_id(&mut table, id);
         merge(&mut table, Value::Object(own));
-        Ok(table)
+        Ok((table, Inherited { template: self.path.clone(), keys }))
     }
 }
 
@@ -175,7 +183,7 @@ fn is_for_us(path: &Path) -> bool {
 /// Puts the id where a text says `{id}`.
 fn put_id(value: &mut Value, id: &str) {
     match value {
-        Value::String(text) if text.contains("{id}") => *text = text.replace("{id}", id),
+        Value::String(text) if text.contains(ID) => *text = text.replace(ID, id),
         Value::Array(items) => items.iter_mut().for_each(|item| put_id(item, id)),
         Value::Object(map) => map.values_mut().for_each(|item| put_id(item, id)),
         _ => {}

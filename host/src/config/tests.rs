@@ -161,6 +161,35 @@ fn a_file_on_disk() {
 }
 
 #[test]
+fn hints_lead_to_what_is_meant() {
+    let sink = |lines: &str| {
+        problems(&GOOD.replace("[sinks.console]\ntype = \"stdout\"", &format!("[sinks.console]\n{lines}")))
+    };
+    let types = sink("type = \"splunk\"");
+    assert!(types.len() == 1 && types[0].ends_with("Did you mean `splunk_hec`?"), "{types:?}");
+    let types = sink("type = \"carrier pigeon\"");
+    assert!(types[0].ends_with(". Choose one of these"), "no component is a sink: {types:?}");
+    let source = problems(&GOOD.replacen("\"mimecast\"", "\"okta\"", 1));
+    assert!(source[0].contains("or name the component in [components]"), "{source:?}");
+    // What nothing was filled in to is not judged.
+    let open = sink("type = \"sumo\"\nendpoint = \"${SUMO_ENDPOINT}\"");
+    assert!(open.len() == 1 && open[0].contains("SUMO_ENDPOINT is not set"), "{open:?}");
+    let shut = sink("type = \"sumo\"\nendpoint = \"nowhere\"");
+    assert!(shut.len() == 1 && shut[0].starts_with("sinks.console.endpoint: "), "{shut:?}");
+}
+
+#[test]
+fn folders_from_where_it_is_started_are_warned_of() {
+    let warned = |text: &str| -> Vec<String> {
+        let folders = |warning: &&Problem| warning.message.contains("is started");
+        read(text).unwrap().warnings.iter().filter(folders).map(|warning| warning.path.clone()).collect()
+    };
+    assert_eq!(warned(GOOD), Vec::<String>::new());
+    assert_eq!(warned(&GOOD.replace("/var/lib/t", "state")), ["data_dir"]);
+    assert_eq!(warned(&GOOD.replace("\"/out\"", "\"out/{tenant}\"")), ["sinks.files.path"]);
+}
+
+#[test]
 fn an_account_may_have_quotas_of_its_own() {
     let text = |quotas: &str| {
         format!("[sources.a]\ntype = \"mimecast\"\nquotas = {quotas}\n[sinks.s]\ntype = \"stdout\"\ninputs = [\"a\"]\n")

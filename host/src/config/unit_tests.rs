@@ -20,7 +20,7 @@ use super::secrets::Secrets;
 use super::section::{Section, part};
 use super::shape::{takes, takes_alerts_alone};
 use super::sinks::{self, Where};
-use super::{ConfigError, Format, judge, rules, tree};
+use super::{ConfigError, Format, judge, rules, source, tree};
 use crate::rules::Rules;
 use crate::template::SEVERITIES;
 
@@ -147,7 +147,7 @@ pub enum Expected {
 /// # Errors
 /// All problems at once.
 pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Suite, ConfigError> {
-    let failed = |problems| ConfigError { problems, warnings: Vec::new() };
+    let failed = ConfigError::new;
     let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
     let mut problems = Vec::new();
     let reader = rules::Reader::default();
@@ -155,7 +155,7 @@ pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_
     for (id, table) in tables(&mut tree, "sources") {
         let path = join("sources", &id);
         let table = filled(table, &["rules"], &path, environment, &mut problems);
-        if let Some(mut section) = Section::new(&judge::SOURCE, path, Step::Sources, table, &mut problems) {
+        if let Some(mut section) = Section::new(&source::SOURCE, path, Step::Sources, table, &mut problems) {
             suite.sources.insert(id, reader.take(&mut section));
         }
     }

@@ -1,6 +1,7 @@
 //! From a worker's chunks to the sinks, and from their acknowledgements to the stored position.
 
 mod alerts;
+mod aside;
 mod batch;
 mod commit;
 mod flight;
@@ -10,7 +11,7 @@ mod pipeline;
 mod storage;
 mod tap;
 
-pub use alerts::{Alerts, Sighting};
+pub use alerts::Alerts;
 pub use batch::{Batch, EventId, Head, Origin};
 pub use commit::{Acknowledgement, Committer, Line, Lines, Parcel, Progress, committer};
 pub use flight::{Flight, Ids, Memory, Room, host_memory};

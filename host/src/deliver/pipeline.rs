@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::alerts::{Alerts, First};
+use super::alerts::Alerts;
+use super::aside::{Turn, Turns};
 use super::commit::{Expected, Line, Lines, Parcel};
 use super::outlet::{Delivery, Shared, SinkBoard, SinkTask};
 use super::passage::{Nature, Passage, Passed, Tally};
 use super::tap::{Joint, Taps};
-use super::{Batch, EventId};
+use super::{Batch, EventId, Head};
 use crate::config::{Where, takes, takes_alerts_alone};
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
@@ -30,6 +31,7 @@ pub struct Pipeline {
     lines: Lines,
     outlets: Arc<[Arc<Outlet>]>,
     taps: Taps,
+    turns: Turns,
 }
 
 struct Outlet {
@@ -81,6 +83,8 @@ pub struct Route {
     taps: Taps,
     /// Names of the source's kinds, for taps.
     kinds: Arc<[String]>,
+    /// Where rules look into bodies.
+    turns: Option<Turns>,
 }
 
 /// One sink of a route.
@@ -120,7 +124,7 @@ impl Pipeline {
             }));
             tasks.push(SinkTask::new(id, attached, queue, shared, health, (clock, random.fork())));
         }
-        (Self { lines, outlets: outlets.into(), taps: Taps::default() }, tasks)
+        (Self { lines, outlets: outlets.into(), taps: Taps::default(), turns: Turns::default() }, tasks)
     }
 
     /// The sinks that take `source`.
@@ -149,7 +153,7 @@ impl Pipeline {
     pub fn route_to(&self, key: StreamKey, stream: &str, nature: &Nature, alerts: Alerts, sink: Option<&str>) -> Route {
         let wanted = |outlet: &&Arc<Outlet>| outlet.takes(&key.source) && sink.is_none_or(|sink| *outlet.id == *sink);
         let exit = |outlet: &Arc<Outlet>| {
-            let alerts = takes_alerts_alone(&outlet.inputs, &key.source);
+            let alerts = takes_alerts_alone(&outlet.inputs, &key.source).then_some(&alerts);
             let passage = Passage::new(&outlet.only, alerts, &outlet.rules, stream, nature);
             Exit { outlet: Arc::clone(outlet), passage }
         };
@@ -158,7 +162,9 @@ impl Pipeline {
         let alerts = passages.into_iter().any(|passage| passage.takes_alerts()).then_some(alerts);
         let (source, line, all) = (Passage::of_source(stream, nature), self.lines.line(key), Arc::clone(&self.outlets));
         let (taps, kinds) = (self.taps.clone(), Arc::clone(&nature.kinds));
-        Route { line, source, exits, alerts, all, had: Partly::new(), taps, kinds }
+        let mut passages = exits.iter().filter_map(|exit| exit.passage.as_ref()).chain(&source);
+        let turns = passages.any(|passage| passage.looks_into_bodies()).then(|| self.turns.clone());
+        Route { line, source, exits, alerts, all, had: Partly::new(), taps, kinds, turns }
     }
 }
 
@@ -184,24 +190,31 @@ impl Route {
         self.all.iter().for_each(|outlet| outlet.shared.flush.notify_one());
     }
 
+    /// Waits until rules may look into the bodies of a chunk with these events, if any does.
+    pub async fn turn(&self, events: &[Head]) -> Turn {
+        match &self.turns {
+            Some(turns) if !events.is_empty() => turns.wait().await,
+            _ => Turn::unneeded(),
+        }
+    }
+
     /// Sends a chunk on its way.
-    pub fn send(&mut self, mut parcel: Parcel, batch: Batch) {
+    pub fn send(&mut self, mut parcel: Parcel, batch: Batch, turn: Turn) {
         let batch = Arc::new(batch);
         let at_ms = parcel.commit.at_ms;
         let (mut expected, mut deliveries, mut copied) = (Vec::new(), Vec::new(), 0);
         if !batch.is_empty() {
             let tally = &mut parcel.commit.counts.rules;
-            let ruled = pass(self.source.as_deref(), None, &batch, &First::default(), tally, at_ms);
+            let ruled = pass(self.source.as_deref(), None, &batch, tally, at_ms);
             copied += ruled.batch.copied_from(&batch);
             let tapped = self.taps.is_open();
             if tapped {
                 self.taps.show(Joint::Output, &ruled.batch, &self.kinds);
             }
-            let (first, sightings) =
-                self.alerts.as_ref().map(|alerts| alerts.first(&ruled.batch, at_ms)).unwrap_or_default();
-            parcel.commit.alerts = sightings;
+            let mut sightings = Vec::new();
             for Exit { outlet, passage } in &self.exits {
-                let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, &first, tally, at_ms);
+                let mut passed = pass(passage.as_deref(), Some(&outlet.id), &ruled.batch, tally, at_ms);
+                sightings.append(&mut passed.sightings);
                 copied += passed.batch.copied_from(&ruled.batch);
                 if tapped {
                     self.taps.show(Joint::Input(&outlet.id), &passed.batch, &self.kinds);
@@ -220,7 +233,11 @@ impl Route {
                 expected.push(Expected::new(Arc::clone(&outlet.id), outlet.holds, filtered, sent_events));
                 deliveries.push((sent, passed.letters));
             }
+            if let Some(alerts) = &self.alerts {
+                parcel.commit.alerts = alerts.sightings(sightings, at_ms);
+            }
         }
+        drop(turn);
         if copied > 0 {
             // What rules changed is in memory beside what was pulled.
             parcel.room.grow(copied);
@@ -235,15 +252,14 @@ impl Route {
 /// Lets a batch pass where everything does, or where `passage` says.
 fn pass(
     passage: Option<&Passage>,
-    sink: Option<&str>,
+    sink: Option<&Arc<str>>,
     batch: &Arc<Batch>,
-    first: &First,
     tally: &mut Tally,
     at_ms: u64,
 ) -> Passed {
     match passage {
-        Some(passage) => passage.pass(sink, batch, first, tally, at_ms),
-        None => Passed { batch: Arc::clone(batch), letters: Vec::new() },
+        Some(passage) => passage.pass(sink, batch, tally, at_ms),
+        None => Passed { batch: Arc::clone(batch), letters: Vec::new(), sightings: Vec::new() },
     }
 }
 

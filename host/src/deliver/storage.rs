@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Sighting;
-use crate::state::{Commit, DeadLetter, DeadLetters, Forget, HealthRow, StateError, Store, StreamKey, StreamState};
+use crate::state::{
+    Commit, DeadLetter, DeadLetters, Forget, HealthRow, Sighting, StateError, Store, StreamKey, StreamState,
+};
 
 /// The durable state. All calls block; [`blocking`] makes them from a task.
 pub trait Storage: Send + Sync + 'static {
@@ -22,7 +23,7 @@ pub trait Storage: Send + Sync + 'static {
     /// All of it, or nothing; on disk when it returns.
     fn commit(&self, commits: Vec<Commit>) -> Result<(), StateError>;
 
-    /// The alerts of `source` that were first seen at `since_ms` or later, with when that was.
+    /// The alerts of `source` that sinks first saw at `since_ms` or later.
     fn alerts(&self, _source: &str, _since_ms: u64) -> Result<Vec<Sighting>, StateError> {
         Ok(Vec::new())
     }

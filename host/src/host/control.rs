@@ -1,6 +1,7 @@
 //! What may be asked and told while the host runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -126,9 +127,12 @@ impl Control {
             };
             let streams = control.board.of(&account.id);
             if streams.iter().any(|status| given_up(status) && checked.is_good(&status.stream)) {
-                tracing::info!(source = %account.id, "a check found it well: what was given up is tried again");
-                account.restart();
-                checked.resumed = true;
+                // A reload may have put another account in its place meanwhile.
+                if let Some(account) = control.fleet.account(&account.id) {
+                    tracing::info!(source = %account.id, "a check found it well: what was given up is tried again");
+                    account.restart();
+                    checked.resumed = true;
+                }
             }
             Some(checked)
         };
@@ -175,7 +179,7 @@ impl Control {
             }
         }
         let news: Vec<Wrong> = all.into_iter().filter(|wrong| known.get(&wrong.id) != Some(&wrong.why)).collect();
-        for Wrong { id, why } in &news {
+        for Wrong { id, why, .. } in &news {
             let (so, hint) = match self.fleet.account(id) {
                 Some(_) => ("it goes on with the configuration that it had", "Mend it; it is taken over then"),
                 None => ("it is not collected", "Mend it; it is collected then"),
@@ -199,27 +203,51 @@ impl Control {
 pub(crate) struct Wrong {
     pub id: String,
     pub why: String,
+    /// The same without the name of its file: what it may share with others.
+    cause: String,
 }
 
 impl Wrong {
     pub fn file(file: &RefusedFile) -> Self {
         let why: Vec<String> = file.problems.iter().map(ToString::to_string).collect();
-        Self { id: file.id.clone(), why: why.join("; ") }
+        Self::new(&file.id, why, Some(&file.file))
     }
 
     /// Its component refuses it.
     pub fn source(error: &SourceError, config: &Config) -> Self {
-        let file = config.files.get(&error.id).map(|file| format!("{}: ", file.display())).unwrap_or_default();
-        Self { id: error.id.clone(), why: format!("{file}{}", error.reason) }
+        let problems = error.problems().into_iter().map(|problem| config.placed(&error.id, problem).to_string());
+        Self::new(&error.id, problems.collect(), config.files.get(&error.id))
     }
 
-    /// Says so in the log.
-    pub fn log(&self, runs: bool) {
-        let Self { id: source, why } = self;
-        if runs {
-            tracing::error!(%source, "its configuration is refused, and it goes on with the one that it had: {why}");
-        } else {
-            tracing::error!(%source, "its configuration is refused, and it is not collected: {why}");
+    fn new(id: &str, why: Vec<String>, file: Option<&PathBuf>) -> Self {
+        let why = why.join("; ");
+        let cause = match file {
+            Some(file) => why.replace(&file.display().to_string(), "its file"),
+            None => why.clone(),
+        };
+        Self { id: id.to_owned(), why, cause }
+    }
+
+    /// Says so in the log, of more than three with the same cause together: a mistake of a template is one of each of its
+    /// sources. `runs` says whether a source goes on with the configuration that it had.
+    pub fn log(all: &[Self], runs: impl Fn(&str) -> bool) {
+        let mut causes: BTreeMap<(&str, bool), Vec<&Self>> = BTreeMap::new();
+        for wrong in all {
+            causes.entry((&wrong.cause, runs(&wrong.id))).or_default().push(wrong);
+        }
+        for ((cause, runs), wrong) in causes {
+            let so = if runs { "it goes on with the one that it had" } else { "it is not collected" };
+            match wrong.as_slice() {
+                [first, second, third, _, ..] => {
+                    let (sources, first) = (wrong.len(), format!("{}, {}, {}", first.id, second.id, third.id));
+                    tracing::error!(sources, %first, "of each of these sources: its configuration is refused, and {so}: {cause}");
+                }
+                few => {
+                    for Self { id: source, why, .. } in few {
+                        tracing::error!(%source, "its configuration is refused, and {so}: {why}");
+                    }
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Ready;
 use crate::collect::{
-    Account, Board, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Subject, Surroundings, Worker,
+    Account, Board, Checks, Entry, Policy, Quota, Reach, Schedule, Source, StreamState, Subject, Surroundings, Worker,
 };
 use crate::config::{self, QuotaLimit};
 use crate::deliver::{Alerts, Ids, Memory, Nature, Pipeline};
@@ -68,6 +68,8 @@ struct Working {
 struct Post {
     entry: Entry,
     reach: Reach,
+    /// Those of the source: what sinks are about to be given is stored nowhere yet.
+    alerts: Alerts,
 }
 
 /// Ends with its owner.
@@ -119,6 +121,7 @@ impl Fleet {
             network: account.source.network(),
             usage: account.source.usage(),
             sessions: account.sessions.counts(),
+            no_session_for: account.sessions.failing_for(),
             quotas: account.quotas.iter().map(|(name, quota)| (name.clone(), quota.status())).collect(),
         };
         sources.into_iter().map(facts).collect()
@@ -145,6 +148,11 @@ impl Fleet {
 
     /// Puts sources to work. Their first polls are spread over the time that so many streams deserve.
     pub fn put(&self, sources: Vec<Ready>) {
+        self.put_in_place(sources, None);
+    }
+
+    /// The same; `checks` are those of the source that one of them takes the place of.
+    fn put_in_place(&self, sources: Vec<Ready>, checks: Option<Arc<Checks>>) {
         let mut state = self.lock();
         let State { ground, sources: at_work, left } = &mut *state;
         let Some(ground) = ground else { return };
@@ -152,7 +160,7 @@ impl Fleet {
         left.retain(|key, post| post.entry.in_flight() > 0 || ids.contains(key.source.as_str()));
         let begin = Begin::of(sources.iter().map(|source| source.streams.len()).sum());
         for ready in sources {
-            let source = ground.begin(ready, left, begin);
+            let source = ground.begin(ready, checks.clone(), left, begin);
             at_work.insert(Arc::clone(&source.account.id), source);
         }
     }
@@ -171,27 +179,38 @@ impl Fleet {
     /// Lets a source go on as `ready` says, each stream from where it is. Streams come and go, and those that stay are
     /// merely told, unless what all of them share is another.
     pub async fn change(&self, ready: Ready) {
-        let Some(mut old) = self.take_out(&ready.config.id) else { return self.put(vec![ready]) };
-        if !old.is_shared_alike(&ready.config) {
-            self.leave(&old.account.id, std::mem::take(&mut old.workers)).await;
-            return self.put(vec![ready]);
+        let streams = shared(ready.streams.clone());
+        // It stays in its place, so that what is asked of it meanwhile has an answer.
+        let (account, leave, whole, same) = {
+            let mut state = self.lock();
+            let Some(old) = state.sources.get_mut(ready.config.id.as_str()) else {
+                drop(state);
+                return self.put(vec![ready]);
+            };
+            let whole = !old.is_shared_alike(&ready.config);
+            let known = &old.streams;
+            let stays =
+                |name: &String| !whole && known.iter().any(|stream| stream.name == *name && streams.contains(stream));
+            let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                std::mem::take(&mut old.workers).into_iter().partition(|(name, _)| stays(name));
+            old.workers = stay;
+            let of = |config: &config::Source| (config.settings.clone(), config.limits, config.network.clone());
+            (Arc::clone(&old.account), leave, whole, of(&old.config) == of(&ready.config))
+        };
+        self.leave(&account.id, leave).await;
+        if whole {
+            return self.put_in_place(vec![ready], Some(Arc::clone(&account.checks)));
         }
-        let Ready { config, streams, source, .. } = ready;
-        let streams = shared(streams);
-        let stays = |name: &String| old.streams.iter().any(|stream| stream.name == *name && streams.contains(stream));
-        let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            old.workers.into_iter().partition(|(name, _)| stays(name));
-        self.leave(&old.account.id, leave).await;
+        let Ready { config, source, .. } = ready;
         let policy = Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost };
-        let of = |config: &config::Source| (config.settings.clone(), config.limits, config.network.clone());
-        let same = of(&old.config) == of(&config);
-        let settings = (!same).then_some(source);
-        old.account.reconfigure(settings, policy);
+        account.reconfigure((!same).then_some(source), policy);
         let mut state = self.lock();
         let State { ground, sources, left } = &mut *state;
-        let Some(ground) = ground else { return };
+        // Else the host stops.
+        let (Some(ground), Some(old)) = (ground, sources.remove(&account.id)) else { return };
         ground.health.watch(&config);
-        let (account, begin) = (old.account, Begin::of(streams.len().saturating_sub(stay.len())));
+        let stay = old.workers;
+        let begin = Begin::of(streams.len().saturating_sub(stay.len()));
         let workers = ground.workers(&account, &config, &streams, stay, left, begin);
         let source = ground.replayable(AtWork { config, account, streams, workers });
         sources.insert(Arc::clone(&source.account.id), source);
@@ -277,16 +296,38 @@ impl Begin {
 }
 
 impl Ground {
-    fn begin(&self, ready: Ready, left: &mut BTreeMap<StreamKey, Post>, begin: Begin) -> AtWork {
+    fn begin(
+        &self,
+        ready: Ready,
+        checks: Option<Arc<Checks>>,
+        left: &mut BTreeMap<StreamKey, Post>,
+        begin: Begin,
+    ) -> AtWork {
         let Ready { config, streams, quotas, source } = ready;
         let streams = shared(streams);
         self.health.watch(&config);
-        let account = Arc::new(self.account(&config, &quotas, source));
+        let mut posts = left.range(StreamKey::new(&*config.id, "")..);
+        let post = posts.next().filter(|(key, _)| *key.source == *config.id);
+        let alerts = match post {
+            Some((_, post)) => post.alerts.clone().within(config.alert_window),
+            None => Alerts::new(config.alert_window),
+        };
+        let mut account = self.account(&config, &quotas, source, alerts);
+        if let Some(checks) = checks {
+            account.checks = checks;
+        }
+        let account = Arc::new(account);
         let workers = self.workers(&account, &config, &streams, BTreeMap::new(), left, begin);
         self.replayable(AtWork { config, account, streams, workers })
     }
 
-    fn account(&self, config: &config::Source, quotas: &[sandbox::Quota], source: Arc<dyn Source>) -> Account {
+    fn account(
+        &self,
+        config: &config::Source,
+        quotas: &[sandbox::Quota],
+        source: Arc<dyn Source>,
+        alerts: Alerts,
+    ) -> Account {
         let quotas = quotas.iter().map(|quota| {
             let known = QuotaLimit { requests: quota.requests, window: Duration::from_millis(quota.window_ms.into()) };
             let limit = config.quotas.get(&quota.name).copied().unwrap_or(known);
@@ -299,7 +340,7 @@ impl Ground {
             Policy { retry_for: config.retry_for, on_position_lost: config.on_position_lost },
             Arc::clone(&self.refused),
             (self.around.clock, self.around.random.fork()),
-            (&self.health, Alerts::new(config.alert_window)),
+            (&self.health, alerts),
         )
     }
 
@@ -324,6 +365,7 @@ impl Ground {
             let post = post.unwrap_or_else(|| Post {
                 entry: self.board.entry(&account.id, &account.tenant, &stream.name.as_str().into()),
                 reach: Reach::default(),
+                alerts: account.alerts.clone(),
             });
             let interval = Duration::from_millis(stream.interval_ms.into());
             let worker = Worker::new(
@@ -374,9 +416,13 @@ async fn guarded(mut worker: Box<Worker>, entry: Entry) {
     });
     if !ended.await {
         let why = "the host's worker of this stream broke down";
-        entry.update(|status| status.fault = Some(format!("{why}; restart the host, and report it")));
         let cause = Cause::host(HostCode::Worker, why.into(), "Restart the host, and report it");
+        let text = format!("{why}; restart the host, and report it");
+        entry.update(|status| status.fails(&cause, text.clone()));
         entry.tell(&cause);
-        entry.enter_for(StreamState::Stopped, Some(&cause));
+        if let Some(before) = entry.enter_for(StreamState::Stopped, &cause) {
+            let (source, stream) = entry.name();
+            tracing::error!(%source, %stream, code = cause.code, %before, "stopped: {text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod built_in;
 mod control;
 mod fleet;
+mod refusal;
 pub(crate) mod retire;
 mod running;
 mod start;
@@ -74,9 +75,8 @@ pub enum StartError {
     Sink { id: String, error: SinkError },
 }
 
-/// What is wrong with one source.
+/// What is wrong with one source: a line for each mistake.
 #[derive(Debug, thiserror::Error)]
-#[error("source {id}: {reason}")]
 pub struct SourceError {
     pub id: String,
     pub reason: SourceReason,
@@ -184,7 +184,8 @@ impl Host {
         let sealed = Context::sealed(&source.id, *clock, random.fork());
         let component = self.component_of(&source.kind).await?.with_limits(source.limits);
         let mut guest = component.instantiate(&sealed).await?;
-        let plan = guest.plan_for(source.settings.as_json()).await?;
+        let plan = guest.plan_for(source.settings.as_json()).await;
+        let plan = plan.map_err(|error| refusal::with_host_keys(error, &component.descriptor().config_schema))?;
         let known = || component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
         if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
             return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });

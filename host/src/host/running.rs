@@ -101,8 +101,14 @@ impl Running {
         let (board, refused) = (Board::new(health.clone()), Arc::new(Notify::new()));
         let (memory, memory_bytes) = (host_memory(caps.in_flight_bytes), caps.in_flight_bytes);
         let turns = Fair::new(caps.pulls, Rule::Each(caps.pulls_per_tenant));
-        let around =
-            Surroundings { clock, random: random.fork(), storage: Arc::clone(&storage), turns, stop: stopped.clone() };
+        let around = Surroundings {
+            clock,
+            random: random.fork(),
+            storage: Arc::clone(&storage),
+            turns,
+            stop: stopped.clone(),
+            repeats: Arc::default(),
+        };
         let replays = Replays::new(replay::Ground {
             sources: Default::default(),
             pipeline: pipeline.clone(),

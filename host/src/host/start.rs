@@ -46,7 +46,7 @@ impl Host {
         let mut running = self.assemble(config, planned, disk, true)?;
         running.retire_daily(config);
         wrong.extend(config.refused.iter().map(Wrong::file));
-        running.control.note_misconfigured(wrong).iter().for_each(|wrong| wrong.log(false));
+        Wrong::log(&running.control.note_misconfigured(wrong), |_| false);
         Ok(running)
     }
 

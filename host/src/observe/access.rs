@@ -3,8 +3,8 @@
 //! Whoever reaches the Unix socket is the host's own user, or was let in by that user, such as through `ssh -L`: a browser
 //! may be at the other end. So names and origins are looked at there too, and over TCP also who asks.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -15,7 +15,7 @@ use super::Repeats;
 use super::page;
 use super::server::{Answer, refusal};
 use super::sessions::{Key, Sessions};
-use crate::config::Secret;
+use crate::config::{Secret, canonical_host};
 
 /// What a wrong token costs: with the bound on connections, nobody tries more than some hundred in a second.
 const WRONG_TOKEN_TIME: Duration = Duration::from_millis(250);
@@ -39,9 +39,11 @@ struct Rules {
     /// Any IP address is as good as a name: nobody can make a name of another site's look like one.
     any_address: bool,
     /// What must be shown; without it, whoever gets here may do all.
-    token: Option<Secret>,
+    token: Option<RwLock<Secret>>,
     /// Browsers that have shown it.
     sessions: Sessions,
+    /// The name of the cookie that they show.
+    cookie: String,
     wrong: Repeats,
 }
 
@@ -61,43 +63,54 @@ pub enum Caller {
 impl Access {
     /// That of the Unix socket: its file is its user's alone, so nothing has to be shown.
     pub fn local(hosts: &[String]) -> Self {
-        Self::new(hosts.to_vec(), false, None)
+        Self::new(hosts.to_vec(), false, None, 0)
     }
 
-    /// That of a TCP address.
-    pub fn remote(address: IpAddr, token: Secret, hosts: &[String]) -> Self {
-        let own = match address {
+    /// That of a TCP address, with the port that is listened on.
+    pub fn remote(address: SocketAddr, token: Secret, hosts: &[String]) -> Self {
+        let own = match address.ip() {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("[{address}]"),
         };
         let hosts = hosts.iter().cloned().chain([own]).collect();
-        let any_address = address.is_unspecified();
-        Self::new(hosts, any_address, Some(token))
+        let any_address = address.ip().is_unspecified();
+        Self::new(hosts, any_address, Some(token), address.port())
     }
 
-    fn new(hosts: Vec<String>, any_address: bool, token: Option<Secret>) -> Self {
+    fn new(hosts: Vec<String>, any_address: bool, token: Option<Secret>, port: u16) -> Self {
         let (sessions, wrong) = Default::default();
-        Self(Arc::new(Rules { hosts, any_address, token, sessions, wrong }))
+        let cookie = page::cookie(port);
+        let token = token.map(RwLock::new);
+        Self(Arc::new(Rules { hosts, any_address, token, sessions, cookie, wrong }))
+    }
+
+    /// The name of the cookie that a browser with a session shows.
+    pub fn cookie(&self) -> &str {
+        &self.0.cookie
     }
 
     /// Says who asks, or why it is refused. It takes its time for a wrong token.
     pub async fn admit(&self, head: &Parts) -> Result<Caller, Refused> {
         let from_page = self.same_site(head)?;
+        let (method, path) = (&head.method, head.uri.path());
+        // A probe is not kept waiting, so what it shows is not looked at: its answer would say whether it is right.
+        if self.0.token.is_some() && reads(method) && PROBES.contains(&path) {
+            return Ok(Caller::Anyone);
+        }
         match self.proves(&head.headers) {
             // A browser shows its session whoever makes it ask, so it has to be said who does.
-            Proof::Good(Caller::Session(_)) if !reads(&head.method) && !from_page => Err(no_origin()),
+            Proof::Good(Caller::Session(_)) if !reads(method) && !from_page => Err(no_origin()),
             Proof::Good(caller) => Ok(caller),
-            _ if is_open(&head.method, head.uri.path()) => Ok(Caller::Anyone),
-            _ if page::signs_in(&head.method, head.uri.path()) && !from_page => Err(no_origin()),
-            _ if page::signs_in(&head.method, head.uri.path()) => Ok(Caller::Anyone),
-            Proof::None => Err(unauthorized("a token is needed", "Send `Authorization: Bearer TOKEN` with api.token")),
+            // Before all else that is open: who sees by an answer whether a token is right can try them.
             Proof::Wrong => {
                 self.note_wrong().await;
-                Err(unauthorized(
-                    "this is not the token",
-                    "It is api.token of the configuration that the host began with",
-                ))
+                let hint = "It is api.token of the configuration that the host runs with";
+                Err(unauthorized("this is not the token", hint))
             }
+            Proof::None if reads(method) && page::is_path(path) => Ok(Caller::Anyone),
+            Proof::None if page::signs_in(method, path) && !from_page => Err(no_origin()),
+            Proof::None if page::signs_in(method, path) => Ok(Caller::Anyone),
+            Proof::None => Err(unauthorized("a token is needed", "Send `Authorization: Bearer TOKEN` with api.token")),
         }
     }
 
@@ -112,11 +125,31 @@ impl Access {
     /// Begins a session for a browser that shows the token, and gives what it is to show from then on. `None`, after some
     /// time, if that is not the token.
     pub async fn sign_in(&self, token: &[u8]) -> Option<String> {
-        if self.is_token(token) {
-            return self.0.sessions.begin();
+        let begun = {
+            // Held until the session is there, so that it ends with the token that began it.
+            let right = self.token();
+            right.filter(|right| is_same(token, right.expose().as_bytes())).map(|_right| self.0.sessions.begin())
+        };
+        match begun {
+            Some(session) => session,
+            None => {
+                self.note_wrong().await;
+                None
+            }
         }
-        self.note_wrong().await;
-        None
+    }
+
+    /// From now on this token must be shown. Sessions that an older one has begun are over.
+    pub fn exchange(&self, token: Secret) {
+        if let Some(known) = &self.0.token {
+            let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+            *known = token;
+            self.0.sessions.end_all();
+        }
+    }
+
+    fn token(&self) -> Option<RwLockReadGuard<'_, Secret>> {
+        self.0.token.as_ref().map(|token| token.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends a session.
@@ -126,9 +159,9 @@ impl Access {
 
     /// Who the headers prove to be asking.
     fn proves(&self, headers: &HeaderMap) -> Proof {
-        let Some(token) = &self.0.token else { return Proof::Good(Caller::Local) };
+        let Some(token) = self.token() else { return Proof::Good(Caller::Local) };
         match headers.get(header::AUTHORIZATION) {
-            None => match page::cookies(headers).find_map(|shown| self.0.sessions.find(shown)) {
+            None => match page::cookies(headers, self.cookie()).find_map(|shown| self.0.sessions.find(shown)) {
                 Some(session) => Proof::Good(Caller::Session(session)),
                 None => Proof::None,
             },
@@ -137,11 +170,6 @@ impl Access {
             }
             Some(_) => Proof::Wrong,
         }
-    }
-
-    /// Whether `text` is the token, in a time that says nothing of it.
-    pub fn is_token(&self, text: &[u8]) -> bool {
-        self.0.token.as_ref().is_some_and(|token| is_same(text, token.expose().as_bytes()))
     }
 
     /// A page of another site may make a browser ask here: by its own name, pointed at this address, or by ours. The first
@@ -173,7 +201,8 @@ impl Access {
     /// Whether it answers by this name, with or without a port.
     fn answers(&self, host: &str) -> bool {
         let Some((name, _)) = name_and_port(host) else { return false };
-        let name = name.to_ascii_lowercase();
+        // One IPv6 address is written in many ways.
+        let Some(name) = canonical_host(name) else { return false };
         let known = LOCAL.into_iter().chain(self.0.hosts.iter().map(String::as_str));
         let is_address = || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         known.into_iter().any(|known| known == name) || (self.0.any_address && is_address())
@@ -187,11 +216,6 @@ enum Proof {
     Good(Caller),
     None,
     Wrong,
-}
-
-/// What everybody may read. Of the page, nobody who has proved nothing sees more than where to sign in.
-fn is_open(method: &Method, path: &str) -> bool {
-    reads(method) && (PROBES.contains(&path) || page::is_path(path))
 }
 
 fn reads(method: &Method) -> bool {
@@ -276,7 +300,8 @@ mod tests {
     }
 
     fn remote(address: &str) -> Access {
-        Access::remote(address.parse().unwrap(), Secret::new(TOKEN), &["logs.example.com".into()])
+        let address = SocketAddr::new(address.parse().unwrap(), 8686);
+        Access::remote(address, Secret::new(TOKEN), &["logs.example.com".into(), "[fd00::1]".into()])
     }
 
     #[tokio::test(start_paused = true)]
@@ -291,26 +316,56 @@ mod tests {
         for wrong in ["Bearer 0123456789abcdeF", "Bearer ", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef"] {
             assert_eq!(get("/v1/sources", wrong).await, Err(401), "{wrong}");
             assert_eq!(get("/health", wrong).await, Ok(Caller::Anyone), "{wrong}");
+            // What is open to all says as little of a guess as what is not.
+            for open in ["/", "/sources/x", "/style.css"] {
+                assert_eq!(get(open, wrong).await, Err(401), "{wrong} {open}");
+            }
         }
+        assert_eq!(get("/", "Bearer 0123456789abcdef").await, Ok(Caller::Token));
+        assert_eq!(get("/health", "Bearer 0123456789abcdef").await, Ok(Caller::Anyone), "as with a wrong one");
         let none = |line| {
             let access = access.clone();
             async move { asked(&access, line, &[("host", "localhost")]).await }
         };
         assert_eq!(none(("GET", "/v1/sources")).await, Err(401));
+        assert_eq!(none(("GET", "/sources/x")).await, Ok(Caller::Anyone));
         assert_eq!(none(("GET", "/ready")).await, Ok(Caller::Anyone));
         assert_eq!(none(("POST", "/ready")).await, Err(401));
         assert_eq!(none(("GET", "/health/")).await, Err(401));
-        assert!(access.is_token(TOKEN.as_bytes()) && !access.is_token(b"") && !Access::local(&[]).is_token(b""));
+        assert!(access.sign_in(TOKEN.as_bytes()).await.is_some() && access.sign_in(b"").await.is_none());
+        assert!(Access::local(&[]).sign_in(b"").await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_token_ends_what_the_old_one_began() {
+        let access = remote("127.0.0.1");
+        let session = access.sign_in(TOKEN.as_bytes()).await.unwrap();
+        let cookie = format!("{}={session}", access.cookie());
+        let by = |name: &'static str, value: &str| {
+            let (access, value) = (access.clone(), value.to_owned());
+            async move { asked(&access, ("GET", "/v1/sources"), &[("host", "localhost"), (name, &value)]).await.is_ok() }
+        };
+        let new = "fedcba9876543210";
+        let (old_bearer, new_bearer) = (format!("Bearer {TOKEN}"), format!("Bearer {new}"));
+        assert!(by("cookie", &cookie).await && by("authorization", &old_bearer).await);
+        access.exchange(Secret::new(new));
+        assert!(!by("cookie", &cookie).await && !by("authorization", &old_bearer).await);
+        assert!(by("authorization", &new_bearer).await);
+        let session = access.sign_in(new.as_bytes()).await.unwrap();
+        assert!(by("cookie", &format!("{}={session}", access.cookie())).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wrong_token_costs_time_and_says_how_to_prove_oneself() {
-        let (access, begun) = (remote("127.0.0.1"), tokio::time::Instant::now());
-        let request = Request::get("/v1/sources").header("host", "localhost").header("authorization", "Bearer no");
-        let (head, ()) = request.body(()).unwrap().into_parts();
-        let answer = access.admit(&head).await.unwrap_err();
-        assert_eq!(answer.headers()["www-authenticate"], "Bearer");
-        assert_eq!(begun.elapsed(), WRONG_TOKEN_TIME);
+        let access = remote("127.0.0.1");
+        for path in ["/v1/sources", "/", "/sources/x"] {
+            let begun = tokio::time::Instant::now();
+            let request = Request::get(path).header("host", "localhost").header("authorization", "Bearer no");
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let answer = access.admit(&head).await.unwrap_err();
+            assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+            assert_eq!(begun.elapsed(), WRONG_TOKEN_TIME, "{path}");
+        }
     }
 
     #[tokio::test]
@@ -336,6 +391,12 @@ mod tests {
         let all = remote("0.0.0.0");
         assert!(by(&all, "10.0.0.1:8686").await && by(&all, "[fe80::1]:8686").await);
         assert!(!by(&all, "evil.example").await);
+        // An address is the same however it is written, and another is not.
+        let v6 = remote("fd00::2");
+        for host in ["[fd00::1]", "[FD00:0::1]:8686", "[fd00::2]:8686", "[fd00:0:0::2]"] {
+            assert!(by(&v6, host).await, "{host}");
+        }
+        assert!(!by(&v6, "[fd00::3]").await && !by(&v6, "fd00::1").await && !by(&v6, "[logs.example.com]").await);
         // None, two, and one in the request's line.
         assert_eq!(asked(&local, ("GET", "/health"), &[]).await, Err(403));
         assert_eq!(asked(&local, ("GET", "/health"), &[("host", "localhost"), ("host", "localhost")]).await, Err(400));

@@ -1,23 +1,26 @@
 //! What a running host answers: its streams, what happens to them, and what it has stored.
 
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::lines::Long;
 use super::live;
 use super::metrics;
 use super::page;
-use super::server::{Answer, Asked, Service, json, lines, refusal, streamed, text_of};
+use super::server::{Answer, Asked, DONE, READ, Service, json, not_allowed, refusal, streamed, text_of};
 use super::view::{SinkView, SourceDetail, Sources, write_health, write_state};
 use crate::Control;
 use crate::deliver::Disk;
 use crate::outside::Clock;
 use crate::replay::Request;
-use crate::state::ImportError;
+use crate::state::{ImportError, StateError};
 
 /// Answers that are watched at the same time: each holds a connection.
 const WATCHED: usize = 32;
@@ -30,6 +33,7 @@ pub struct Api {
     /// `None` where the state is not in a folder.
     pub disk: Option<Arc<Disk>>,
     watched: Arc<Semaphore>,
+    long: Arc<Long>,
 }
 
 /// A host that starts, and then runs: what answers before there is anything to show.
@@ -70,11 +74,7 @@ impl Service for Api {
         match (&asked.method, path.as_slice()) {
             (&Method::GET, ["health"]) => probe(true),
             (&Method::GET, ["ready"]) => probe(self.control.is_ready()),
-            (&Method::GET, ["v1", "sources"]) => {
-                let (status, wrong) = (self.control.status(), self.control.misconfigured());
-                let facts = |source: &str| self.control.facts(source);
-                json(StatusCode::OK, &Sources::of(&status, wrong, facts, self.control.sinks(), self.clock))
-            }
+            (&Method::GET, ["v1", "sources"]) => self.sources().await,
             (&Method::GET, ["metrics"]) => self.metrics().await,
             (&Method::GET, ["v1", "sources", source]) => self.source(source).await,
             (&Method::GET, ["v1", "sinks"]) => {
@@ -89,20 +89,19 @@ impl Service for Api {
                 Ok(place) => live::tap(&self.control, &asked, place),
                 Err(_) => too_many(),
             },
-            (&Method::GET, ["v1", "state"]) => {
-                self.stored(|disk| lines(move |mut out| write_state(&disk.store, &mut out)))
-            }
+            (&Method::GET, ["v1", "state"]) => self.stored(|disk, mut out| write_state(&disk.store, &mut out)).await,
             (&Method::GET, ["v1", "state", "health"]) => {
-                self.stored(|disk| lines(move |mut out| write_health(&disk.store, &mut out)))
+                self.stored(|disk, mut out| write_health(&disk.store, &mut out)).await
             }
-            (&Method::GET, ["v1", "state", "export"]) => self.stored(|disk| {
-                lines(move |mut out| {
+            (&Method::GET, ["v1", "state", "export"]) => {
+                let export = |disk: &Disk, mut out: &mut dyn Write| {
                     disk.store.export(&mut out).map_err(|error| match error {
                         ImportError::Read(error) => error,
-                        error => std::io::Error::other(error.to_string()),
+                        error => io::Error::other(error.to_string()),
                     })
-                })
-            }),
+                };
+                self.stored(export).await
+            }
             (&Method::POST, ["v1", "sources", source, "check"]) => self.check(source).await,
             (&Method::POST, ["v1", "sources", source, "restart"]) => {
                 if self.control.restart(source) {
@@ -115,9 +114,7 @@ impl Service for Api {
                 Ok(request) => self.replay(&request).await,
                 Err(error) => refusal(StatusCode::BAD_REQUEST, format!("this is no replay: {error}"), None),
             },
-            (_, ["v1", "replays"] | ["v1", "sources", _, "restart" | "check"]) => {
-                refusal(StatusCode::METHOD_NOT_ALLOWED, "this is done by POST", None)
-            }
+            (_, ["v1", "replays"] | ["v1", "sources", _, "restart" | "check"]) => not_allowed(DONE),
             (
                 _,
                 ["health" | "ready" | "metrics"]
@@ -125,7 +122,7 @@ impl Service for Api {
                 | ["v1", "sources", _]
                 | ["v1", "health", "events"]
                 | ["v1", "state", "export" | "health"],
-            ) => refusal(StatusCode::METHOD_NOT_ALLOWED, "this can only be read: GET", None),
+            ) => not_allowed(READ),
             _ => page::answer(Some(self), &asked).await.unwrap_or_else(|| {
                 refusal(StatusCode::NOT_FOUND, "there is nothing of that name", Some("See GET /v1/sources"))
             }),
@@ -143,7 +140,7 @@ fn too_many() -> Answer {
 
 impl Api {
     pub fn new(control: Control, clock: Clock, disk: Option<Arc<Disk>>) -> Self {
-        Self { control, clock, disk, watched: Arc::new(Semaphore::new(WATCHED)) }
+        Self { control, clock, disk, watched: Arc::new(Semaphore::new(WATCHED)), long: Arc::default() }
     }
 
     /// One source, with what is stored of it.
@@ -152,14 +149,48 @@ impl Api {
         let mut wrong = self.control.misconfigured();
         wrong.retain(|source, _| source == id);
         let facts = |source: &str| self.control.facts(source);
-        let mut found = Sources::of(&status, wrong, facts, Vec::new(), self.clock);
-        let Some(source) = found.sources.pop() else { return self.no_source(id) };
-        let Some(disk) = self.disk.clone() else {
-            return json(StatusCode::OK, &SourceDetail { source, stored: Vec::new() });
-        };
-        let read = tokio::task::spawn_blocking(move || SourceDetail::read(source, &disk.store)).await;
-        match read {
-            Ok(Ok(detail)) => json(StatusCode::OK, &detail),
+        let is_named = |source: &str, stream: &str| self.control.is_named(source, stream);
+        let found = Sources::of(&status, wrong, facts, is_named, Vec::new(), self.clock);
+        if found.sources.is_empty() {
+            return self.no_source(id);
+        }
+        self.read(move |disk| {
+            let mut found = match disk {
+                Some(disk) => found.with_positions(&disk.store)?,
+                None => found,
+            };
+            let source = found.sources.remove(0);
+            match disk {
+                Some(disk) => SourceDetail::read(source, &disk.store),
+                None => Ok(SourceDetail { source, stored: Vec::new() }),
+            }
+        })
+        .await
+    }
+
+    /// All of them, with their positions.
+    async fn sources(&self) -> Answer {
+        let (status, wrong) = (self.control.status(), self.control.misconfigured());
+        let facts = |source: &str| self.control.facts(source);
+        let is_named = |source: &str, stream: &str| self.control.is_named(source, stream);
+        let sources = Sources::of(&status, wrong, facts, is_named, self.control.sinks(), self.clock);
+        self.read(move |disk| match disk {
+            Some(disk) => sources.with_positions(&disk.store),
+            None => Ok(sources),
+        })
+        .await
+    }
+
+    /// Answers what `read` makes of what is stored, as JSON.
+    async fn read<T: Serialize + Send + 'static>(
+        &self,
+        read: impl FnOnce(Option<&Disk>) -> Result<T, StateError> + Send + 'static,
+    ) -> Answer {
+        let disk = self.disk.clone();
+        // For ten thousand sources that is work for a tenth of a second.
+        let answer = move || read(disk.as_deref()).map(|shown| json(StatusCode::OK, &shown));
+        match tokio::task::spawn_blocking(answer).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => refusal(StatusCode::SERVICE_UNAVAILABLE, error.to_string(), None),
             Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke down", Some("See the host's log")),
         }
@@ -199,7 +230,7 @@ impl Api {
         tokio::spawn(async move {
             loop {
                 let progress = replaying.progress(TOLD_EVERY).await;
-                let line = serde_json::to_vec(&progress).map_err(std::io::Error::other);
+                let line = serde_json::to_vec(&progress).map_err(io::Error::other);
                 let line = line.map(|line| Bytes::from([&line[..], b"\n"].concat()));
                 if sender.send(line).await.is_err() || progress.ended.is_some() {
                     return;
@@ -217,9 +248,10 @@ impl Api {
         }
     }
 
-    fn stored(&self, answer: impl FnOnce(Arc<Disk>) -> Answer) -> Answer {
-        match &self.disk {
-            Some(disk) => answer(Arc::clone(disk)),
+    /// Answers what `write` makes of what is stored, in lines.
+    async fn stored(&self, write: impl FnOnce(&Disk, &mut dyn Write) -> io::Result<()> + Send + 'static) -> Answer {
+        match self.disk.clone() {
+            Some(disk) => self.long.lines(move |out| write(&disk, out)).await,
             None => refusal(StatusCode::SERVICE_UNAVAILABLE, "this host keeps no state in a folder", None),
         }
     }

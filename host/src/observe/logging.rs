@@ -9,6 +9,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
 use super::terminal::Beside;
+use crate::config::problem::suggestion;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -33,20 +34,51 @@ pub fn init_logging(level: &str, format: LogFormat) -> Result<(), String> {
         .map_err(|_| "logging was started before".to_owned())
 }
 
+/// The levels, and what other programs call them.
+const LEVELS: [(&str, &str); 7] = [
+    ("off", "off"),
+    ("error", "error"),
+    ("warn", "warn"),
+    ("warning", "warn"),
+    ("info", "info"),
+    ("debug", "debug"),
+    ("trace", "trace"),
+];
+
 fn filter(level: &str) -> Result<Targets, String> {
     let level = level.trim().to_ascii_lowercase();
-    let plain = ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str());
-    let directives = match level.as_str() {
-        "off" | "error" => level,
-        _ if plain => OWN.iter().fold("warn".to_owned(), |all, own| format!("{all},{own}={level}")),
-        "" => return filter("info"),
-        _ => level,
+    if level.is_empty() {
+        return filter("info");
+    }
+    // A word alone would be taken as the name of a module, and silence all others.
+    let directives = level.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let directives = directives.map(|directive| match directive.split_once('=') {
+        Some((module, level)) => Ok(format!("{module}={}", known(level)?)),
+        None => Ok(known(directive)?.to_owned()),
+    });
+    let directives = match &directives.collect::<Result<Vec<_>, String>>()?[..] {
+        [plain] if !plain.contains('=') && !["off", "error"].contains(&plain.as_str()) => {
+            OWN.iter().fold("warn".to_owned(), |all, own| format!("{all},{own}={plain}"))
+        }
+        directives => directives.join(","),
     };
-    directives.parse().map_err(|error| {
-        format!(
-            "the log level is not understood: {error}. Use off, error, warn, info, debug or trace, or directives such as info,hyper=debug"
-        )
-    })
+    directives.parse().map_err(|error| format!("the log level is not understood: {error}. {CHOICE}"))
+}
+
+const CHOICE: &str = "Use off, error, warn, info, debug or trace, or directives such as info,hyper=debug";
+
+/// The level that `word` names.
+fn known(word: &str) -> Result<&'static str, String> {
+    if let Some((_, level)) = LEVELS.iter().find(|(name, _)| *name == word) {
+        return Ok(level);
+    }
+    let known: Vec<&str> = LEVELS.iter().filter(|(name, level)| name == level).map(|(name, _)| *name).collect();
+    let near = match word {
+        "verbose" => Some("Did you mean `debug`?".to_owned()),
+        _ => suggestion(word, &known),
+    };
+    let near = near.map_or_else(String::new, |near| format!(" {near}"));
+    Err(format!("the log level is not understood: {word:?} is none.{near} {CHOICE}"))
 }
 
 fn subscriber<W>(
@@ -123,5 +155,24 @@ mod tests {
     fn a_wrong_level_is_explained() {
         let error = filter("tributary=loud").unwrap_err();
         assert!(error.contains("Use off, error, warn, info"), "{error}");
+        for (word, near) in [
+            ("warns", "`warn`"),
+            ("eror", "`error`"),
+            ("verbose", "`debug`"),
+            ("info,hyper", "\"hyper\" is none. Use"),
+            ("nonsense", "\"nonsense\" is none. Use"),
+            ("off,hyper=inof", "`info`"),
+        ] {
+            let error = filter(word).unwrap_err();
+            assert!(error.contains(near), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn warning_is_warn() {
+        for level in ["warn", "Warning", "info,tributary_host=warning"] {
+            let text = logged(level, LogFormat::Text);
+            assert!(text.contains("trouble") && !text.contains("collected"), "{level}: {text}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! HTTP/1.1 over the Unix socket and over TCP: each request is bounded in size and time, and so are connections.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,16 +21,17 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::access::{Access, Caller};
 use super::patient::Patient;
+use super::places::{Place, Places};
 use super::socket::Socket;
 use super::tcp::Tcp;
 
-/// Connections at once, of the socket and of the address each. What comes then waits.
+/// Connections at once, of the socket and of the address each.
 const CONNECTIONS: usize = 64;
 /// Bytes of a request's head, and of its body.
 const HEAD_BYTES: usize = 16 << 10;
@@ -41,9 +43,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const WATCHED_TIME: Duration = Duration::from_secs(3600);
 /// How long answers may take to end when the host does.
 const END_TIME: Duration = Duration::from_secs(2);
-/// A long answer is made in pieces of this size, and so many are made ahead.
-const PIECE: usize = 64 << 10;
-const PIECES: usize = 4;
 
 pub type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
@@ -74,38 +73,33 @@ pub enum Listener {
 
 /// Answers until `stop` turns true or its sender is gone. Then answers that have begun may end, for a moment.
 pub async fn serve<S: Service>(listener: Listener, access: Access, service: Arc<S>, stop: watch::Receiver<bool>) {
-    let (free, mut connections) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
+    let (places, mut connections) = (Places::new(CONNECTIONS), JoinSet::new());
     let mut stopped = pin!(until(stop.clone()));
     loop {
-        // The semaphore is never closed.
-        let next = async { (Arc::clone(&free).acquire_owned().await.ok(), accept(&listener).await) };
-        let (permit, accepted) = tokio::select! {
+        let next = async {
+            let accepted = accept(&listener).await?;
+            Ok((accepted, places.take().await))
+        };
+        let next: io::Result<(Accepted, Place)> = tokio::select! {
             biased;
             () = &mut stopped => break,
             next = next => next,
         };
         while connections.try_join_next().is_some() {}
-        let (service, access, stop) = (Arc::clone(&service), access.clone(), stop.clone());
-        match accepted {
-            Ok(Accepted::Unix(stream)) => connections.spawn(async move {
-                connection(stream, false, &access, &*service, stop).await;
-                drop(permit);
-            }),
-            Ok(Accepted::Tcp(stream, tls)) => connections.spawn(async move {
-                match tls {
-                    None => connection(stream, true, &access, &*service, stop).await,
-                    Some(tls) => match timeout(REQUEST_TIME, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, true, &access, &*service, stop).await,
-                        Ok(Err(error)) => tracing::debug!("a connection to the API speaks no TLS: {error}"),
-                        Err(_) => tracing::debug!("a connection to the API does not finish its TLS handshake"),
-                    },
-                }
-                drop(permit);
-            }),
+        match next {
+            Ok((accepted, place)) => {
+                let (service, access, stop) = (Arc::clone(&service), access.clone(), stop.clone());
+                connections.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = place.is_needed() => tracing::debug!("a connection to the API makes room for another"),
+                        () = talk(accepted, &place, &access, &*service, stop) => {}
+                    }
+                });
+            }
             Err(error) => {
                 tracing::warn!("the API takes no connection: {error}");
                 sleep(Duration::from_secs(1)).await;
-                continue;
             }
         };
     }
@@ -121,7 +115,7 @@ enum Accepted {
 async fn accept(listener: &Listener) -> io::Result<Accepted> {
     match listener {
         Listener::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
-        Listener::Tcp(tcp) => Ok(Accepted::Tcp(tcp.accept().await?, tcp.tls.clone())),
+        Listener::Tcp(tcp) => Ok(Accepted::Tcp(tcp.accept().await?, tcp.tls())),
     }
 }
 
@@ -129,9 +123,35 @@ async fn until(mut stop: watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
+async fn talk<S: Service>(
+    accepted: Accepted,
+    place: &Place,
+    access: &Access,
+    service: &S,
+    stop: watch::Receiver<bool>,
+) {
+    let (stream, tls) = match accepted {
+        Accepted::Unix(stream) => return connection(stream, false, place, access, service, stop).await,
+        Accepted::Tcp(stream, None) => return connection(stream, true, place, access, service, stop).await,
+        Accepted::Tcp(stream, Some(tls)) => (stream, tls),
+    };
+    let shaken = tokio::select! {
+        biased;
+        // Nothing was asked yet.
+        () = until(stop.clone()) => return,
+        shaken = timeout(REQUEST_TIME, tls.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, true, place, access, service, stop).await,
+        Ok(Err(error)) => tracing::debug!("a connection to the API speaks no TLS: {error}"),
+        Err(_) => tracing::debug!("a connection to the API does not finish its TLS handshake"),
+    }
+}
+
 async fn connection<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     keep_alive: bool,
+    place: &Place,
     access: &Access,
     service: &S,
     stop: watch::Receiver<bool>,
@@ -145,7 +165,7 @@ async fn connection<S: Service>(
     let answer = service_fn(|request| {
         let watched = Arc::clone(&watched);
         async move {
-            let mut answer = handle(request, access, service).await;
+            let mut answer = handle(request, place, access, service).await;
             watched.store(answer.extensions().get::<Watched>().is_some(), Ordering::Relaxed);
             for (name, value) in GUARDS {
                 answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -173,12 +193,28 @@ async fn connection<S: Service>(
 const GUARDS: [(header::HeaderName, &str); 2] =
     [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
 
-async fn handle(request: Request<Incoming>, access: &Access, service: &impl Service) -> Answer {
-    let (mut head, body) = request.into_parts();
+async fn handle(request: Request<Incoming>, place: &Place, access: &Access, service: &impl Service) -> Answer {
+    let (head, body) = request.into_parts();
     let caller = match access.admit(&head).await {
         Ok(caller) => caller,
-        Err(refused) => return *refused,
+        Err(refused) => return last(*refused),
     };
+    match caller {
+        Caller::Anyone => last(admitted(caller, head, body, access, service).await),
+        Caller::Local | Caller::Token | Caller::Session(_) => {
+            place.keep();
+            admitted(caller, head, body, access, service).await
+        }
+    }
+}
+
+/// Ends the connection of somebody who has proved nothing, so that it holds no place.
+fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+async fn admitted(caller: Caller, mut head: Parts, body: Incoming, access: &Access, service: &impl Service) -> Answer {
     head.headers.remove(header::AUTHORIZATION);
     head.headers.remove(header::COOKIE);
     let body = match timeout(REQUEST_TIME, Limited::new(body, BODY_BYTES).collect()).await {
@@ -220,6 +256,22 @@ pub fn refusal(status: StatusCode, message: impl AsRef<str>, hint: Option<&str>)
     json(status, &json!({ "error": { "message": message.as_ref(), "hint": hint } }))
 }
 
+/// The methods of what can be read, and of what is done.
+pub const READ: &str = "GET, HEAD";
+pub const DONE: &str = "POST";
+
+/// An answer that says by which methods it would be one.
+pub fn not_allowed(methods: &'static str) -> Answer {
+    let message = match methods {
+        READ => "this can only be read: GET",
+        DONE => "this is done by POST",
+        _ => "there is no such method here",
+    };
+    let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, message, None);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
 /// An answer that is there at once; `form` is its `Content-Type`.
 pub fn whole(status: StatusCode, form: HeaderValue, body: Bytes) -> Answer {
     let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
@@ -227,21 +279,6 @@ pub fn whole(status: StatusCode, form: HeaderValue, body: Bytes) -> Answer {
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, form);
     answer
-}
-
-/// An answer in lines of JSON, which `write` makes on a thread that may block. It breaks off where `write` fails, and is
-/// never held whole.
-pub fn lines(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Answer {
-    let (sender, pieces) = mpsc::channel(PIECES);
-    tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { sender: sender.clone(), buffer: BytesMut::new() };
-        let written = write(&mut pieces).and_then(|()| pieces.flush());
-        if let Err(error) = written {
-            // Whoever asked may have gone.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    streamed(pieces)
 }
 
 /// An answer in lines of JSON that are sent as they come.
@@ -276,29 +313,5 @@ impl Body for Streamed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         self.0.poll_recv(context).map(|piece| Some(piece?.map(Frame::data)))
-    }
-}
-
-/// Cuts what is written into pieces, and waits while too many are untaken.
-struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: BytesMut,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = self.buffer.split().freeze();
-        self.sender.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

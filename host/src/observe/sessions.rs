@@ -76,6 +76,10 @@ impl Sessions {
         self.lock().remove(&key);
     }
 
+    pub fn end_all(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::page::Standing;
 use crate::collect::{Checked, StreamStatus};
 use crate::deliver::SinkStatus;
 use crate::outside::Clock;
 use crate::sandbox::NetworkCounts;
-use crate::state::{Counts, Gap, StateError, Store, StreamKey, Summary};
+use crate::state::{Counts, Gap, StateError, Store, StreamKey, Summary, position};
 
 /// The answer of `GET /v1/sources`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +90,15 @@ pub struct StreamView {
     pub stream: String,
     /// As [`crate::collect::StreamState`] is written.
     pub state: String,
+    /// Whether somebody on call wants to see it: it failed, what it read cannot be stored, or it is refused a log that is
+    /// asked for by name.
+    #[serde(default)]
+    pub in_trouble: bool,
     /// Whether the last poll reached the end of what the vendor has.
     pub caught_up: bool,
+    /// Where it goes on after a restart, if anything is stored: the source's own words. The page's list is without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
     /// How far behind the present it reads; none before the first event.
     pub lag_ms: Option<u64>,
     /// When the newest event happened, in milliseconds since the Unix epoch.
@@ -103,6 +111,12 @@ pub struct StreamView {
     pub faults: u64,
     /// The last fault, with what to do about it, until a success.
     pub fault: Option<String>,
+    /// Its code: stable and short.
+    #[serde(default)]
+    pub fault_code: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub fault_hint: Option<String>,
     /// Why what was read cannot be stored for now.
     pub held: Option<String>,
     /// When it is read next, in milliseconds since the Unix epoch; none while it is read, and where it stands still.
@@ -112,11 +126,12 @@ pub struct StreamView {
 
 impl Sources {
     /// `statuses` are those of all streams, by source; `wrong` is what is wrong with the configuration of sources; `facts`
-    /// are those of a source that is run.
+    /// are those of a source that is run; `is_named` says whether the operator has asked for a stream by name.
     pub fn of(
         statuses: &[StreamStatus],
         mut wrong: BTreeMap<String, String>,
         facts: impl Fn(&str) -> Option<Facts>,
+        is_named: impl Fn(&str, &str) -> bool,
         sinks: Vec<SinkStatus>,
         clock: Clock,
     ) -> Self {
@@ -130,7 +145,7 @@ impl Sources {
                 id: streams[0].source.to_string(),
                 tenant: streams[0].tenant.to_string(),
                 network,
-                streams: streams.iter().map(|status| StreamView::of(status, now)).collect(),
+                streams: streams.iter().map(|status| StreamView::of(status, now, &is_named)).collect(),
                 last_check,
             }
         };
@@ -145,15 +160,31 @@ impl Sources {
         }));
         Self { sources, sinks: sinks.into_iter().map(SinkView::from).collect() }
     }
+
+    /// With the positions that `store` has.
+    pub fn with_positions(mut self, store: &Store) -> Result<Self, StateError> {
+        let streams = |source: &SourceView| -> Vec<StreamKey> {
+            source.streams.iter().map(|stream| StreamKey::new(&*source.id, &*stream.stream)).collect()
+        };
+        let keys: Vec<StreamKey> = self.sources.iter().flat_map(streams).collect();
+        let shown = self.sources.iter_mut().flat_map(|source| &mut source.streams);
+        for (stream, position) in shown.zip(store.positions(&keys)?) {
+            stream.position = position.as_deref().map(position::text);
+        }
+        Ok(self)
+    }
 }
 
 impl StreamView {
-    fn of(status: &StreamStatus, now: u64) -> Self {
+    fn of(status: &StreamStatus, now: u64, is_named: impl Fn(&str, &str) -> bool) -> Self {
         let millis = |nanos: u64| Duration::from_nanos(nanos).as_millis() as u64;
+        let cause = status.cause.as_deref();
         Self {
             stream: status.stream.to_string(),
             state: status.state.to_string(),
+            in_trouble: Standing::of(status, is_named).is_trouble(),
             caught_up: status.caught_up,
+            position: None,
             lag_ms: status.lag(now).map(millis),
             newest_ms: status.newest.map(millis),
             read: status.read.clone(),
@@ -162,6 +193,8 @@ impl StreamView {
             polls: status.polls,
             faults: status.faults,
             fault: status.fault.clone(),
+            fault_code: cause.map(|cause| cause.code.clone()),
+            fault_hint: cause.and_then(|cause| cause.hint.clone()),
             held: status.held.clone(),
             next_ms: status.next.map(millis),
         }

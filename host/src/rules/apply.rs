@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bound::{Bound, Reach, Step};
+use super::budget::Budget;
 use super::edit::{Edit, Trouble, edit};
 use super::json::{NotJson, Scan};
 use super::{Conditions, Rule, select};
@@ -13,6 +14,9 @@ use crate::deliver::{Batch, Head};
 /// How much longer the bodies of one batch may become, in bytes: a pattern that matches each character makes much of
 /// little.
 const MOST_GROWTH: usize = 64 << 20;
+
+/// Why an event is refused that a rule searches too long.
+const OVERDUE: &str = "its pattern takes too long, as it searches the whole text of the event again behind each match; write it without `.*` and without optional parts that contain repetitions, for example [^ ]* in place of .*";
 
 /// What came of a batch. Each event of it is in one of `batch`, `filtered` and `refused`.
 #[derive(Debug)]
@@ -53,8 +57,13 @@ enum Outcome {
 }
 
 impl Bound {
-    /// Applies the rules to the events of a batch of the stream.
+    /// Applies the rules to the events of a batch of the stream. That may take a second of this thread, and more if many
+    /// events take long.
     pub fn apply(&self, batch: &Arc<Batch>) -> Applied {
+        self.apply_within(batch, Budget::default())
+    }
+
+    pub(super) fn apply_within(&self, batch: &Arc<Batch>, budget: Budget) -> Applied {
         let nothing = Applied {
             batch: Arc::clone(batch),
             filtered: Vec::new(),
@@ -65,7 +74,7 @@ impl Bound {
         if self.is_empty() {
             return nothing;
         }
-        let mut run = Run::new(self);
+        let mut run = Run::new(self, budget);
         let (mut rest, mut refused) = (Rest::new(batch), Vec::new());
         for (index, head) in batch.events.iter().enumerate() {
             let body = &batch.bodies[head.begin as usize..head.end as usize];
@@ -108,10 +117,11 @@ struct Run<'a> {
     filtered: Vec<u64>,
     changed: Vec<u64>,
     parsed: u64,
+    budget: Budget,
 }
 
 impl<'a> Run<'a> {
-    fn new(bound: &'a Bound) -> Self {
+    fn new(bound: &'a Bound, budget: Budget) -> Self {
         let count = bound.rules.as_slice().len();
         Self {
             bound,
@@ -122,6 +132,7 @@ impl<'a> Run<'a> {
             filtered: vec![0; count],
             changed: vec![0; count],
             parsed: 0,
+            budget,
         }
     }
 
@@ -131,6 +142,7 @@ impl<'a> Run<'a> {
         let rules = bound.rules.as_slice();
         let line = body.strip_suffix(b"\n").unwrap_or(body);
         let most = line.len().saturating_add(growth);
+        self.budget.begin(line.len(), rules.len());
         let mut changed = false;
         for step in &bound.steps {
             match step {
@@ -192,7 +204,8 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         self.parsed += 1;
-        let edited = edit(body, head.id, edits, &mut self.scan, most, &mut self.next).map_err(|trouble| {
+        let edited = edit(body, head.id, edits, &mut self.scan, most, &mut self.budget, &mut self.next);
+        let edited = edited.map_err(|trouble| {
             let active = reaches.iter().zip(&self.edits).find(|(_, edit)| edit.active);
             let rule = active.map_or(first, |(reach, _)| reach.rule);
             match trouble {
@@ -204,6 +217,7 @@ impl<'a> Run<'a> {
                     );
                     (rule, reason)
                 }
+                Trouble::Overdue(edit) => (reaches[edit].rule, OVERDUE.to_owned()),
             }
         })?;
         for (reach, edit) in reaches.iter().zip(&self.edits) {

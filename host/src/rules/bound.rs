@@ -57,6 +57,15 @@ impl Bound {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
+
+    /// Whether one of them looks into bodies: by a pattern or at a field.
+    pub fn looks_into_bodies(&self) -> bool {
+        let rules = self.rules.as_slice();
+        self.steps.iter().any(|step| match step {
+            Step::Select(reach) => rules[reach.rule].looks_into_bodies(),
+            Step::Edit(_) => true,
+        })
+    }
 }
 
 impl Rule {

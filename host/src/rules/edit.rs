@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::ops::{ControlFlow, Range};
 
+use super::budget::{Budget, Overdue};
 use super::field::is_identity;
 use super::json::{NotJson, Scan, Text, ValueKind};
 use super::{Action, Rule};
@@ -22,6 +23,8 @@ pub enum Trouble {
     NotJson(NotJson),
     /// It becomes longer than it may.
     TooLong,
+    /// The edit of this index searches longer than it may.
+    Overdue(usize),
 }
 
 /// Lets rules replace values of `body` one after the other, in each value: that is the same as in one body after the other,
@@ -29,13 +32,14 @@ pub enum Trouble {
 /// that holds `id` stay.
 ///
 /// # Errors
-/// If the body is no JSON, or becomes longer than `most` bytes; `out` is of no use then.
+/// If the body is no JSON, becomes longer than `most` bytes, or takes longer than `budget` has; `out` is of no use then.
 pub fn edit(
     body: &str,
     id: u128,
     edits: &mut [Edit<'_>],
     scan: &mut Scan,
     most: usize,
+    budget: &mut Budget,
     out: &mut String,
 ) -> Result<bool, Trouble> {
     out.clear();
@@ -47,7 +51,7 @@ pub fn edit(
             ValueKind::Number | ValueKind::Bool => &body[value.at.clone()],
         };
         let mut new: Option<String> = None;
-        for Edit { rule, active, changed } in edits.iter_mut() {
+        for (at, Edit { rule, active, changed }) in edits.iter_mut().enumerate() {
             if !*active || rule.conditions.field.as_ref().is_some_and(|field| !field.reaches(place)) {
                 continue;
             }
@@ -56,15 +60,18 @@ pub fn edit(
                 None if value.escaped => Text::of(spelled),
                 None => Text::plain(spelled),
             };
-            match replace(rule, &text, new.as_deref().unwrap_or(spelled), most) {
+            match replace(rule, &text, new.as_deref().unwrap_or(spelled), most, budget) {
                 Ok(None) => {}
                 Ok(Some(_)) if is_identity(place, spelled, id) => break,
                 Ok(Some(replaced)) => {
                     new = Some(replaced);
                     *changed = true;
                 }
-                Err(TooLong) => {
-                    trouble = Some(Trouble::TooLong);
+                Err(stop) => {
+                    trouble = Some(match stop {
+                        Stop::TooLong => Trouble::TooLong,
+                        Stop::Overdue => Trouble::Overdue(at),
+                    });
                     return ControlFlow::Break(());
                 }
             }
@@ -91,11 +98,27 @@ pub fn edit(
     if out.len() > most { Err(Trouble::TooLong) } else { Ok(copied > 0) }
 }
 
-struct TooLong;
+/// Why a rule gives a value up.
+enum Stop {
+    TooLong,
+    Overdue,
+}
+
+impl From<Overdue> for Stop {
+    fn from(_: Overdue) -> Self {
+        Stop::Overdue
+    }
+}
 
 /// What stands between the quotes after the rule replaced what it matches; `None` if that is nothing. `text` is that of
 /// `spelled`.
-fn replace(rule: &Rule, text: &Text<'_>, spelled: &str, most: usize) -> Result<Option<String>, TooLong> {
+fn replace(
+    rule: &Rule,
+    text: &Text<'_>,
+    spelled: &str,
+    most: usize,
+    budget: &mut Budget,
+) -> Result<Option<String>, Stop> {
     let (mut out, mut copied, mut changed) = (String::new(), 0, false);
     let mut put = |part: Range<usize>| {
         let place = text.spelled(part.clone());
@@ -108,19 +131,28 @@ fn replace(rule: &Rule, text: &Text<'_>, spelled: &str, most: usize) -> Result<O
             // They hide nothing.
             Action::Include | Action::Exclude => {}
         }
-        if out.len() > most { Err(TooLong) } else { Ok(()) }
+        if out.len() > most { Err(Stop::TooLong) } else { Ok(()) }
     };
+    let length = text.as_str().len();
+    // Where the next search begins. It may read all that is left, wherever its match ends.
+    let mut next = 0;
     match &rule.conditions.pattern {
-        None => put(0..text.as_str().len())?,
-        // There is nothing to hide in a match without text.
+        None => put(0..length)?,
         Some(pattern) if !pattern.has_groups() => {
-            for found in pattern.regex().find_iter(text.as_str()).filter(|found| !found.is_empty()) {
-                put(found.range())?;
+            for found in pattern.regex().find_iter(text.as_str()) {
+                budget.found(length - next)?;
+                next = found.end();
+                // There is nothing to hide in a match without text.
+                if !found.is_empty() {
+                    put(found.range())?;
+                }
             }
         }
         Some(pattern) => {
             let mut groups: Vec<Range<usize>> = Vec::new();
             for captures in pattern.regex().captures_iter(text.as_str()) {
+                budget.found(length - next)?;
+                next = captures.get_match().end();
                 let found = captures.iter().skip(1).flatten().filter(|group| !group.is_empty());
                 groups.extend(found.map(|group| group.range()));
                 // An outer group before those in it, which go with it.

@@ -17,6 +17,7 @@
 
 mod apply;
 mod bound;
+mod budget;
 mod edit;
 mod field;
 mod json;

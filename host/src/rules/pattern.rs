@@ -6,6 +6,8 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::Fault;
+#[cfg(doc)]
+use super::budget::Budget;
 
 /// Longer ones are lists, and belong into several rules.
 const MOST_BYTES: usize = 16 * 1024;
@@ -14,7 +16,8 @@ const MOST_BYTES: usize = 16 * 1024;
 /// takes 70 KiB; `\w{1,200}` goes over it.
 const MOST_MEMORY: usize = 2 << 20;
 
-/// A regular expression in the syntax of the crate `regex`: it takes time in proportion to the text, whatever it is.
+/// A regular expression in the syntax of the crate `regex`: one search takes time in proportion to the text, whatever it is.
+/// All matches of a text may take time in proportion to its square: whoever goes from one to the next asks [`Budget`].
 ///
 /// Clones share what a search needs beside the text: ten thousand sources with one rule have it once for each thread.
 #[derive(Clone)]

@@ -1,9 +1,12 @@
 //! Rules on events, as a configuration has them.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::budget::{Budget, Limits};
 use super::*;
 use crate::config::{self, Format};
 use crate::deliver::{Batch, Head, Origin};
@@ -278,4 +281,66 @@ fn bodies_do_not_grow_without_end() {
     assert_eq!(bodies(&applied.batch).iter().map(|body| body.len()).collect::<Vec<_>>(), [516, 260]);
     assert_eq!(applied.refused.len(), 1);
     assert!(applied.refused[0].reason.contains("64 MiB longer"), "{:?}", applied.refused);
+}
+
+thread_local!(static LOOKS: Cell<u32> = const { Cell::new(0) });
+
+/// Another millisecond has gone by at each look.
+fn clock() -> Duration {
+    LOOKS.set(LOOKS.get() + 1);
+    Duration::from_millis(LOOKS.get().into())
+}
+
+/// The rules, with that many milliseconds for a batch and so many for each event behind them; and how often the clock was
+/// looked at.
+fn apply_within(text: &str, batch: &Arc<Batch>, all: u64, event: u64) -> (Applied, u32) {
+    LOOKS.set(0);
+    let limits =
+        Limits { batch: Duration::from_millis(all), event: Duration::from_millis(event), byte: Duration::ZERO };
+    let applied = rules(text).bind("siem/all", &KINDS).apply_within(batch, Budget::new(limits, clock));
+    (applied, LOOKS.get())
+}
+
+#[test]
+fn a_search_that_takes_too_long_condemns_its_event_alone() {
+    // Behind each of a thousand matches, all that is left is read again: 2.5 MB.
+    let long = format!("{{\"a\":\"one\",\"b\":\"{}\"}}", "user=".repeat(1_000));
+    let lawful = r#"{"a":"one","b":"user=ann domain=x"}"#;
+    let batch = batch(&[lawful, &long, lawful, &long, lawful]);
+    for pattern in [r"user=(?:.*domain=\w+)?", r"(?:.*domain=\w+)?", r"(us)er=(?:.*domain=(\w+))?", ".*[^a-z=]|[a-z=]"]
+    {
+        let text = format!(
+            "{{ type = 'mask', pattern = 'one' }}, {{ type = 'mask', pattern = '{pattern}' }}, {{ type = 'mask', pattern = 'never' }}"
+        );
+        let (applied, looks) = apply_within(&text, &batch, 4, 2);
+        assert_eq!(ids(&applied), [1, 3, 5], "{pattern}");
+        assert!(bodies(&applied.batch).iter().all(|body| body.starts_with(r#"{"a":"****","b":"***"#)), "{applied:?}");
+        assert_eq!(applied.refused.iter().map(|refused| refused.event).collect::<Vec<_>>(), [1, 3], "{pattern}");
+        for refused in &applied.refused {
+            assert_eq!((refused.rule, refused.hidden), (1, true), "{pattern}");
+            assert!(refused.reason.contains("takes too long") && !refused.reason.contains("user"), "{refused:?}");
+        }
+        assert_eq!(applied.changed, [(0, 3), (1, 3)]);
+        // The first takes what the batch has and what it has itself, the other what it has itself; each begins with a look.
+        assert_eq!(looks, 15, "{pattern}");
+        // With enough time the same events pass, and nothing of them is left.
+        let (applied, _) = apply_within(&text, &batch, 1_000, 0);
+        assert_eq!((ids(&applied).len(), applied.refused.len()), (5, 0), "{pattern}");
+        let hidden = !bodies(&applied.batch)[1].contains("user=u");
+        assert_eq!(hidden, !pattern.starts_with("(?"), "{pattern}");
+    }
+}
+
+#[test]
+fn each_event_has_time_of_its_own() {
+    let long = format!("[\"{}\"]", "user=".repeat(1_000));
+    let batch = batch(&[long.as_str(); 4]);
+    let rule = r"{ type = 'mask', pattern = 'user=(?:.*domain=\w+)?' }";
+    // Each takes nine or ten looks.
+    let (applied, _) = apply_within(rule, &batch, 0, 15);
+    assert_eq!((ids(&applied).len(), applied.refused.len()), (4, 0));
+    let (applied, _) = apply_within(rule, &batch, 0, 5);
+    assert_eq!((ids(&applied).len(), applied.refused.len()), (0, 4));
+    let (applied, _) = apply_within(rule, &batch, 11, 4);
+    assert_eq!((ids(&applied), applied.refused.len()), (vec![1], 3));
 }

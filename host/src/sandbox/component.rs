@@ -24,7 +24,7 @@ pub enum LoadError {
         "this component needs more than an instance may have: {0}. Raise limits.memory_bytes or limits.table_elements"
     )]
     TooLarge(String),
-    #[error("this is not a WebAssembly component that can be run: {0}")]
+    #[error("this is not a WebAssembly component that can be run: {0}. Name another file, or build it again")]
     Invalid(String),
     #[error(
         "the component imports {}, which a source may not have. Build it for wasm32-unknown-unknown, where nothing is \
@@ -71,10 +71,13 @@ impl Component {
         if is_core_module(bytes) {
             return Err(LoadError::CoreModule);
         }
-        let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+        if !bytes.starts_with(b"\0asm") {
+            return Err(LoadError::Invalid("it does not begin as WebAssembly does".into()));
+        }
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
         let component = wasmtime::component::Component::new(&sandbox.engine, bytes).map_err(|error| {
             // Wasmtime has no type for what does not fit into a slot.
-            let text = format!("{error:#}");
+            let text = one_line(&error);
             if text.contains("exceeds the limit") { LoadError::TooLarge(text) } else { LoadError::Invalid(text) }
         })?;
         let surface = component.component_type();
@@ -150,6 +153,11 @@ impl Component {
 }
 
 /// The second half of the eight first bytes tells a module (version 1, layer 0) from a component (layer 1).
+/// An error with its causes. Some show bytes, each on a line.
+fn one_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn is_core_module(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[0, 0])
 }
@@ -195,6 +203,10 @@ mod tests {
         let refused = async |bytes: &[u8]| sandbox.load(bytes).await.err().unwrap();
         assert_eq!(refused(b"\0asm\x01\0\0\0").await, LoadError::CoreModule);
         assert_eq!(refused(b"\0asm\x0d\0\x01\0").await, LoadError::Exports(Vec::new()));
-        assert!(matches!(refused(b"#!/bin/sh").await, LoadError::Invalid(_)));
+        let script = refused(b"#!/bin/sh").await;
+        assert!(matches!(script, LoadError::Invalid(_)));
+        assert!(script.to_string().ends_with("as WebAssembly does. Name another file, or build it again"), "{script}");
+        let torn = refused(b"\0asm\x0d\0\x01\0torn").await;
+        assert!(matches!(torn, LoadError::Invalid(_)) && !torn.to_string().contains('\n'), "{torn}");
     }
 }

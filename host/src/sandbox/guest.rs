@@ -167,7 +167,8 @@ impl Guest {
 fn lawful(budget: Budget, limits: &Limits) -> types::Budget {
     let most = |figure: usize| u32::try_from(figure).unwrap_or(u32::MAX);
     types::Budget {
-        events: budget.events.min(most(limits.chunk_events - 1)),
+        // A budget of none would be no budget: such a limit is for the guest to pass.
+        events: budget.events.min(most(limits.chunk_events.saturating_sub(1)).max(1)),
         bytes: budget.bytes.min(most(limits.chunk_bytes / 4)),
         time_ms: budget.time_ms,
         requests: budget.requests.min(limits.requests),
@@ -219,4 +220,19 @@ fn passed_in_the_runtime(error: &wasmtime::Error, cause: &str, limits: &Limits) 
         return Some(Limit::handles(limits.handles));
     }
     matches!(error.downcast_ref(), Some(Trap::StackOverflow)).then(Limit::stack)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_leaves_room_in_the_limits_and_is_never_none() {
+        let events = |chunk_events, asked| {
+            let budget = Budget { events: asked, ..Budget::default() };
+            lawful(budget, &Limits { chunk_events, ..Limits::default() }).events
+        };
+        assert_eq!((events(200, 5_000), events(200, 100), events(2, 5_000)), (199, 100, 1));
+        assert_eq!((events(1, 5_000), events(0, 5_000)), (1, 1));
+    }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use wasmtime_wasi_http::Error as WasiError;
 
 use super::{Body, Limit, Limits};
+use crate::outside::thread_cpu;
 
 /// What an instance's hooks, its standard error and its calls share.
 #[derive(Debug)]
@@ -198,8 +198,7 @@ impl Cpu {
 
 /// CPU time of this thread.
 fn thread_nanos() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+    u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long a call may take.

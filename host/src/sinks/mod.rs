@@ -11,7 +11,7 @@ use crate::outside::Outside;
 
 mod copied;
 mod encode;
-mod file;
+pub(crate) mod file;
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -41,7 +41,7 @@ pub fn build(sink: &config::Sink, outside: &Outside) -> Result<Box<dyn Sink>, Si
         #[cfg(feature = "kafka")]
         SinkKind::Kafka(options) => Box::new(kafka::Kafka::new(options)?),
         #[cfg(feature = "nats")]
-        SinkKind::Nats(options) => Box::new(nats::Nats::new(options)?),
+        SinkKind::Nats(options) => Box::new(nats::Nats::new(id, options)?),
         #[cfg(feature = "object_store")]
         SinkKind::ObjectStore(options) => Box::new(object_store::Objects::new(id, options, outside)?),
         #[cfg(not(feature = "kafka"))]
@@ -165,6 +165,11 @@ impl Answer {
         Self { batch, event, verdict: Verdict::Refused(reason.into()) }
     }
 
+    /// `reason` is one sentence for people.
+    pub fn unsure(batch: usize, event: usize, reason: impl Into<String>) -> Self {
+        Self { batch, event, verdict: Verdict::Unsure(reason.into()) }
+    }
+
     pub fn again(batch: usize, event: usize, error: SinkError) -> Self {
         Self { batch, event, verdict: Verdict::Again(error) }
     }
@@ -178,6 +183,10 @@ pub enum Verdict {
     Again(SinkError),
     /// It will never be taken, whenever the same event comes. It goes to the dead letters, with this sentence for people.
     Refused(String),
+    /// It was taken or refused for good, and the far side does not say which. Given again it might be there twice, so it is
+    /// not; it goes to the dead letters, with this sentence for people, and an operator may replay it. It counts in no share
+    /// of refused events: to hold it would be to give it again.
+    Unsure(String),
 }
 
 pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;

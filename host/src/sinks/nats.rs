@@ -1,33 +1,43 @@
 //! Events into NATS JetStream, acknowledged by the stream that takes them.
 //!
-//! `Nats-Msg-Id` is the event's id, so a stream drops what it has had within its window for duplicates (two minutes unless
-//! it is set), and says so.
+//! `Nats-Msg-Id` is the sink's id and the event's, so a stream drops what it has had from this sink within its window for
+//! duplicates (two minutes unless it is set), and says so. It looks at no subject for that: without the sink's id, of two
+//! sinks into one stream the second would lose what the first has brought.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::future::IntoFuture as _;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use futures_util::future::join_all;
 use tokio::sync::{Mutex, watch};
 
 use super::{Answer, Concurrency, DeliverFuture, Retry, Sink, SinkError, SinkFuture, Terms};
 use crate::config::{NatsCredentials, NatsOptions};
-use crate::deliver::{Batch, Head, Origin};
+use crate::deliver::{Batch, EventId, Head, Origin};
 use crate::sandbox::tls_client;
 
-/// What the protocol puts before each payload: the version and the header with the id.
-const HEADERS: usize = 64;
+/// What the protocol puts before each payload, with [`message_id`] in it: the version, and one header.
+const HEADERS: usize = "NATS/1.0\r\nNats-Msg-Id: \r\n\r\n".len();
 
 /// In which a stream's answer must come.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// In which the answers must come for what was sent together with an event that was not taken.
+const LATE: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct Nats {
+    /// The sink's.
+    id: Box<str>,
     options: NatsOptions,
     connection: Mutex<Option<Connection>>,
     /// What the server said last that was no answer: that it may not be published there, for one.
@@ -42,12 +52,34 @@ struct Connection {
     broken: watch::Receiver<bool>,
 }
 
+/// What becomes of the events of one delivery.
+#[derive(Default)]
+struct Flight {
+    /// In the order in which they were sent.
+    waiting: VecDeque<(Place, Acknowledgement)>,
+    answers: Vec<Answer>,
+    /// Those of which the stream has said what became of them.
+    answered: BTreeSet<Place>,
+}
+
+/// Of an event: the index of its batch, and its own in it.
+type Place = (usize, usize);
+
+type Acknowledgement = Pin<Box<dyn Future<Output = Result<PublishAck, PublishError>> + Send>>;
+
 impl Nats {
+    /// `id` is the sink's.
+    ///
     /// # Errors
     /// When its TLS settings do not fit together.
-    pub fn new(options: &NatsOptions) -> Result<Self, SinkError> {
+    pub fn new(id: &str, options: &NatsOptions) -> Result<Self, SinkError> {
         tls(options)?;
-        Ok(Self { options: options.clone(), connection: Mutex::new(None), said: Arc::default() })
+        Ok(Self { id: id.into(), options: options.clone(), connection: Mutex::new(None), said: Arc::default() })
+    }
+
+    /// Bytes that the protocol adds to an event.
+    fn overhead(&self) -> usize {
+        HEADERS + message_id(&self.id, 0).len()
     }
 
     /// The connection, or another if that is gone. The client would make one by itself, but does not say why it cannot.
@@ -126,16 +158,32 @@ impl Nats {
         self.options.subject.render_path(origin, event, token, stream)
     }
 
-    /// Publishes as long as the connection stands.
+    /// Publishes as long as the connection stands. What the stream has acknowledged by then does not come again: it may be
+    /// longer until there is another connection than the stream remembers ids.
     async fn deliver_all(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
         let connection = self.connection().await?;
         let mut broken = connection.broken.clone();
-        tokio::select! {
+        let mut flight = Flight::default();
+        let (published, late) = tokio::select! {
             biased;
-            answers = self.publish(&connection, batches) => answers,
-            // Its sender lives as long as the connection does.
-            _ = broken.wait_for(|broken| *broken) => Err(self.broke()),
+            published = self.publish(&connection, batches, &mut flight) => (published, LATE),
+            // Its sender lives as long as the connection does. What has not come by now never does.
+            _ = broken.wait_for(|broken| *broken) => (Err(self.broke()), Duration::ZERO),
+        };
+        let Err(error) = published else { return Ok(flight.answers) };
+        let waiting = std::mem::take(&mut flight.waiting).into_iter();
+        let waiting = waiting.map(|(place, sent)| async move { (place, tokio::time::timeout(late, sent).await) });
+        for (place, result) in join_all(waiting).await {
+            // What could not be taken comes again, as all does that nothing was said of.
+            let _ = result.map(|result| self.answer(place, result, &mut flight));
         }
+        if flight.answered.is_empty() {
+            return Err(error);
+        }
+        let places = batches.iter().enumerate().flat_map(|(batch, of)| (0..of.events.len()).map(move |i| (batch, i)));
+        let unknown = places.filter(|place| !flight.answered.contains(place));
+        flight.answers.extend(unknown.map(|(batch, event)| Answer::again(batch, event, error.clone())));
+        Ok(flight.answers)
     }
 
     fn broke(&self) -> SinkError {
@@ -146,53 +194,72 @@ impl Nats {
         }
     }
 
-    async fn publish(&self, connection: &Connection, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
+    async fn publish(
+        &self,
+        connection: &Connection,
+        batches: &[Arc<Batch>],
+        flight: &mut Flight,
+    ) -> Result<(), SinkError> {
         let Connection { client, context, .. } = connection;
         let most = Some(client.server_info().max_payload).filter(|most| *most > 0).unwrap_or(usize::MAX);
-        let mut answers = Vec::new();
-        let mut waiting: VecDeque<(usize, usize, PublishAckFuture)> = VecDeque::new();
+        let overhead = self.overhead();
         for (number, batch) in batches.iter().enumerate() {
             for (index, event) in batch.events.iter().enumerate() {
-                if waiting.len() >= self.options.max_in_flight
-                    && let Some((number, index, acknowledgement)) = waiting.pop_front()
-                {
-                    answers.extend(self.answer(number, index, acknowledgement).await?);
+                if flight.waiting.len() >= self.options.max_in_flight {
+                    self.first(flight).await?;
                 }
                 let begin = event.begin as usize;
                 let body = batch.bodies.slice(begin..begin + batch.body(event).len());
-                if body.len() + HEADERS > most {
+                if body.len() + overhead > most {
                     let reason = format!("it is {} bytes long; the server takes {most} (max_payload)", body.len());
-                    answers.push(Answer::refused(number, index, reason));
+                    flight.answers.push(Answer::refused(number, index, reason));
+                    flight.answered.insert((number, index));
                     continue;
                 }
-                let message = PublishMessage::build().message_id(format!("{:032x}", event.id)).payload(body);
+                let message = PublishMessage::build().message_id(message_id(&self.id, event.id)).payload(body);
                 let sent = context.send_publish(self.subject(&batch.origin, event), message).await;
-                waiting.push_back((number, index, sent.map_err(|error| self.fault(&error))?));
+                let acknowledgement = sent.map_err(|error| self.fault(&error))?.into_future();
+                flight.waiting.push_back(((number, index), acknowledgement));
             }
         }
-        for (number, index, acknowledgement) in waiting {
-            answers.extend(self.answer(number, index, acknowledgement).await?);
+        while !flight.waiting.is_empty() {
+            self.first(flight).await?;
         }
-        Ok(answers)
+        Ok(())
     }
 
-    /// What became of one event. An error means that those behind it need not be waited for.
-    async fn answer(
+    /// Waits for what was sent first. It stays in the queue until then, so that whoever stops waiting can still look.
+    async fn first(&self, flight: &mut Flight) -> Result<(), SinkError> {
+        let Some((place, acknowledgement)) = flight.waiting.front_mut() else { return Ok(()) };
+        let (place, result) = (*place, acknowledgement.await);
+        flight.waiting.pop_front();
+        self.answer(place, result, flight)
+    }
+
+    /// What became of one event.
+    ///
+    /// # Errors
+    /// If nobody knows, and those behind it need not be waited for.
+    fn answer(
         &self,
-        number: usize,
-        index: usize,
-        acknowledgement: PublishAckFuture,
-    ) -> Result<Option<Answer>, SinkError> {
-        match acknowledgement.await {
-            Ok(stored) => Ok(stored.duplicate.then(|| Answer::known(number, index))),
+        place: Place,
+        result: Result<PublishAck, PublishError>,
+        flight: &mut Flight,
+    ) -> Result<(), SinkError> {
+        let (number, index) = place;
+        match result {
+            Ok(stored) => flight.answers.extend(stored.duplicate.then(|| Answer::known(number, index))),
             Err(error) if is_too_long(&error) => {
-                Ok(Some(Answer::refused(number, index, "it is longer than the stream takes (max_msg_size)")))
+                let reason = "it is longer than the stream takes (max_msg_size)";
+                flight.answers.push(Answer::refused(number, index, reason));
             }
             Err(error) if error.kind() == PublishErrorKind::Other => {
-                Ok(Some(Answer::again(number, index, self.fault(&error))))
+                flight.answers.push(Answer::again(number, index, self.fault(&error)));
             }
-            Err(error) => Err(self.fault(&error)),
+            Err(error) => return Err(self.fault(&error)),
         }
+        flight.answered.insert(place);
+        Ok(())
     }
 
     fn fault(&self, error: &PublishError) -> SinkError {
@@ -248,6 +315,11 @@ fn reason(error: &PublishError) -> String {
     }
 }
 
+/// What a stream knows an event by.
+fn message_id(sink: &str, event: EventId) -> String {
+    format!("{sink}:{event:032x}")
+}
+
 /// `text` as one token of a subject. One that begins with `$` would be the server's own.
 fn token(text: &str) -> String {
     let illegal = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '.' | '*' | '>' | '$');
@@ -257,7 +329,7 @@ fn token(text: &str) -> String {
 
 impl Sink for Nats {
     fn terms(&self) -> Terms {
-        Terms { overhead: HEADERS, concurrency: Concurrency::Fixed(1), ..Terms::default() }
+        Terms { overhead: self.overhead(), concurrency: Concurrency::Fixed(1), ..Terms::default() }
     }
 
     fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {

@@ -1,5 +1,6 @@
 //! Why the state cannot be used, each with what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,44 @@ use std::path::{Path, PathBuf};
 /// A fault of the state. Its text is [`StateError::what`] and [`StateError::hint`].
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    NotWritable { path: PathBuf, reason: String, owner: String },
-    Missing { path: PathBuf },
-    InUse { path: PathBuf, pid: Option<u32> },
-    Damaged { path: PathBuf, reason: String },
-    Newer { path: PathBuf, found: u64, known: u64 },
-    Full { path: PathBuf },
-    DeadLettersFull { path: PathBuf, bytes: u64, limit: u64 },
-    Io { path: PathBuf, reason: String },
+    NotWritable {
+        path: PathBuf,
+        reason: String,
+        owner: String,
+    },
+    Missing {
+        path: PathBuf,
+    },
+    /// It is for another user to do; `user` is named as `sudo -u` takes it.
+    OtherUser {
+        what: String,
+        user: String,
+    },
+    InUse {
+        path: PathBuf,
+        pid: Option<u32>,
+    },
+    Damaged {
+        path: PathBuf,
+        reason: String,
+    },
+    Newer {
+        path: PathBuf,
+        found: u64,
+        known: u64,
+    },
+    Full {
+        path: PathBuf,
+    },
+    DeadLettersFull {
+        path: PathBuf,
+        bytes: u64,
+        limit: u64,
+    },
+    Io {
+        path: PathBuf,
+        reason: String,
+    },
 }
 
 impl fmt::Display for StateError {
@@ -31,6 +62,7 @@ impl StateError {
                 format!("cannot write to {}: {reason}; {owner}", path.display())
             }
             Self::Missing { path } => format!("there is no {}", path.display()),
+            Self::OtherUser { what, .. } => what.clone(),
             Self::InUse { path, pid } => format!("{} is in use by {}", path.display(), holder(*pid)),
             Self::Damaged { path, reason } => {
                 format!("{} is damaged: {reason}. It has not been touched", path.display())
@@ -50,8 +82,9 @@ impl StateError {
     }
 
     /// What the operator should do next.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::OtherUser { user, .. } => return Cow::Owned(other_user(user)),
             Self::NotWritable { .. } => {
                 "Give the folder to the user that runs tributary, or set data_dir to another one"
             }
@@ -68,8 +101,13 @@ impl StateError {
                  raise max_dead_letter_bytes"
             }
             Self::Io { .. } => "Check the disk and the folder; the positions stand still until the store can be used",
-        }
+        })
     }
+}
+
+/// What whoever is not `user` does: another user's state is for that one alone.
+pub fn other_user(user: &str) -> String {
+    format!("Run this as the user that runs tributary: `sudo -u {user} tributary …`")
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -82,11 +120,31 @@ impl StateError {
         let path = path.to_path_buf();
         match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                let owner = super::folder::ownership(&path);
+                let owner = super::rights::ownership(&path);
                 StateError::NotWritable { path, reason: error.to_string(), owner }
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StateError::Full { path },
             _ => StateError::Io { path, reason: error.to_string() },
+        }
+    }
+
+    /// What an error of looking at `path` means, where nothing has to be written.
+    pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return Self::io(path, error);
+        }
+        let what = format!("cannot read {}: {error}; {}", path.display(), super::rights::ownership(path));
+        StateError::OtherUser { what, user: super::rights::owner(path) }
+    }
+
+    /// The same of opening something there, for a verb that looks after it: its user is to be another, not the folder's.
+    pub(super) fn of_verb(self) -> Self {
+        match self {
+            Self::NotWritable { path, reason, owner } if super::rights::is_anothers(&path) => {
+                let what = format!("cannot use {}: {reason}; {owner}", path.display());
+                StateError::OtherUser { what, user: super::rights::owner(&path) }
+            }
+            other => other,
         }
     }
 

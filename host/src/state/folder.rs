@@ -2,16 +2,21 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{self as unix, DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+use rustix::process::geteuid;
 use tracing::warn;
 
 use super::error::StateError;
+use super::rights;
 
 pub const STATE_FILE: &str = "state.redb";
 /// Where a running host listens.
 pub const SOCKET_FILE: &str = "socket";
+/// The folder of the dead letters.
+pub const DEAD_LETTERS: &str = "dead-letters";
 const LOCK_FILE: &str = "lock";
 
 /// The data folder, held by this process until it is dropped.
@@ -34,13 +39,11 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = lock.read_to_string(&mut text);
-                let pid = read.ok().and_then(|_| text.trim().parse().ok());
-                return Err(StateError::InUse { path: path.to_path_buf(), pid });
+                return Err(StateError::InUse { path: path.to_path_buf(), pid: process(&mut lock) });
             }
             Err(TryLockError::Error(error)) => return Err(StateError::io(&lock_path, &error)),
         }
+        leave_to_owner(&lock, path);
         let pid = std::process::id();
         lock.set_len(0)
             .and_then(|()| lock.rewind())
@@ -55,6 +58,42 @@ impl DataDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Whether nobody holds the folder at `path`. Nothing is made or taken.
+///
+/// # Errors
+/// Who holds it, as [`DataDir::open`] would say; or that this user may not see it.
+pub fn is_free(path: &Path) -> Result<(), StateError> {
+    let lock_path = path.join(LOCK_FILE);
+    let mut lock = match File::open(&lock_path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(StateError::reading(&lock_path, &error));
+        }
+        // There is no such folder yet, or none can be.
+        Err(_) => return Ok(()),
+    };
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.to_path_buf(), pid: process(&mut lock) }),
+        _ => Ok(()),
+    }
+}
+
+/// The process that a lock's file names.
+fn process(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// What the superuser makes in the folder of another user, who only looks there, must not shut that user out.
+fn leave_to_owner(lock: &File, folder: &Path) {
+    let (Ok(folder), Ok(file)) = (fs::metadata(folder), lock.metadata()) else { return };
+    if geteuid().is_root() && folder.uid() != file.uid() {
+        // Where it is refused, there is no other user.
+        let _ = unix::fchown(lock, Some(folder.uid()), Some(folder.gid()));
     }
 }
 
@@ -79,6 +118,21 @@ pub fn is_writable(path: &Path) -> Result<(), StateError> {
     fs::remove_file(&probe).map_err(|error| StateError::io(folder, &error))
 }
 
+/// What a host finds in the folder at `path` that this process's user cannot use, though the folder is writable: another
+/// user made it.
+pub fn blocked(path: &Path) -> Option<StateError> {
+    let letters = path.join(DEAD_LETTERS);
+    let own = [path.join(LOCK_FILE), path.join(STATE_FILE)];
+    let kept = fs::read_dir(&letters).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = own.into_iter().chain(kept).map(|file| (file, Access::READ_OK | Access::WRITE_OK));
+    let folder = (letters.clone(), Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+    [folder].into_iter().chain(files).find_map(|(path, access)| match rights::may(&path, access) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(StateError::io(&path, &error)),
+        // What is not there is made.
+        _ => None,
+    })
+}
+
 /// Options for a file that only its user may read.
 pub fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -99,7 +153,7 @@ fn tighten_folder(path: &Path) {
         return;
     }
     // Drafts of the state file, and damaged ones that were set aside, begin as it does.
-    let is_ours = |name: &str| name.starts_with(STATE_FILE) || [LOCK_FILE, SOCKET_FILE, "dead-letters"].contains(&name);
+    let is_ours = |name: &str| name.starts_with(STATE_FILE) || [LOCK_FILE, SOCKET_FILE, DEAD_LETTERS].contains(&name);
     let only_ours = fs::read_dir(path)
         .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(is_ours)));
     if only_ours && mode & 0o1000 == 0 && fs::set_permissions(path, fs::Permissions::from_mode(0o700)).is_ok() {
@@ -124,40 +178,6 @@ pub fn tighten_file(path: &Path) {
         Ok(()) => warn!(path = %path.display(), mode, "the file was open to others; it is 0600 now"),
         Err(error) => warn!(path = %path.display(), mode, %error, "the file is open to others; run chmod 600"),
     }
-}
-
-/// Whose the nearest existing part of `path` is, and who we are.
-pub fn ownership(path: &Path) -> String {
-    let mut place = path;
-    let metadata = loop {
-        match fs::symlink_metadata(place) {
-            Ok(metadata) => break Some(metadata),
-            Err(_) => match place.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => place = parent,
-                _ => break None,
-            },
-        }
-    };
-    let own = fs::metadata("/proc/self").map(|metadata| metadata.uid()).ok();
-    let we = own.map(|uid| format!(", and this process runs as {}", user(uid))).unwrap_or_default();
-    match metadata {
-        Some(metadata) => {
-            let mode = metadata.mode() & 0o7777;
-            format!("{} belongs to {} with mode {mode:04o}{we}", place.display(), user(metadata.uid()))
-        }
-        None => format!("nothing of the path can be seen{we}"),
-    }
-}
-
-fn user(uid: u32) -> String {
-    let name = fs::read_to_string("/etc/passwd").ok().and_then(|users| {
-        users.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        })
-    });
-    name.map_or_else(|| format!("user {uid}"), |name| format!("{name} (user {uid})"))
 }
 
 #[cfg(test)]
@@ -202,7 +222,9 @@ mod tests {
         let error = DataDir::open(folder.path()).unwrap_err();
         assert!(matches!(error, StateError::InUse { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
         assert!(error.to_string().contains("is in use by another tributary, process"), "{error}");
+        assert_eq!(is_free(folder.path()).unwrap_err().to_string(), error.to_string());
         drop(held);
+        assert!(is_free(folder.path()).is_ok() && is_free(&folder.path().join("none")).is_ok());
         DataDir::open(folder.path()).unwrap();
     }
 
@@ -210,11 +232,21 @@ mod tests {
     fn not_writable_says_whose_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let error = StateError::io(&folder.path().join("a/b"), &io::ErrorKind::PermissionDenied.into()).to_string();
-        let own = user(fs::metadata("/proc/self").unwrap().uid());
-        let mode = mode(folder.path());
-        let expected =
-            format!("belongs to {own} with mode {mode:04o}, and this process runs as {own}. Give the folder");
-        assert!(error.contains(&expected), "{error}");
+        let mode = format!("with mode {:04o}, and this process runs as", mode(folder.path()));
+        assert!(error.contains(&mode) && error.contains(". Give the folder"), "{error}");
+    }
+
+    #[test]
+    fn the_lock_is_the_folders_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = || fs::metadata(folder.path().join(LOCK_FILE)).unwrap().uid();
+        drop(DataDir::open(folder.path()).unwrap());
+        assert_eq!(owner(), geteuid().as_raw());
+        if geteuid().is_root() {
+            unix::chown(folder.path(), Some(65_534), None).unwrap();
+            drop(DataDir::open(folder.path()).unwrap());
+            assert_eq!(owner(), 65_534);
+        }
     }
 
     #[test]

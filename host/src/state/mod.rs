@@ -10,6 +10,8 @@ mod filter;
 mod folder;
 pub(crate) mod hex;
 mod ledger;
+pub(crate) mod position;
+pub mod rights;
 mod seen;
 mod store;
 
@@ -23,8 +25,8 @@ use serde::{Deserialize, Serialize};
 
 pub use dead_letters::{DeadLetter, DeadLetters, Found, ReadError, Refused, Taken};
 pub use disk::{Place, StorageBackend};
-pub use error::StateError;
-pub use folder::{DataDir, SOCKET_FILE, is_writable};
+pub use error::{StateError, other_user};
+pub use folder::{DataDir, SOCKET_FILE, blocked, is_free, is_writable};
 pub use ledger::{Counts, Gap, Ledger, Pieces, SinkCounts};
 pub use store::{Forget, ImportError, KEPT, Retired, Store, Summary};
 
@@ -127,6 +129,16 @@ pub struct Commit {
 pub struct Sightings {
     /// Older ones are of no interest any more, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// Alert keys, and when.
-    pub seen: Vec<(u128, u64)>,
+    pub seen: Vec<Sighting>,
+}
+
+/// A sink was given an event of an alert for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sighting {
+    /// The alert's key.
+    pub key: u128,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The sink's id; none in what earlier releases stored, and then all have seen it.
+    pub sink: Option<Arc<str>>,
 }

@@ -50,6 +50,8 @@ impl Protocol for JetStream {
             _ => Vec::new(),
         };
         state.script = acts.into();
+        // Where it is slow, answers come when nobody waits for them any more.
+        state.answers_count = !matches!(situation, Situation::Slow | Situation::Restart);
         match situation {
             Situation::TooLong => state.too_long = Some(TAKEN),
             Situation::Restart => state.slow = Duration::from_millis(2),
@@ -193,9 +195,14 @@ async fn published(state: &Mutex<State>, subject: &str, head: &[u8], body: &[u8]
     match act {
         None => {}
         Some(Act::Slow(time)) => tokio::time::sleep(time).await,
-        Some(Act::CutBefore) => return None,
-        Some(Act::CutAfter) => {
-            store(&mut state.lock().unwrap(), subject, head, body);
+        Some(act @ (Act::CutBefore | Act::CutAfter)) => {
+            if matches!(act, Act::CutAfter) {
+                let mut state = state.lock().unwrap();
+                store(&mut state, subject, head, body);
+                state.unanswered.insert(id_of(std::str::from_utf8(body).unwrap()));
+            }
+            // What was answered before has been read by then.
+            tokio::time::sleep(Duration::from_millis(300)).await;
             return None;
         }
         Some(Act::Status(0, _)) => return Some(Value::Null),
@@ -206,7 +213,7 @@ async fn published(state: &Mutex<State>, subject: &str, head: &[u8], body: &[u8]
 
 fn store(state: &mut State, subject: &str, head: &[u8], body: &[u8]) -> Value {
     let id = id_of(std::str::from_utf8(body).unwrap());
-    let expected = format!("NATS/1.0\r\nNats-Msg-Id: {id:032x}\r\n\r\n");
+    let expected = format!("NATS/1.0\r\nNats-Msg-Id: far:{id:032x}\r\n\r\n");
     if subject != "mail" || head != expected.as_bytes() || state.too_long.is_some_and(|most| body.len() > most) {
         state.breach(format!("{subject} {}", String::from_utf8_lossy(head)));
     }
@@ -217,6 +224,9 @@ fn store(state: &mut State, subject: &str, head: &[u8], body: &[u8]) -> Value {
     }
     if state.stored.contains_key(&id) {
         state.known += 1;
+        if state.answers_count && !state.unanswered.remove(&id) {
+            state.breach(format!("{id:032x} comes again, though it was acknowledged"));
+        }
         return json!({"stream": "MAIL", "seq": 1, "duplicate": true});
     }
     state.store(id);

@@ -1,6 +1,6 @@
 //! `tributary dead-letters replay`: sends refused events to their sinks again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::config;
 use crate::deliver::{Batch, Head, Origin, deliver_once};
 use crate::outside::Outside;
 use crate::sinks::{self, Sink, SinkError, Verdict};
-use crate::state::{DeadLetter, DeadLetters, Store, StreamKey};
+use crate::state::{DeadLetter, DeadLetters, Store, StreamKey, rights};
 
 /// Bytes that a sink is given at once.
 const DELIVERY_BYTES: usize = 4 << 20;
@@ -44,6 +44,14 @@ pub fn replay(path: &Path, arguments: &Replay, runtime: &Runtime, out: &mut impl
             exit::USAGE,
             &"no dead letter is named. Name ids, or select by --sink and so on, or say --all",
         ));
+    }
+    // Before secrets are asked for.
+    let folder = match config::data_dir(path) {
+        Ok(folder) => folder,
+        Err(error) => return Ok(refused(exit::CONFIGURATION, &error)),
+    };
+    if let Err(error) = rights::may_change(&folder) {
+        return Ok(told(&error));
     }
     let config = match config::load(path) {
         Ok(loaded) => loaded.config,
@@ -142,6 +150,9 @@ async fn send(
         let (now, later) = rest.split_at(some.count().max(1));
         rest = later;
         let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();
+        // Each batch is one event.
+        let mut refused = BTreeSet::new();
+        let mut stays = BTreeSet::new();
         let answers = match deliver_once(sink, &batches).await {
             Ok(answers) => answers,
             Err(error) => {
@@ -149,18 +160,33 @@ async fn send(
                 break;
             }
         };
-        // Each batch is one event.
-        let mut refused = BTreeSet::new();
-        let mut stays = BTreeSet::new();
-        for (batch, verdict) in answers {
+        let mut answers = VecDeque::from(answers);
+        while let Some((batch, verdict)) = answers.pop_front() {
             match verdict {
-                Verdict::Known => continue,
-                Verdict::Refused(_) => refused.insert(batch),
+                Verdict::Known => {}
+                Verdict::Refused(_) => drop(refused.insert(batch)),
+                // Alone, it has an answer of its own.
+                Verdict::Unsure(_) if result.is_ok() => match deliver_once(sink, &batches[batch..=batch]).await {
+                    Ok(alone) => {
+                        let unsure = |verdict: &Verdict| matches!(verdict, Verdict::Unsure(_));
+                        if alone.iter().any(|(_, verdict)| unsure(verdict)) {
+                            refused.insert(batch);
+                        }
+                        answers.extend(
+                            alone.into_iter().filter(|(_, verdict)| !unsure(verdict)).map(|(_, said)| (batch, said)),
+                        );
+                    }
+                    Err(error) => {
+                        result = Err(Trouble::Sink(error));
+                        stays.insert(batch);
+                    }
+                },
+                Verdict::Unsure(_) => drop(stays.insert(batch)),
                 Verdict::Again(error) => {
                     result = Err(Trouble::Sink(error));
-                    stays.insert(batch)
+                    stays.insert(batch);
                 }
-            };
+            }
         }
         let taken: Vec<&DeadLetter> = now
             .iter()

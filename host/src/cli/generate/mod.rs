@@ -1,6 +1,7 @@
 //! `tributary generate`: a configuration to begin with.
 
 mod document;
+mod places;
 mod starter;
 mod sumo;
 
@@ -32,6 +33,14 @@ pub struct Generate {
     /// Type of a sink; may be given several times
     #[arg(long, value_name = "TYPE", value_parser = sink_types(), default_value = "file")]
     pub sink: Vec<String>,
+
+    /// Folder for state and events; unless it is named, those of a service, below /var
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
+
+    /// Folder with a file for each secret; unless it is named, they are variables of the environment
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+    pub secrets: Option<PathBuf>,
 
     /// How to write it
     #[arg(long, value_name = "FORMAT", default_value = "toml")]
@@ -88,6 +97,13 @@ pub fn generate(arguments: &Generate, runtime: &Runtime, out: &mut impl Write) -
         }
     }
     blocks.extend(types.into_iter().map(|kind| starter::sink(kind)));
+    // A service has another working directory than who writes its configuration.
+    if let Some(folder) = &arguments.folder {
+        places::in_folder(&mut blocks, &std::path::absolute(folder)?);
+    }
+    if let Some(folder) = &arguments.secrets {
+        places::secrets_in(&mut blocks, &std::path::absolute(folder)?);
+    }
     out.write_all(document::write(&blocks, arguments.format).as_bytes())?;
     out.flush().map(|()| exit::OK)
 }

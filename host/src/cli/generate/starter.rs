@@ -36,7 +36,7 @@ pub fn top(comments: Vec<String>) -> Block {
     let mut all = comments;
     all.push(
         "`tributary validate` judges this file, `tributary check` tries its credentials, `tributary run` collects. All keys: \
-         docs/configuration.md, or `tributary schema`."
+         `tributary schema --format markdown`."
             .into(),
     );
     all.push(

@@ -174,6 +174,34 @@ outputs = [{ sink = "lake", body = { user = "a@test.example", m = "password=" } 
     }
 
     #[test]
+    fn a_pattern_that_takes_too_long_is_told() {
+        // Behind each of 80,000 matches, all that is left is read again.
+        let body = "user=".repeat(80_000);
+        let configuration = |pattern: &str| {
+            format!(
+                r#"
+                [sources.acme]
+                type = "mimecast"
+                [sinks.lake]
+                type = "stdout"
+                inputs = ["acme"]
+                rules = [{{ type = "mask", name = "users", pattern = '{pattern}' }}]
+                [[tests]]
+                name = "users"
+                input = {{ source = "acme", body = '["{body}"]' }}
+                outputs = [{{ sink = "lake" }}]
+                "#
+            )
+        };
+        let (code, out, _) = run(&configuration(r"user=(?:.*domain=\w+)?"), &[], None);
+        assert_eq!(code, exit::FAILED, "{out}");
+        let expected = "x users\n  sinks.lake\n    expected the event\n    actual   nothing: rule `users` of sinks.lake could not be applied, and it goes to the dead letters: its pattern takes too long";
+        assert!(out.starts_with(expected), "{out}");
+        let (code, out, _) = run(&configuration(r"user=(?:\w+ domain=\w+)?"), &[], None);
+        assert_eq!((code, out.as_str()), (exit::OK, "√ users\nAll 1 passed.\n"));
+    }
+
+    #[test]
     fn bad_ones_say_what_came() {
         for (from, to, expected) in [
             (

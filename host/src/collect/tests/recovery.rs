@@ -136,7 +136,8 @@ async fn a_stream_without_its_position_stands_still_until_the_policy_says_more()
     sleep(6 * MINUTE).await;
     let status = only(&running);
     assert_eq!(status.state, StreamState::Stopped);
-    let said = status.fault.unwrap();
+    let (said, cause) = (status.fault.unwrap(), status.cause.unwrap());
+    assert!(cause.code == "code" && cause.hint.is_some_and(|hint| hint.contains("SIGHUP")), "{said}");
     for word in ["on_position_lost", "\"oldest\"", "\"now\"", "SIGHUP", "tributary state reset acme --stream log"] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
@@ -153,7 +154,7 @@ async fn a_stream_without_its_position_stands_still_until_the_policy_says_more()
     running.control().fleet.account("acme").unwrap().reconfigure(None, policy);
     sleep(MINUTE).await;
     let status = only(&running);
-    assert_eq!((status.state, status.fault), (StreamState::Collecting, None));
+    assert_eq!((status.state, status.fault, status.cause), (StreamState::Collecting, None, None));
     let position = 100u64.to_be_bytes().to_vec();
     let starts = case.vendor.with(|state| state.opened.iter().map(|(_, start)| start.clone()).collect::<Vec<_>>());
     assert!(starts.contains(&Start::Oldest(Some(position))), "{starts:?}");

@@ -48,6 +48,7 @@ impl Worker {
         let malformed: usize = chunk.malformed.iter().map(|malformed| malformed.head.len()).sum();
         room.fit(chunk.bodies.len() + heads + malformed + chunk.position.len());
         let (events, flight) = self.unseen(chunk.events).await;
+        let turn = self.route.turn(&events).await;
         let accepted = events.len() as u64;
         let counts = Counts { repeated: counts.events - accepted, accepted, ..counts };
         let dead_letters = chunk
@@ -86,6 +87,9 @@ impl Worker {
         self.entry.update(|status| {
             status.in_flight += 1;
             status.rate.count(counts.accepted, at_ms);
+            if counts.accepted > 0 {
+                status.hours.heard(at_ms);
+            }
             status.progress(&counts, newest, caught_up, at_ms);
             status.gap_nanos = status.gap_nanos.saturating_add(gap_nanos);
         });
@@ -104,7 +108,7 @@ impl Worker {
             Progress::Held(why) => entry.update(|status| status.held = Some(why.to_owned())),
         });
         let batch = Batch { origin: self.origin.clone(), bodies: chunk.bodies, events };
-        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up, report }, batch);
+        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up, report }, batch, turn);
     }
 
     /// Whether no record of the stream is read twice, so that nothing need be remembered. A replay remembers for itself.

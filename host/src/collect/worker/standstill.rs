@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Allowance, Worker};
+use super::{Allowance, STATE_SAID_EVERY, Worker, said};
 use crate::collect::StreamState;
 use crate::observe::{Cause, HostCode};
+use crate::state::StreamKey;
 
 /// How often a stream that cannot go on is looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -62,8 +63,21 @@ impl Worker {
             let message = format!("what was read could not be delivered and stored for {minutes} minutes");
             let hint =
                 "Nothing is lost, and it goes on by itself; see the log for the sink or the disk that is in trouble";
-            self.entry.update(|status| status.fault = Some(format!("{message}. {hint}")));
-            self.entry.enter_for(StreamState::Error, Some(&Cause::host(HostCode::Standstill, message, hint)));
+            let cause = Cause::host(HostCode::Standstill, message, hint);
+            let text = format!("{}. {hint}", cause.message);
+            self.entry.update(|status| status.fails(&cause, text.clone()));
+            if let Some(before) = self.entry.enter_for(StreamState::Error, &cause) {
+                // One sink in trouble holds every stream of every source.
+                match self.around.repeats.admit_every(STATE_SAID_EVERY, &cause.code) {
+                    Some(more) => {
+                        let (StreamKey { source, stream }, suppressed) = (&self.key, said(more));
+                        tracing::error!(%source, %stream, code = cause.code, %before, suppressed, "error: {text}");
+                    }
+                    None => {
+                        tracing::debug!(source = self.key.source, stream = self.key.stream, %before, "error: {text}")
+                    }
+                }
+            }
         }
         too_long
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{IDLE_PULL, Outcome, Worker};
+use super::{IDLE_PULL, Outcome, SAID_EVERY, STATE_SAID_EVERY, Worker, said};
 use crate::backoff::Backoff;
 use crate::collect::judge::Verdict;
+use crate::collect::session::until_changed;
 use crate::collect::{StreamState, Trouble};
 use crate::config::OnPositionLost;
 use crate::observe::{Cause, Place};
@@ -40,7 +41,7 @@ impl Worker {
             Verdict::Retry(wait) => Outcome::Again(wait),
         };
         self.tell(error, state, &outcome);
-        self.report(error, state, &outcome);
+        self.report(error, state, &outcome, false);
         outcome
     }
 
@@ -104,34 +105,62 @@ impl Worker {
             Verdict::Retry(wait) if state == Some(StreamState::Error) => Outcome::Again(due.max(wait)),
             Verdict::Retry(_) | Verdict::Pause(_) | Verdict::PositionLost => Outcome::Again(due),
         };
-        self.report(&trouble.error, state, &outcome);
+        self.report(&trouble.error, state, &outcome, true);
         outcome
     }
 
-    fn report(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome) {
-        let text = match outcome {
-            Outcome::Stopped => format!("{error}. {}", self.way_out(error)),
-            _ => error.to_string(),
-        };
-        let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
-        match outcome {
-            Outcome::Again(retry_in) if throttled => {
-                tracing::info!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
-            }
-            Outcome::Again(retry_in) => {
-                tracing::warn!(source = %self.key.source, stream = %self.key.stream, ?retry_in, "{text}")
-            }
-            _ => tracing::error!(source = %self.key.source, stream = %self.key.stream, "{text}"),
+    /// Notes what went wrong, and logs it. What is `told` already, for the whole source, is no line for each of its streams.
+    fn report(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome, told: bool) {
+        let mut cause = Cause::of(error);
+        let mut text = error.to_string();
+        if matches!(outcome, Outcome::Stopped) {
+            let way_out = self.way_out(error);
+            text = format!("{text}. {way_out}");
+            cause.hint = Some(cause.hint.map_or_else(|| way_out.clone(), |hint| format!("{hint}. {way_out}")));
         }
-        let cause = Cause::of(error);
         self.entry.update(|status| {
-            status.faulted(&cause.code);
-            status.fault = Some(text);
+            status.faulted(&cause, text.clone());
             status.caught_up = false;
         });
         let state = if matches!(outcome, Outcome::Stopped) { Some(StreamState::Stopped) } else { state };
-        if let Some(state) = state {
-            self.entry.enter_for(state, Some(&cause));
+        let change = state.and_then(|state| Some((state, self.entry.enter_for(state, &cause)?)));
+        self.log(error, &cause.code, &text, change, outcome, told);
+    }
+
+    /// One line says what went wrong, where, and what to do; and the state that the stream is in now, if that is news.
+    fn log(
+        &self,
+        error: &GuestError,
+        code: &str,
+        text: &str,
+        change: Option<(StreamState, StreamState)>,
+        outcome: &Outcome,
+        told: bool,
+    ) {
+        let StreamKey { source, stream } = &self.key;
+        let (state, before) = change.unzip();
+        let before = before.map(tracing::field::display);
+        let retry_in = match outcome {
+            Outcome::Again(wait) => Some(tracing::field::debug(*wait)),
+            _ => None,
+        };
+        let line = state.map_or_else(|| text.to_owned(), |state| format!("{state}: {text}"));
+        let every = if state.is_some() { STATE_SAID_EVERY } else { SAID_EVERY };
+        let admitted = if told { None } else { self.around.repeats.admit_every(every, &format!("{source}: {line}")) };
+        let Some(suppressed) = admitted.map(said) else {
+            tracing::debug!(%source, %stream, code, before, retry_in, "{line}");
+            return;
+        };
+        let throttled = matches!(error, GuestError::Fault(fault) if matches!(fault.class, FaultClass::Throttled(_)));
+        match state {
+            Some(StreamState::Error | StreamState::Stopped) => {
+                tracing::error!(%source, %stream, code, before, retry_in, suppressed, "{line}")
+            }
+            None if matches!(outcome, Outcome::Stopped) => {
+                tracing::error!(%source, %stream, code, suppressed, "{line}")
+            }
+            None if throttled => tracing::info!(%source, %stream, code, retry_in, suppressed, "{line}"),
+            _ => tracing::warn!(%source, %stream, code, before, retry_in, suppressed, "{line}"),
         }
     }
 
@@ -144,10 +173,7 @@ impl Worker {
                  that the vendor has) or \"now\" for sources.{source}, and send SIGHUP or restart tributary; or stop \
                  tributary, run `tributary state reset {source} --stream {stream}`, and start it again"
             ),
-            _ => format!(
-                "The stream stands still until sources.{source} or one of its secrets is changed: it goes on with a new \
-                 secret by itself, and with a new configuration on SIGHUP"
-            ),
+            _ => until_changed("The stream stands", source),
         }
     }
 }

@@ -116,7 +116,7 @@ impl<'a> Secrets<'a> {
         }
     }
 
-    /// Reads a file with secrets; others than its owner ought not to be able to.
+    /// Reads a file with secrets; others than its owner and its group ought not to be able to.
     fn read(&mut self, file: &Path, path: &str) -> Result<Secret, Problem> {
         self.files.note(file);
         let text = fs::read_to_string(file).map(Zeroizing::new).map_err(|error| {
@@ -129,10 +129,10 @@ impl<'a> Secrets<'a> {
             use std::os::unix::fs::PermissionsExt;
             let mode = metadata.permissions().mode() & 0o777;
             let warned = self.warnings.iter().any(|warning| warning.message.contains(&*file.to_string_lossy()));
-            if mode & 0o077 != 0 && !warned {
-                let message = format!("others may read the secret file {} (mode {mode:04o})", file.display());
+            if mode & 0o027 != 0 && !warned {
+                let message = format!("others may read or change the secret file {} (mode {mode:04o})", file.display());
                 let warning = Problem::new(Step::Interpolate, path, message);
-                self.warnings.push(warning.hint(format!("Run: chmod 600 {}", file.display())));
+                self.warnings.push(warning.hint(format!("Run: chmod 640 {}", file.display())));
             }
         }
         Ok(text)

@@ -13,6 +13,7 @@ fn file_and_directory() {
     let file = folder.path().join("all.json");
     write(&file, r#"{"acme_secret": "s3", "n": 5}"#, 0o600);
     write(&folder.path().join("token"), "t0k\n", 0o600);
+    write(&folder.path().join("group"), "g", 0o640);
     write(&folder.path().join("open"), "o\r\n", 0o644);
     let none = |_: &str| None;
     let mut secrets = Secrets::new(&none);
@@ -22,11 +23,12 @@ fn file_and_directory() {
     assert_eq!(problems, []);
     assert_eq!(*secrets.value("f.acme_secret", "p").unwrap(), "s3");
     assert_eq!(*secrets.value("d.token", "p").unwrap(), "t0k");
+    assert_eq!(*secrets.value("d.group", "p").unwrap(), "g");
     assert!(secrets.warnings.is_empty());
     assert_eq!(*secrets.value("d.open", "p").unwrap(), "o");
     assert_eq!(*secrets.value("d.open", "q").unwrap(), "o");
     assert_eq!(secrets.warnings.len(), 1, "once a file: {:?}", secrets.warnings);
-    assert!(secrets.warnings[0].to_string().contains("chmod 600"));
+    assert!(secrets.warnings[0].to_string().contains("chmod 640"));
     for (reference, word) in [
         ("f.nope", "no key `nope`"),
         ("f.n", "not a string"),

@@ -80,9 +80,16 @@ impl Endpoint {
         let base = self.url.expose();
         match path {
             "" => base.to_owned(),
-            // Given with its path already, as many do.
-            path if base.split('?').next().is_some_and(|base| base.ends_with(path)) => base.to_owned(),
             path => format!("{}{path}", base.trim_end_matches('/')),
+        }
+    }
+
+    /// Without the first of `paths` that it ends in: many give an address with the path that is added to it.
+    fn without(self, paths: &[&str]) -> Self {
+        let base = self.url.expose().trim_end_matches('/');
+        match paths.iter().find_map(|path| base.strip_suffix(path)) {
+            Some(rest) => Self { url: Secret::new(rest), ..self },
+            None => self,
         }
     }
 
@@ -117,6 +124,8 @@ pub struct Defaults {
     pub address_key: &'static str,
     /// Such an address.
     pub example: &'static str,
+    /// Paths of the far side, which are cut off an address that ends in one. Of two that end alike, the longer first.
+    pub paths: &'static [&'static str],
 }
 
 /// Deliveries at a time, at most, unless the operator says otherwise.
@@ -153,7 +162,8 @@ static REQUEST: Table = Table::new(
             Shape::WholeOr { least: 1, most: 1024, default: MOST_AT_ONCE, word: "adaptive" },
             "Deliveries at the same time. `adaptive` is as many as the far side answers quickly, at most 16.",
         ),
-        key("headers", Shape::NamedTexts, "Headers that every request has. Any of them may be a secret."),
+        key("headers", Shape::NamedTexts, "Headers that every request has. Any of them may be a secret.")
+            .may_hold_secrets(),
     ])],
 );
 
@@ -212,7 +222,7 @@ fn endpoints(section: &mut Section<'_>, defaults: &Defaults) -> (&'static str, V
     let alone = texts.len() == 1;
     for (i, text) in texts.into_iter().enumerate() {
         match Endpoint::parse(text) {
-            Ok(endpoint) => endpoints.push(endpoint),
+            Ok(endpoint) => endpoints.push(endpoint.without(defaults.paths)),
             Err(wrong) => {
                 let at = if alone { key.to_owned() } else { format!("{key}[{i}]") };
                 section.fault(&at, wrong, Some(hint.clone()));

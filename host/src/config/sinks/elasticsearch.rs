@@ -91,4 +91,5 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> ElasticsearchOpti
     ElasticsearchOptions { client, index: index.unwrap_or_else(Template::empty), pipeline }
 }
 
-const DEFAULTS: Defaults = Defaults { address_key: "endpoints", example: "https://elasticsearch.example:9200" };
+const DEFAULTS: Defaults =
+    Defaults { address_key: "endpoints", example: "https://elasticsearch.example:9200", paths: &["/_bulk"] };

@@ -18,7 +18,7 @@ pub static FILE: Table = Table::new(
         text(
             "path",
             "The folder, which is this sink's own. Below it `{tenant}/{stream}`, or what stands here from the first place on, \
-             as in `/var/log/tributary/{tenant}/{kind}`.",
+             as in `/var/log/tributary/{tenant}/{stream}/{date}`.",
         )
         .required(),
         compression_key(&["none", "gzip", "zstd"]),

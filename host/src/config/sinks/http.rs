@@ -72,4 +72,4 @@ pub fn vector(section: &mut Section<'_>, networks: &Networks) -> HttpOptions {
     HttpOptions { client: client(section, networks, &defaults), encoding: Encoding::Ndjson }
 }
 
-const DEFAULTS: Defaults = Defaults { address_key: "uri", example: "https://logs.example.com/ingest" };
+const DEFAULTS: Defaults = Defaults { address_key: "uri", example: "https://logs.example.com/ingest", paths: &[] };

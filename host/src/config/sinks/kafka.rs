@@ -108,7 +108,8 @@ pub static KAFKA: Table = Table::new(
                 "librdkafka_options",
                 Shape::NamedScalars,
                 "Options of librdkafka, passed on as they are. Any of them may be a secret.",
-            ),
+            )
+            .may_hold_secrets(),
         ]),
     ],
 );

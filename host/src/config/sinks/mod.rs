@@ -11,6 +11,7 @@ mod kafka;
 mod nats;
 mod object_store;
 mod otlp;
+mod overlap;
 mod route;
 mod shared;
 mod splunk_hec;
@@ -20,9 +21,7 @@ mod templated;
 #[cfg(test)]
 mod tests;
 mod values;
-
-use std::collections::BTreeMap;
-use std::path::Path;
+mod written_out;
 
 use serde_json::Value;
 
@@ -42,15 +41,17 @@ pub use sumo::SumoOptions;
 pub use syslog::{Framing, SyslogOptions};
 
 pub(crate) use client::everywhere;
+pub(super) use overlap::overlaps;
+pub(super) use written_out::secret_written_out;
 
 use super::declaration::{Group, Shape, Table, choice, flag, key, table, texts};
 use super::interpolate::join;
-use super::judge::component_type;
 use super::network::Networks;
 use super::problem::{Problem, Step, suggestion};
 use super::rules;
 use super::section::Section;
 use super::shape::{ALERTS, HEALTH, glob, split, takes, takes_health};
+use super::source::component_type;
 use crate::rules::Rules;
 
 /// What each type has.
@@ -210,7 +211,7 @@ pub fn sink(
     let kind = table.get("type").and_then(Value::as_str);
     let declared = TABLES.iter().find(|(name, _)| Some(*name) == kind).map_or(ANY, |(_, table)| *table);
     let mut section = Section::new(declared, join("sinks", id), Step::Sinks, table, problems)?;
-    let kind = component_type(&mut section, &TYPES);
+    let kind = component_type(&mut section, &TYPES, "Choose one of these");
     if let Some((name, false)) = kind.as_ref().and_then(|kind| FEATURES.iter().find(|(name, _)| name == kind)) {
         let hint = format!("Build it in: cargo build --release --features {name}");
         section.fault("type", format!("`{name}` is not in this build"), Some(hint));
@@ -241,7 +242,11 @@ pub fn sink(
         let health = output.is_none() && takes_health(std::slice::from_ref(&input.to_owned()));
         if (more || !source_ids.is_empty()) && !health && !source_ids.iter().any(|id| glob(input, id)) {
             let known: Vec<&str> = source_ids.iter().map(String::as_str).chain([HEALTH]).collect();
-            let hint = suggestion(input, &known).unwrap_or_else(|| "Name a source's id, or `*`".into());
+            let otherwise = match more {
+                true => "It takes a source whose file comes into the folder of a template; or name a source's id",
+                false => "Name a source's id, or `*`",
+            };
+            let hint = suggestion(input, &known).unwrap_or_else(|| otherwise.into());
             let (at, message) = (format!("inputs[{i}]"), format!("`{}` fits no source", input.escape_debug()));
             if more {
                 let path = join(&join("sinks", id), &at);
@@ -277,38 +282,4 @@ pub fn sink(
     };
     section.close();
     Some(Sink { id: id.to_owned(), inputs, acknowledgements, max_refused_share, only, rules, kind })
-}
-
-/// Where a sink's secret is written out in a configuration that is not filled in yet.
-pub(super) fn secret_written_out(tree: &Value) -> Option<String> {
-    let sinks = tree.get("sinks")?.as_object()?;
-    sinks.iter().find_map(|(id, sink)| {
-        // A whole address is one where whoever has it may send.
-        let secret =
-            if sink.get("type").and_then(Value::as_str) == Some("sumo") { "/endpoint" } else { "/default_token" };
-        let places = [secret, "/token", "/auth/password", "/auth/token", "/auth/api_key", "/auth/value"];
-        let found = places.into_iter().find(|place| {
-            let text = sink.pointer(place).and_then(Value::as_str);
-            text.is_some_and(|text| !text.contains("${") && !text.contains("SECRET["))
-        })?;
-        Some(join(&join("sinks", id), &found[1..].replace('/', ".")))
-    })
-}
-
-/// Two file sinks in one folder would finish each other's files.
-pub fn shared_folders(sinks: &BTreeMap<String, Sink>, data_dir: &Path, problems: &mut Vec<Problem>) {
-    let mut seen: Vec<(&str, &Path)> = Vec::new();
-    for sink in sinks.values() {
-        let SinkKind::File(options) = &sink.kind else { continue };
-        let path = options.path.as_path();
-        let at = format!("sinks.{}.path", sink.id);
-        if path == data_dir {
-            problems.push(Problem::new(Step::Sinks, &at, "is also data_dir").hint("Use a folder of its own"));
-        }
-        if let Some((other, _)) = seen.iter().find(|(_, known)| path.starts_with(known) || known.starts_with(path)) {
-            let message = format!("overlaps the folder of sinks.{other}");
-            problems.push(Problem::new(Step::Sinks, &at, message).hint("Give each file sink a folder of its own"));
-        }
-        seen.push((&sink.id, path));
-    }
 }

@@ -56,4 +56,5 @@ pub fn read(section: &mut Section<'_>, networks: &Networks) -> OtlpOptions {
     OtlpOptions { client, service_name }
 }
 
-const DEFAULTS: Defaults = Defaults { address_key: "endpoint", example: "http://collector.example:4318" };
+const DEFAULTS: Defaults =
+    Defaults { address_key: "endpoint", example: "http://collector.example:4318", paths: &["/v1/logs"] };

@@ -147,4 +147,15 @@ pub fn read(
     }
 }
 
-const DEFAULTS: Defaults = Defaults { address_key: "endpoint", example: "https://splunk.example:8088" };
+const DEFAULTS: Defaults = Defaults { address_key: "endpoint", example: "https://splunk.example:8088", paths: &PATHS };
+
+/// Of the collector. Each has the version behind it, where one is named.
+const PATHS: [&str; 7] = [
+    "/services/collector/event/1.0",
+    "/services/collector/event",
+    "/services/collector/raw/1.0",
+    "/services/collector/raw",
+    "/services/collector/health",
+    "/services/collector/ack",
+    "/services/collector",
+];

@@ -34,7 +34,9 @@ pub static SUMO: Table = Table::new(
         &CLIENT,
     ],
 )
-.either(&[&ADDRESS_KEYS]);
+.either(&[&ADDRESS_KEYS])
+// Whoever has the address may send.
+.secrets(&ADDRESS_KEYS);
 
 /// 100 KB to 1 MB before compression is what Sumo Logic advises.
 static BATCH: Table = Table::new(
@@ -106,4 +108,4 @@ fn can_be_sent(template: &Template) -> bool {
 }
 
 const DEFAULTS: Defaults =
-    Defaults { address_key: "endpoint", example: "https://collectors.sumologic.com/receiver/v1/http/..." };
+    Defaults { address_key: "endpoint", example: "https://collectors.sumologic.com/receiver/v1/http/...", paths: &[] };

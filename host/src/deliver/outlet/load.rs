@@ -14,6 +14,10 @@ pub struct Load {
     pub batches: Vec<Arc<Batch>>,
     /// Where each of the batches comes from.
     pub tickets: Vec<u64>,
+    /// The delivery that it is a part of, if it is not all of it.
+    pub whole: Option<u64>,
+    /// Whether it was refused, and is held.
+    held: bool,
     bytes: usize,
     events: usize,
 }
@@ -21,6 +25,11 @@ pub struct Load {
 impl Load {
     pub fn events(&self) -> usize {
         self.events
+    }
+
+    /// Without events yet, of the same delivery as another.
+    pub fn part(whole: Option<u64>) -> Self {
+        Self { whole, ..Self::default() }
     }
 
     pub fn push(&mut self, ticket: u64, batch: Arc<Batch>, overhead: usize) {
@@ -49,7 +58,7 @@ impl Load {
     /// Two deliveries of half its events each.
     pub fn halves(self, overhead: usize) -> [Load; 2] {
         let middle = self.events / 2;
-        let mut halves = [Load::default(), Load::default()];
+        let mut halves = [Load::part(self.whole), Load::part(self.whole)];
         for (ticket, batch) in self.tickets.into_iter().zip(self.batches) {
             let left = middle.saturating_sub(halves[0].events).min(batch.events.len());
             let (first, second) = batch.events.split_at(left);
@@ -165,6 +174,22 @@ impl Gatherer {
     pub fn put_back(&mut self, load: Load) {
         if load.events > 0 {
             self.ready.push_front(load);
+        }
+    }
+
+    /// Puts what is held behind the other parts of its delivery: one of them may show that the far side takes events again.
+    pub fn put_behind(&mut self, mut load: Load, overhead: usize) {
+        let last = self.ready.iter().rposition(|other| other.whole == load.whole);
+        match last.map(|last| &mut self.ready[last]) {
+            Some(other) if other.held => {
+                for (ticket, batch) in load.tickets.into_iter().zip(load.batches) {
+                    other.push(ticket, batch, overhead);
+                }
+            }
+            _ => {
+                load.held = true;
+                self.ready.insert(last.map_or(0, |last| last + 1), load);
+            }
         }
     }
 

@@ -1,26 +1,28 @@
 //! The task of one sink: it gathers what comes to deliveries, gives them to the sink, again if need be, and hands on what
 //! the sink says of each chunk.
 
+mod board;
 mod health;
 mod load;
 mod once;
 mod pace;
 mod refusals;
 mod tickets;
+mod wholes;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub use self::board::{Shared, SinkBoard, SinkStatus};
 use self::health::{Events, SinkHealth};
 use self::load::{Gatherer, Load};
 pub use self::once::deliver_once;
@@ -28,6 +30,7 @@ use self::pace::Pace;
 use self::refusals::Refusals;
 use self::tickets::Tickets;
 pub use self::tickets::letter;
+use self::wholes::{Judgement, Refused, Wholes};
 use super::Batch;
 use super::commit::Acknowledgement;
 use super::pipeline::Attached;
@@ -48,77 +51,6 @@ pub struct Delivery {
     pub acknowledgement: Acknowledgement,
 }
 
-/// What a sink's task shares with those who send to it.
-#[derive(Clone, Default)]
-pub struct Shared {
-    /// Bytes that wait for an answer.
-    pub queued: Arc<AtomicUsize>,
-    /// Whether something was lost since it last took anything.
-    pub losing: Arc<AtomicBool>,
-    /// Told when somebody cannot go on before it has taken what waits for company.
-    pub flush: Arc<Notify>,
-    /// Why it takes nothing now, with what to do about it.
-    pub trouble: Arc<Mutex<Option<String>>>,
-    pub counters: Arc<Counters>,
-}
-
-/// What a sink's task counts since the host began.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Events that wait for an answer: no counter, as they get one.
-    pub queued_events: AtomicUsize,
-    pub deliveries: AtomicU64,
-    pub failures: AtomicU64,
-    pub events: AtomicU64,
-    pub bytes: AtomicU64,
-    /// In milliseconds since the Unix epoch; zero before the first.
-    pub succeeded_ms: AtomicU64,
-}
-
-/// How a sink is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkStatus {
-    pub id: Arc<str>,
-    /// Whether positions wait for it.
-    pub holds: bool,
-    /// Bytes in memory that it has not answered for.
-    pub queued_bytes: usize,
-    /// Events in memory that it has not answered for.
-    pub queued_events: usize,
-    /// Deliveries that it answered, and those that it did not take, since the host began.
-    pub deliveries: u64,
-    pub failures: u64,
-    /// Events that it has taken since the host began, and the bytes of their lines.
-    pub events: u64,
-    pub bytes: u64,
-    /// When it last took a delivery, in milliseconds since the Unix epoch.
-    pub succeeded_ms: Option<u64>,
-    /// Why it takes nothing now, with what to do about it.
-    pub trouble: Option<String>,
-}
-
-/// All sinks, to be looked at while they work.
-#[derive(Clone, Default)]
-pub struct SinkBoard(pub Arc<[(Arc<str>, bool, Shared)]>);
-
-impl SinkBoard {
-    pub fn all(&self) -> Vec<SinkStatus> {
-        let one = |(id, holds, shared): &(Arc<str>, bool, Shared)| SinkStatus {
-            id: Arc::clone(id),
-            holds: *holds,
-            queued_bytes: shared.queued.load(Ordering::Relaxed),
-            queued_events: shared.counters.queued_events.load(Ordering::Relaxed),
-            deliveries: shared.counters.deliveries.load(Ordering::Relaxed),
-            failures: shared.counters.failures.load(Ordering::Relaxed),
-            events: shared.counters.events.load(Ordering::Relaxed),
-            bytes: shared.counters.bytes.load(Ordering::Relaxed),
-            succeeded_ms: Some(shared.counters.succeeded_ms.load(Ordering::Relaxed)).filter(|at| *at > 0),
-            trouble: shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        };
-        self.0.iter().map(one).collect()
-    }
-}
-
 /// The task of one sink.
 pub struct SinkTask {
     id: Arc<str>,
@@ -134,6 +66,7 @@ pub struct SinkTask {
     gatherer: Gatherer,
     pace: Pace,
     refusals: Refusals,
+    wholes: Wholes,
     flights: FuturesUnordered<Pin<Box<dyn Future<Output = Landed> + Send>>>,
     /// Deliveries among the flights.
     flying: usize,
@@ -171,6 +104,7 @@ impl SinkTask {
             gatherer: Gatherer::new(terms),
             pace: Pace::new(terms.concurrency),
             refusals: Refusals::new(max_refused_share),
+            wholes: Wholes::default(),
             flights: FuturesUnordered::new(),
             flying: 0,
         }
@@ -184,6 +118,10 @@ impl SinkTask {
         self.flights.push(Box::pin(async move { Landed::Checked(sink.check().await) }));
         loop {
             self.take_off();
+            // Nobody waits for it, so the host need not stay for it.
+            if ends && !self.holds && self.flying == 0 && self.pace.pause().is_some() {
+                self.lose();
+            }
             if ends && self.gatherer.is_empty() && self.flying == 0 {
                 break;
             }
@@ -258,8 +196,8 @@ impl SinkTask {
     fn wake(&self) -> Option<Instant> {
         let due = self.gatherer.due()?;
         match self.pace.pause() {
-            Some(pause) if pause > Instant::now() => Some(pause.max(due)),
-            _ => self.pace.allows(self.flying).then_some(due),
+            Some(pause) => Some(pause.max(due)),
+            None => self.pace.allows(self.flying).then_some(due),
         }
     }
 
@@ -276,11 +214,12 @@ impl SinkTask {
     }
 
     /// All of `load` comes again; it counts as flying.
-    fn not_taken(&mut self, load: Load, error: &SinkError, ends: bool) {
+    fn not_taken(&mut self, mut load: Load, error: &SinkError, ends: bool) {
         match error.retry {
             Retry::Smaller if load.events() > 1 => {
                 self.flying -= 1;
                 tracing::debug!(sink = %self.id, events = load.events(), "again in halves: {error}");
+                self.wholes.split(&mut load);
                 for half in load.halves(self.terms.overhead).into_iter().rev() {
                     self.gatherer.put_back(half);
                 }
@@ -288,63 +227,83 @@ impl SinkTask {
             Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], Duration::ZERO, ends),
             Retry::Later | Retry::After(_) => {
                 self.flying -= 1;
-                self.failed(load, error, ends);
+                self.gatherer.put_back(load);
+                self.failed(error, ends);
             }
         }
     }
 
-    fn failed(&mut self, load: Load, error: &SinkError, ends: bool) {
+    /// What was not taken waits again.
+    fn failed(&mut self, error: &SinkError, ends: bool) {
         self.shared.counters.failures.fetch_add(1, Ordering::Relaxed);
-        self.gatherer.put_back(load);
-        // Nobody waits for it, so the host need not stay for it.
-        if !self.holds && ends {
-            self.health.complain(error, Duration::ZERO);
-            tracing::warn!(sink = %self.id, "the host ends, and what the sink has not taken is lost to it");
-            self.gatherer.drain();
-            self.free(|tickets| tickets.lose());
-            self.shared.counters.queued_events.store(0, Ordering::Relaxed);
-            return;
-        }
         let wait = self.pace.failed(error.retry, &self.random);
-        self.health.trouble(error, wait);
+        match ends && !self.holds {
+            true => self.health.complain(error, wait),
+            false => self.health.trouble(error, wait),
+        }
     }
 
-    fn answered(&mut self, load: Load, answers: Vec<Answer>, took: Duration, ends: bool) {
-        let (mut refused, mut again) = self.sort(&load, answers);
-        let mut error = again.pop_first().map(|(place, error)| {
-            again.insert(place, error.clone());
-            error
-        });
-        // Of what comes again nobody knows yet.
-        if self.refusals.hold(load.events().saturating_sub(again.len()), refused.len()) {
-            let first = refused.values().next().map(String::as_str).unwrap_or_default();
-            let message =
-                format!("it refuses {} of {} events for good, the first so: {first}", refused.len(), load.events());
-            let hint = "So many look like a mistake of configuration, so they are held: mend it here or there. If they are bad indeed, `max_refused_share = 1` lets them go to the dead letters";
-            let held = SinkError::new(message).hint(hint);
-            again.extend(std::mem::take(&mut refused).into_keys().map(|place| (place, held.clone())));
-            error = Some(held);
+    /// Gives up what waits, when the host ends.
+    fn lose(&mut self) {
+        self.gatherer.drain();
+        self.wholes.clear();
+        self.free(|tickets| tickets.lose());
+        let events = self.shared.counters.queued_events.swap(0, Ordering::Relaxed);
+        if events > 0 {
+            tracing::warn!(sink = %self.id, events, "the host ends, and what the sink has not taken is lost to it, since it has acknowledgements = false. `tributary audit` counts it");
         }
-        if !refused.is_empty() {
-            tracing::warn!(sink = %self.id, events = refused.len(), "the sink refuses events for good; they are kept. See `tributary dead-letters list`");
+    }
+
+    fn answered(&mut self, mut load: Load, answers: Vec<Answer>, took: Duration, ends: bool) {
+        let sorted = self.sort(&load, answers);
+        let Sorted { refused, unsure, again } = &sorted;
+        let error = again.values().next().cloned();
+        let taken = load.events().saturating_sub(again.len() + refused.len());
+        if !unsure.is_empty() {
+            tracing::warn!(sink = %self.id, events = unsure.len(), "the sink refuses some events for good, and does not say which; all that it may be are kept. See `tributary dead-letters list`");
         }
-        let mut rest = Load::default();
+        let (mut rest, mut kept) = (Load::default(), Vec::new());
         for (number, (batch, ticket)) in load.batches.iter().zip(&load.tickets).enumerate() {
-            let events: Vec<_> = again.range((number, 0)..(number + 1, 0)).map(|((_, event), _)| *event).collect();
-            let letters = self.letters(batch, number, &refused);
-            let answered = batch.events.len() - events.len();
-            self.count(number, batch, &again, &refused);
+            self.count(number, batch, &sorted);
+            let letters = self.letters(batch, of_batch(unsure, number));
+            let events: Vec<_> = of_batch(again, number).map(|(event, _)| event).collect();
+            let (indices, reasons): (Vec<_>, Vec<_>) =
+                of_batch(refused, number).map(|(event, reason)| (event, reason.clone())).unzip();
+            let answered = batch.events.len() - events.len() - reasons.len();
             self.free(|tickets| tickets.answered(*ticket, answered, letters));
-            if events.len() == batch.events.len() {
-                rest.push(*ticket, Arc::clone(batch), self.terms.overhead);
-            } else if !events.is_empty() {
-                let events = events.into_iter().map(|event| batch.events[event].clone()).collect();
-                rest.push(*ticket, Arc::new(batch.with(events)), self.terms.overhead);
+            if !events.is_empty() {
+                rest.push(*ticket, some(batch, events), self.terms.overhead);
+            }
+            if !reasons.is_empty() {
+                kept.push(Refused { ticket: *ticket, batch: some(batch, indices), reasons });
             }
         }
-        match error {
-            Some(error) => self.not_taken(rest, &error, ends),
-            None => {
+        let judgement = self.wholes.answered(&mut load, taken, kept, &mut self.refusals);
+        rest.whole = load.whole;
+        let held = match judgement {
+            Judgement::GiveUp(refused) => {
+                self.give_up(refused);
+                None
+            }
+            Judgement::Hold(refused, error) => {
+                self.gatherer.put_back(rest);
+                rest = Load::default();
+                let mut held = Load::part(load.whole);
+                for Refused { ticket, batch, .. } in refused {
+                    held.push(ticket, batch, self.terms.overhead);
+                }
+                self.gatherer.put_behind(held, self.terms.overhead);
+                Some(error)
+            }
+            Judgement::Wait => None,
+        };
+        match (held, error) {
+            (Some(held), _) => {
+                self.flying -= 1;
+                self.failed(&held, ends);
+            }
+            (None, Some(error)) => self.not_taken(rest, &error, ends),
+            (None, None) => {
                 self.pace.went_well(took, self.flying);
                 self.flying -= 1;
                 let counters = &self.shared.counters;
@@ -358,55 +317,64 @@ impl SinkTask {
         }
     }
 
+    /// Makes letters of what was refused for good.
+    fn give_up(&mut self, refused: Vec<Refused>) {
+        let events = refused.iter().map(|refused| refused.reasons.len()).sum::<usize>();
+        if events == 0 {
+            return;
+        }
+        tracing::warn!(sink = %self.id, events, "the sink refuses events for good; they are kept. See `tributary dead-letters list`");
+        self.shared.counters.queued_events.fetch_sub(events, Ordering::Relaxed);
+        for Refused { ticket, batch, reasons } in refused {
+            let letters = self.letters(&batch, reasons.iter().enumerate());
+            self.free(|tickets| tickets.answered(ticket, letters.len(), letters));
+        }
+    }
+
+    /// What is kept of these events of a batch, by their index, with why.
+    fn letters<'a>(&self, batch: &Batch, refused: impl Iterator<Item = (usize, &'a String)>) -> Vec<DeadLetter> {
+        let letters = refused.map(|(event, reason)| {
+            let head = &batch.events[event];
+            tracing::debug!(sink = %self.id, id = format!("{:032x}", head.id), "refused for good: {reason}");
+            letter(&self.id, batch, head, reason.clone(), self.clock.millis())
+        });
+        letters.collect()
+    }
+
     /// Counts what the sink took of one batch.
-    fn count(
-        &self,
-        number: usize,
-        batch: &Batch,
-        again: &BTreeMap<Place, SinkError>,
-        refused: &BTreeMap<Place, String>,
-    ) {
-        let answered = |event: &usize| !again.contains_key(&(number, *event));
-        let taken = |event: &usize| answered(event) && !refused.contains_key(&(number, *event));
+    fn count(&self, number: usize, batch: &Batch, sorted: &Sorted) {
+        let Sorted { refused, unsure, again } = sorted;
         let bytes = |event: usize| u64::from(batch.events[event].end - batch.events[event].begin);
-        let all = 0..batch.events.len();
-        let (events, bytes) = all.clone().filter(taken).fold((0, 0), |(n, sum), event| (n + 1, sum + bytes(event)));
+        let taken = (0..batch.events.len()).filter(|event| {
+            let place = (number, *event);
+            !again.contains_key(&place) && !refused.contains_key(&place) && !unsure.contains_key(&place)
+        });
+        let (events, bytes) = taken.fold((0, 0), |(n, sum), event| (n + 1, sum + bytes(event)));
         let counters = &self.shared.counters;
         counters.events.fetch_add(events, Ordering::Relaxed);
         counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-        counters.queued_events.fetch_sub(all.filter(answered).count(), Ordering::Relaxed);
+        // The others come again, or wait for what comes of those.
+        let answered = events as usize + of_batch(unsure, number).count();
+        counters.queued_events.fetch_sub(answered, Ordering::Relaxed);
     }
 
-    /// What was refused, and what is to come again, by place.
-    fn sort(&self, load: &Load, answers: Vec<Answer>) -> (BTreeMap<Place, String>, BTreeMap<Place, SinkError>) {
-        let (mut refused, mut again) = (BTreeMap::new(), BTreeMap::new());
+    /// What is not simply stored.
+    fn sort(&self, load: &Load, answers: Vec<Answer>) -> Sorted {
+        let mut sorted = Sorted::default();
         for Answer { batch, event, verdict } in answers {
             if load.batches.get(batch).is_none_or(|batch| batch.events.len() <= event) {
                 tracing::error!(sink = %self.id, "the sink answers for an event that it was not given: {verdict:?}");
                 continue;
             }
+            let place = (batch, event);
             match verdict {
                 Verdict::Known => {}
-                Verdict::Again(error) => {
-                    again.insert((batch, event), error);
-                }
-                Verdict::Refused(reason) => {
-                    refused.insert((batch, event), reason);
-                }
+                Verdict::Again(error) => drop(sorted.again.insert(place, error)),
+                Verdict::Refused(reason) => drop(sorted.refused.insert(place, reason)),
+                Verdict::Unsure(reason) => drop(sorted.unsure.insert(place, reason)),
             }
         }
-        (refused, again)
-    }
-
-    /// What is kept of the events of one batch that the sink refuses.
-    fn letters(&self, batch: &Batch, number: usize, refused: &BTreeMap<Place, String>) -> Vec<DeadLetter> {
-        let refused = refused.range((number, 0)..(number + 1, 0));
-        let letters = refused.map(|((_, event), reason)| {
-            let head = &batch.events[*event];
-            tracing::debug!(sink = %self.id, id = format!("{:032x}", head.id), "refused for good: {reason}");
-            letter(&self.id, batch, head, reason.clone(), self.clock.millis())
-        });
-        letters.collect()
+        sorted
     }
 
     fn free(&mut self, answer: impl FnOnce(&mut Tickets) -> usize) {
@@ -415,8 +383,29 @@ impl SinkTask {
     }
 }
 
+/// These events of the batch, ascending, by their index.
+fn some(batch: &Arc<Batch>, events: Vec<usize>) -> Arc<Batch> {
+    if events.len() == batch.events.len() {
+        return Arc::clone(batch);
+    }
+    Arc::new(batch.with(events.into_iter().map(|event| batch.events[event].clone()).collect()))
+}
+
 /// Of an event in a delivery: the index of its batch, and its own in it.
 type Place = (usize, usize);
+
+/// What a sink says of a delivery, by place.
+#[derive(Default)]
+struct Sorted {
+    refused: BTreeMap<Place, String>,
+    unsure: BTreeMap<Place, String>,
+    again: BTreeMap<Place, SinkError>,
+}
+
+/// What it says of one batch, by the event's index.
+fn of_batch<T>(said: &BTreeMap<Place, T>, number: usize) -> impl Iterator<Item = (usize, &T)> {
+    said.range((number, 0)..(number + 1, 0)).map(|((_, event), said)| (*event, said))
+}
 
 #[cfg(test)]
 mod tests;

@@ -40,18 +40,18 @@ impl Pace {
 
     /// Whether one more may begin beside those that are `flying`.
     pub fn allows(&self, flying: usize) -> bool {
-        flying < self.limit as usize && self.pause.is_none_or(|until| until <= Instant::now())
+        flying < self.limit as usize && self.pause().is_none()
     }
 
-    /// When it may be tried again, after trouble.
+    /// When it may be tried again, if it is left alone after trouble.
     pub fn pause(&self) -> Option<Instant> {
-        self.pause
+        self.pause.filter(|until| *until > Instant::now())
     }
 
     /// A delivery was answered in `took`, beside others so that `flying` were under way.
     pub fn went_well(&mut self, took: Duration, flying: usize) {
         // One that began before the trouble says nothing of now.
-        if self.pause.is_none_or(|until| until <= Instant::now()) {
+        if self.pause().is_none() {
             self.backoff.reset();
             self.pause = None;
         }
@@ -69,19 +69,20 @@ impl Pace {
     /// One failed: how long the sink is left alone. Several that fail together are one failure.
     pub fn failed(&mut self, retry: Retry, random: &Random) -> Duration {
         let now = Instant::now();
-        if let Some(until) = self.pause.filter(|until| *until > now) {
-            return until - now;
-        }
-        if let Concurrency::Adaptive(_) = self.concurrency {
+        let paused = self.pause.filter(|until| *until > now);
+        if matches!((self.concurrency, paused), (Concurrency::Adaptive(_), None)) {
             self.limit = (self.limit / 2.0).max(1.0);
         }
-        let wait = match retry {
+        let until = match (retry, paused) {
             // All that were told the same do not come at the same moment.
-            Retry::After(wait) => wait.min(LONGEST) + random.up_to(Backoff::FIRST),
-            Retry::Later | Retry::Smaller => self.backoff.next(random),
+            (Retry::After(wait), _) => now + wait.min(LONGEST) + random.up_to(Backoff::FIRST),
+            (Retry::Later | Retry::Smaller, Some(until)) => until,
+            (Retry::Later | Retry::Smaller, None) => now + self.backoff.next(random),
         };
-        self.pause = Some(now + wait);
-        wait
+        // What the far side asks for holds, whichever of them heard it.
+        let until = paused.map_or(until, |pause| pause.max(until));
+        self.pause = Some(until);
+        until - now
     }
 }
 
@@ -133,5 +134,18 @@ mod tests {
         tokio::time::sleep(wait).await;
         assert!(pace.allows(0));
         assert!(pace.failed(Retry::After(Duration::MAX), &random) <= LONGEST + Backoff::FIRST);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_longer_wait_that_comes_late_is_heard_too() {
+        let random = Random::seeded(1);
+        let mut pace = Pace::new(Concurrency::Adaptive(4));
+        (0..100).for_each(|_| pace.went_well(TENTH, 4));
+        let short = pace.failed(Retry::Later, &random);
+        assert!(short <= Backoff::FIRST);
+        let long = pace.failed(Retry::After(Duration::from_secs(90)), &random);
+        assert!(long >= Duration::from_secs(90), "{long:?}");
+        assert_eq!(pace.failed(Retry::After(Duration::from_secs(5)), &random), long, "but no shorter one");
+        tokio::time::sleep(long).await;
+        assert!(pace.allows(1) && !pace.allows(2), "all of it is one failure");
     }
 }

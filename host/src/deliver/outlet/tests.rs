@@ -1,11 +1,11 @@
 //! The task of a sink, against a far side that does what a test says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use super::*;
 use crate::deliver::commit::committer;
-use crate::deliver::{Alerts, Ids, Memory, Nature, Parcel, Pipeline, Route, host_memory};
+use crate::deliver::{Alerts, Head, Ids, Memory, Nature, Parcel, Pipeline, Route, host_memory};
 use crate::outside::Clock;
 use crate::rules::{Action, Conditions, Field, Replacement, Rule, Rules};
 use crate::sinks::tests::batch;
@@ -25,6 +25,8 @@ struct Far {
     /// Numbers of the events of each delivery, in order.
     given: Mutex<Vec<Vec<u64>>>,
     stored: Mutex<Vec<u64>>,
+    /// It refuses a delivery with one of these, and does not say which.
+    bad: Mutex<BTreeSet<u64>>,
     under_way: Mutex<(usize, usize)>,
 }
 
@@ -53,6 +55,9 @@ impl Sink for Near {
             }
             sleep(Duration::from_millis(10)).await;
             self.0.under_way.lock().unwrap().0 -= 1;
+            if events.iter().any(|(_, number)| self.0.bad.lock().unwrap().contains(number)) {
+                return Err(SinkError::new("bad").retry(Retry::Smaller));
+            }
             let does = self.0.script.lock().unwrap().pop_front();
             let mut says = match does {
                 Some(Does::Fails(error)) => return Err(error),
@@ -120,6 +125,7 @@ struct Case {
     route: Route,
     memory: Memory,
     board: SinkBoard,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Case {
@@ -127,8 +133,17 @@ impl Case {
         Self::ruled(terms, script, Rules::default(), Rules::default())
     }
 
+    /// No position waits for it.
+    fn unheld(terms: Terms, script: Vec<Does>) -> Self {
+        Self::with(terms, script, (Rules::default(), Rules::default()), false)
+    }
+
     /// With rules of the source and of the sink.
     fn ruled(terms: Terms, script: Vec<Does>, of_source: Rules, of_sink: Rules) -> Self {
+        Self::with(terms, script, (of_source, of_sink), true)
+    }
+
+    fn with(terms: Terms, script: Vec<Does>, (of_source, of_sink): (Rules, Rules), holds: bool) -> Self {
         let (far, kept) =
             (Arc::new(Far { script: Mutex::new(script.into()), ..Far::default() }), Arc::<Kept>::default());
         let clock = Clock::simulated(Duration::from_secs(1_800_000_000));
@@ -139,17 +154,18 @@ impl Case {
             inputs: vec!["*".into()],
             only: Default::default(),
             rules: of_sink,
-            acknowledgements: true,
+            acknowledgements: holds,
             max_refused_share: 0.05,
             sink: Box::new(Near(Arc::clone(&far), terms)),
         };
         let (pipeline, tasks) = Pipeline::new(lines, vec![attached], &health, clock, &random);
         tokio::spawn(committer.run());
-        tasks.into_iter().for_each(|task| drop(tokio::spawn(task.run())));
+        let tasks = tasks.into_iter().map(|task| tokio::spawn(task.run())).collect();
         let board = pipeline.board();
         let nature = Nature { rules: of_source, ..Nature::default() };
         let route = pipeline.route(StreamKey::new("acme", "log"), &nature, Alerts::new(Duration::ZERO));
-        Self { far, kept, route, memory: Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20), board }
+        let memory = Memory::new(&"t".into(), 1 << 20, host_memory(1 << 20), 1 << 20);
+        Self { far, kept, route, memory, board, tasks }
     }
 
     /// Sends a chunk of events with these numbers.
@@ -177,7 +193,8 @@ impl Case {
         let room = self.memory.reserve(100).await.unwrap();
         let flight = Ids::default().depart(Vec::new());
         let (dead_letters, report) = (Vec::new(), Box::new(|_: crate::deliver::Progress<'_>| {}));
-        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up: false, report }, batch);
+        let turn = self.route.turn(&batch.events).await;
+        self.route.send(Parcel { commit, dead_letters, room, flight, caught_up: false, report }, batch, turn);
     }
 
     /// Waits until so many events are stored or kept as letters.
@@ -268,6 +285,35 @@ async fn the_far_side_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_end_nobody_waits_for_a_sink_that_holds_nothing_and_is_left_alone() {
+    let wait = Duration::from_secs(3600);
+    let busy = || Does::Fails(SinkError::new("busy").retry(Retry::After(wait)));
+    // At the end it is left alone; or it comes to that as it ends.
+    for before in [Duration::from_secs(1), Duration::ZERO] {
+        for (mut case, holds) in
+            [(Case::unheld(Terms::default(), vec![busy()]), false), (Case::new(Terms::default(), vec![busy()]), true)]
+        {
+            case.send(0..3).await;
+            sleep(before).await;
+            let begun = Instant::now();
+            let Case { route, tasks, kept, far, board, .. } = case;
+            drop(route);
+            for task in tasks {
+                task.await.unwrap();
+            }
+            sleep(Duration::from_secs(1)).await;
+            let counts = kept.counts.lock().unwrap().clone();
+            assert_eq!(counts.imbalances(), [""; 0]);
+            let (counts, took) = (&counts.sinks["far"], begun.elapsed());
+            assert_eq!((counts.delivered, counts.lost), if holds { (3, 0) } else { (0, 3) });
+            assert_eq!(far.stored.lock().unwrap().len(), if holds { 3 } else { 0 });
+            assert_eq!(took > wait / 2, holds, "{took:?}");
+            assert_eq!(board.all()[0].queued_events, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_few_refusals_become_letters_and_many_are_held() {
     let mut case = Case::new(
         Terms::default(),
@@ -287,9 +333,89 @@ async fn a_few_refusals_become_letters_and_many_are_held() {
     assert_eq!(case.stored(), (0..400).filter(|number| *number != 7).collect::<Vec<_>>(), "each once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_in_a_part_is_judged_by_all_of_the_delivery() {
+    for concurrency in [Concurrency::Fixed(1), Concurrency::Adaptive(8)] {
+        for first in [0, 1_000, 2_563] {
+            let mut case = Case::new(Terms { concurrency, ..Terms::default() }, Vec::new());
+            let bad: BTreeSet<u64> = (first..first + 7).collect();
+            case.far.bad.lock().unwrap().clone_from(&bad);
+            let begun = Instant::now();
+            case.send(0..2_570).await;
+            let counts = case.settled(2_570).await;
+            assert_eq!((counts.delivered, counts.dead_lettered), (2_563, 7));
+            assert!(case.stored().into_iter().eq((0..2_570).filter(|number| !bad.contains(number))), "each once");
+            let tries = case.given().len() as u32;
+            assert!(begun.elapsed() <= Duration::from_millis(11) * tries, "it was never held");
+            assert_eq!(case.board.all()[0].queued_events, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_is_held_though_it_is_told_of_no_single_event() {
+    for concurrency in [Concurrency::Fixed(1), Concurrency::Adaptive(8)] {
+        let mut case = Case::new(Terms { concurrency, ..Terms::default() }, Vec::new());
+        case.far.bad.lock().unwrap().extend(0..2_570);
+        case.send(0..2_570).await;
+        sleep(Duration::from_secs(60)).await;
+        let trouble = case.board.all()[0].trouble.clone();
+        assert!(trouble.as_ref().is_some_and(|why| why.contains("refuses 129 of 2570 events")), "{trouble:?}");
+        // Now and then another part is tried.
+        let tries = case.given().len();
+        sleep(Duration::from_secs(36_000)).await;
+        let more = case.given().len() - tries;
+        assert!((50..1_000).contains(&more), "{more}");
+        assert!(case.kept.letters.lock().unwrap().is_empty() && case.stored().is_empty());
+        // A few are bad indeed.
+        case.far.bad.lock().unwrap().retain(|number| number % 100 == 0);
+        let counts = case.settled(2_570).await;
+        assert_eq!((counts.delivered, counts.dead_lettered), (2_544, 26));
+        assert!(case.stored().into_iter().eq((0..2_570).filter(|number| number % 100 != 0)), "each once");
+        assert!(case.board.all()[0].trouble.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_refused_is_kept_and_not_given_again() {
+    let unsure = || says(0..100, Verdict::Unsure("one of these".into()));
+    let mut case = Case::new(Terms { max_events: 100, ..Terms::default() }, vec![unsure()]);
+    case.send(0..300).await;
+    let counts = case.settled(300).await;
+    assert_eq!((counts.delivered, counts.dead_lettered, case.given().len()), (200, 100, 3));
+    let (letters, status) = (case.kept.letters.lock().unwrap(), case.board.all().remove(0));
+    assert!(letters.len() == 100 && letters.iter().all(|letter| letter.reason == "one of these"));
+    assert_eq!((status.trouble, status.events, status.queued_events), (None, 200, 0), "it holds nothing");
+}
+
 fn rule(action: Action, field: &str) -> Rules {
     let conditions = Conditions { field: Some(Field::parse(field).unwrap()), ..Conditions::default() };
     Rules::new(vec![Rule { name: "x".into(), action, conditions }])
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_many_chunks_are_looked_into_at_once() {
+    let now = async |route: &Route, events: &[Head]| {
+        tokio::select! { biased; turn = route.turn(events) => Some(turn), () = std::future::ready(()) => None }
+    };
+    let hides = || rule(Action::Mask(Replacement::new("-")), "a");
+    let events = batch("t", "log", &["1"]).events.clone();
+    for (of_source, of_sink) in [(hides(), Rules::default()), (Rules::default(), hides())] {
+        let Case { route, .. } = Case::ruled(Terms::default(), Vec::new(), of_source, of_sink);
+        let mut turns = Vec::new();
+        for _ in 0..8 {
+            turns.push(now(&route, &events).await.unwrap());
+        }
+        assert!(now(&route, &events).await.is_none());
+        assert!(now(&route, &[]).await.is_some(), "nothing is no work");
+        turns.pop();
+        assert!(now(&route, &events).await.is_some());
+    }
+    let Case { route, .. } = Case::new(Terms::default(), Vec::new());
+    let mut turns = Vec::new();
+    for _ in 0..9 {
+        turns.push(now(&route, &events).await.unwrap());
+    }
 }
 
 #[tokio::test(start_paused = true)]

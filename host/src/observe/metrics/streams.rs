@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::text::{Family, Kind, Labels, Page};
 use super::{counter, gauge, seconds};
@@ -19,6 +20,8 @@ pub struct SourceFacts {
     pub usage: Option<GuestUsage>,
     /// How often the vendor was asked for a session: with success, and without.
     pub sessions: (u64, u64),
+    /// For how long every such try has failed.
+    pub no_session_for: Option<Duration>,
     pub quotas: Vec<(String, QuotaStatus)>,
 }
 
@@ -82,6 +85,8 @@ fn progress(page: &mut Page<'_>, streams: &[(Labels, &StreamStatus)], now: u64) 
     });
     let help = "1 while what a stream has read cannot be stored, so that its position stands still.";
     each(page, streams, gauge("stream_held", help), |status| Some(f64::from(u8::from(status.held.is_some()))));
+    let help = "1 while a stream is read and brings nothing new for six hours, though at this time yesterday it did; without labels of tenants, how many do so. Zero in the first day of the process.";
+    each(page, streams, gauge("stream_silent", help), |status| Some(f64::from(u8::from(status.fell_silent(now)))));
     let help = "Chunks of a stream that are between pull and store.";
     each(page, streams, gauge("stream_in_flight_chunks", help), |status| Some(status.in_flight as f64));
     each(page, streams, counter("stream_polls_total", "Polls since the start of the process."), |status| {
@@ -167,6 +172,11 @@ fn rest(page: &mut Page<'_>, sources: &[(Labels, &SourceFacts)]) {
             put(labels, &[("result", "failure")], refused as f64);
         }
     });
+    let help = "For how long each try to get a session from the vendor has failed; zero after one that did not. Without labels of tenants, of the source that has waited longest.";
+    let greatest = |name| Family { name, kind: Kind::Greatest, help };
+    each(page, sources, greatest("source_without_session_seconds"), |source| {
+        Some(source.no_session_for.unwrap_or_default().as_secs_f64())
+    });
     let help = "CPU time of the component's calls that have ended, since the start of the process.";
     each(page, sources, counter("guest_cpu_seconds_total", help), |source| {
         source.usage.map(|usage| usage.cpu.as_secs_f64())
@@ -189,6 +199,69 @@ fn rest(page: &mut Page<'_>, sources: &[(Labels, &SourceFacts)]) {
     quota("quota_limit_requests", Kind::Least, help, |status| Some(f64::from(status.limit)));
     let help = "What the vendor last said is left of its window, for all users of the keys.";
     quota("quota_remaining_requests", Kind::Least, help, |status| status.left.map(f64::from));
+    let help = "What is left of the window, as a share of what the vendor grants in it; without labels of tenants, of the source that has least.";
+    quota("quota_remaining_ratio", Kind::Least, help, |status| {
+        Some(f64::from(status.left?) / f64::from(status.limit)).filter(|share| share.is_finite())
+    });
     let help = "How long the pause still lasts that the vendor asked for; zero, if there is none.";
     quota("quota_reset_seconds", Kind::Greatest, help, |status| Some(status.paused.as_secs_f64()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::Sums;
+    use super::*;
+    use crate::collect::Board;
+    use crate::observe::Health;
+    use crate::outside::Clock;
+
+    const HOUR: u64 = 3_600_000;
+    const NOW_MS: u64 = 495_000 * HOUR;
+
+    /// Streams of three tenants: one brings events, one fell silent, one did and is not read any more.
+    fn page(sums: Option<&mut Sums>) -> String {
+        let board = Board::new(Health::new(Clock::System));
+        for (tenant, newest, read) in [("acme", 0, 0), ("globex", 10, 0), ("initech", 10, 2)] {
+            let entry = board.entry(&tenant.into(), &tenant.into(), &"siem".into());
+            entry.update(|status| {
+                (newest..30).rev().for_each(|ago| status.hours.heard(NOW_MS - ago * HOUR));
+                status.succeeded_ms = Some(NOW_MS - read * HOUR);
+            });
+        }
+        let quota = |limit, left| QuotaStatus { limit, left, paused: Duration::ZERO };
+        let sources =
+            [("acme", 0, quota(50, Some(20))), ("globex", 90, quota(1_000, Some(30))), ("initech", 5, quota(50, None))];
+        let sources = sources.map(|(id, seconds, quota)| SourceFacts {
+            id: id.into(),
+            tenant: id.into(),
+            kind: "mimecast".into(),
+            network: None,
+            usage: None,
+            sessions: (1, 1),
+            no_session_for: (seconds > 0).then_some(Duration::from_secs(seconds)),
+            quotas: vec![("batch".into(), quota)],
+        });
+        let mut page = Page::new(sums);
+        write(&mut page, &sources, &board.all(), NOW_MS * 1_000_000);
+        page.finish()
+    }
+
+    fn values<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+        let lines = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1).collect()
+    }
+
+    #[test]
+    fn what_is_in_trouble_shows_in_the_sum_of_all_too() {
+        let (apart, mut sums) = (page(None), Sums::default());
+        let together = page(Some(&mut sums));
+        for (name, of_each, of_all) in [
+            ("tributary_stream_silent", &["0", "1", "0"][..], "1"),
+            ("tributary_source_without_session_seconds", &["0", "90", "5"], "90"),
+            ("tributary_quota_remaining_ratio", &["0.4", "0.03"], "0.03"),
+        ] {
+            assert_eq!(values(&apart, name), of_each, "{name}");
+            assert_eq!(values(&together, name), [of_all], "{name}");
+        }
+    }
 }

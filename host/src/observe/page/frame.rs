@@ -62,11 +62,13 @@ impl Page<'_> {
         put!(
             page,
             "</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to content</a>\n<header class=\"bar\">",
-            "<a class=\"brand\" href=\"/\"><img src=\"/icon.svg\" alt=\"\" width=\"22\" height=\"22\">Tributary</a>",
-            "<span class=\"version\">",
-            (env!("CARGO_PKG_VERSION")),
-            "</span><span class=\"space\"></span>"
+            "<a class=\"brand\" href=\"/\"><img src=\"/icon.svg\" alt=\"\" width=\"22\" height=\"22\">Tributary</a>"
         );
+        // Which release it is tells a stranger which holes to try.
+        if self.caller != Caller::Anyone {
+            put!(page, "<span class=\"version\">", (env!("CARGO_PKG_VERSION")), "</span>");
+        }
+        put!(page, "<span class=\"space\"></span>");
         if self.live {
             put!(page, "<span id=\"link\" role=\"status\"></span>");
         }

@@ -3,7 +3,7 @@
 use super::figures::{Number, ago, clock};
 use super::html::{Html, put};
 use crate::observe::view::Stored;
-use crate::state::{Counts, SinkCounts};
+use crate::state::{Counts, SinkCounts, position};
 
 /// Gaps of one stream that are shown. The newest are.
 const GAPS: usize = 20;
@@ -47,7 +47,10 @@ pub fn tables(page: &mut Html, stored: &[Stored], now_ms: u64) {
         numbers(page, &STREAM, &summary.ledger.counts);
         put!(page, "<td>");
         match &summary.position {
-            Some(position) => put!(page, "kept, ", (position.len()), " bytes"),
+            Some(bytes) => {
+                let text = position::text(bytes);
+                put!(page, "<details class=\"position\"><summary>kept</summary><code>", (text), "</code></details>");
+            }
             None => put!(page, "<span class=\"none\">none yet</span>"),
         }
         put!(page, "</td><td>");

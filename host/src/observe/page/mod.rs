@@ -21,12 +21,10 @@ use http::{HeaderMap, Method, StatusCode, header};
 
 use self::frame::Page;
 use self::html::{Html, put};
+pub(super) use self::standing::Standing;
 use super::access::Caller;
 use super::api::Api;
-use super::server::{Answer, Asked};
-
-/// The cookie's name. Cookies are those of a host on all of its ports: another program's must not be taken for it.
-const COOKIE: &str = "tributary_session";
+use super::server::{Answer, Asked, DONE, READ, not_allowed};
 
 const SIGN_IN: &str = "/sign-in";
 
@@ -40,23 +38,33 @@ pub fn signs_in(method: &Method, path: &str) -> bool {
     *method == Method::POST && path == SIGN_IN
 }
 
-/// The sessions that a browser shows.
-pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// The name of the cookie of a host that listens on this port. A browser shows its cookies to all ports of a machine, so two
+/// hosts there need names of their own: else each would end the other's sessions.
+pub fn cookie(port: u16) -> String {
+    format!("tributary_session_{port}")
+}
+
+/// The sessions that a browser shows by the cookie of this name.
+pub fn cookies<'a>(headers: &'a HeaderMap, cookie: &'a str) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    pairs.filter(move |(name, _)| *name == cookie).map(|(_, value)| value)
 }
 
 /// The answer, if it is the page that is asked for. `api` is `None` while the host starts.
 pub async fn answer(api: Option<&Api>, asked: &Asked) -> Option<Answer> {
     let path: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
-    let posts = asked.method == Method::POST;
+    let (gets, posts) = (asked.method == Method::GET, asked.method == Method::POST);
     match path.as_slice() {
         ["sign-in"] if posts => return Some(sign_in::sign_in(asked).await),
-        ["sign-in"] => return Some(frame::see_other("/")),
+        ["sign-in"] if gets => return Some(frame::see_other("/")),
         ["sign-out"] if posts => return Some(sign_in::sign_out(asked)),
-        [""] | ["sources", _] | ["sources", _, "check" | "restart"] => {}
-        _ => return frame::file(&asked.path).filter(|_| asked.method == Method::GET),
+        [""] | ["sources", _] if gets => {}
+        ["sources", _, "check" | "restart"] if gets || posts => {}
+        [""] | ["sources", _] => return Some(not_allowed(READ)),
+        ["sources", _, "check" | "restart"] | ["sign-in"] => return Some(not_allowed("GET, HEAD, POST")),
+        ["sign-out"] => return Some(not_allowed(DONE)),
+        _ => return frame::file(&asked.path).map(|file| if gets { file } else { not_allowed(READ) }),
     }
     // Behind this line, who asks has proved who it is.
     if asked.caller == Caller::Anyone {

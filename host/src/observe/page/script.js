@@ -3,16 +3,20 @@
 
 (() => {
   const EVERY_MS = 3000;
+  const ANSWER_MS = 10000;
   const link = document.getElementById("link");
   const outcome = document.getElementById("outcome");
-  let turn = 0;
   let busy = 0;
   let timer = 0;
+  // What is asked for, while it is; and whether it is to be asked for once more.
+  let asking = null;
+  let again = false;
 
   // Makes `old` as `fresh` is. What stays the same is not touched, so that focus, scroll and selection stay where they are.
   function morph(old, fresh) {
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+      // What somebody unfolded stays so.
+      if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
     }
     for (const { name, value } of [...fresh.attributes]) {
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -58,20 +62,41 @@
     if (link.textContent !== text) link.textContent = text;
   }
 
+  // One at a time: the next is asked for when this one has come, however long it took, or is given up.
   async function renew() {
     clearTimeout(timer);
-    timer = setTimeout(renew, EVERY_MS);
-    if (document.hidden || busy) return;
-    const mine = ++turn;
+    if (asking) {
+      again = true;
+      // It would be shown under filters that are no longer set.
+      if (asking.url !== location.href) asking.abort();
+      return;
+    }
+    if (document.hidden || busy) {
+      timer = setTimeout(renew, EVERY_MS);
+      return;
+    }
+    const mine = new AbortController();
+    let late = false;
+    const limit = setTimeout(() => {
+      late = true;
+      mine.abort();
+    }, ANSWER_MS);
+    asking = { url: location.href, abort: () => mine.abort() };
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const { signal } = mine;
+      const answer = await fetch(asking.url, { headers: { Accept: "text/html" }, cache: "no-store", signal });
       const text = await answer.text();
-      if (mine !== turn || busy) return;
+      if (signal.aborted) return;
       if (answer.status === 401) return location.reload();
       show(text);
       say(answer.ok ? "" : "The host does not answer as it should");
     } catch {
-      if (mine === turn) say("The host does not answer; trying again");
+      if (late || !mine.signal.aborted) say("The host does not answer; trying again");
+    } finally {
+      clearTimeout(limit);
+      asking = null;
+      timer = setTimeout(renew, again ? 0 : EVERY_MS);
+      again = false;
     }
   }
 
@@ -84,6 +109,8 @@
     const button = form.querySelector("button");
     const word = button.textContent;
     busy += 1;
+    // It would be older than what comes of this.
+    asking?.abort();
     button.textContent = button.dataset.busy;
     button.setAttribute("aria-disabled", "true");
     outcome.textContent = button.dataset.busy;

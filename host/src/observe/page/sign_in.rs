@@ -2,9 +2,9 @@
 
 use http::{HeaderValue, StatusCode, header};
 
+use super::SIGN_IN;
 use super::frame::{Page, see_other};
 use super::html::{Html, put};
-use super::{COOKIE, SIGN_IN};
 use crate::observe::access::Caller;
 use crate::observe::server::{Answer, Asked};
 
@@ -32,7 +32,7 @@ pub fn form(asked: &Asked, next: Option<&str>) -> Answer {
         put!(
             main,
             "<p class=\"alert\" role=\"alert\"><strong>This is not the token.</strong> ",
-            "It is the one that the configuration had when the host began.</p>"
+            "It is the one of the configuration that the host runs with.</p>"
         );
     }
     put!(
@@ -66,7 +66,8 @@ pub async fn sign_in(asked: &Asked) -> Answer {
     // Only the browser knows whether it speaks TLS with us or with a proxy in front.
     let origin = asked.headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
     let secure = if origin.starts_with(b"https:") { "; Secure" } else { "" };
-    set_cookie(see_other(&next), &format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict{secure}"))
+    let cookie = asked.access.cookie();
+    set_cookie(see_other(&next), &format!("{cookie}={session}; Path=/; HttpOnly; SameSite=Strict{secure}"))
 }
 
 /// Ends the session that asks.
@@ -74,7 +75,8 @@ pub fn sign_out(asked: &Asked) -> Answer {
     if let Caller::Session(session) = asked.caller {
         asked.access.sign_out(session);
     }
-    set_cookie(see_other("/"), &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))
+    let cookie = asked.access.cookie();
+    set_cookie(see_other("/"), &format!("{cookie}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))
 }
 
 fn set_cookie(mut answer: Answer, cookie: &str) -> Answer {

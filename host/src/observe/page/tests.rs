@@ -13,7 +13,11 @@ const TOKEN: &str = "0123456789abcdef";
 const OWN: (&str, &str) = ("origin", "http://localhost:8686");
 
 fn remote() -> Access {
-    Access::remote("127.0.0.1".parse().unwrap(), Secret::new(TOKEN), &[])
+    on_port(8686)
+}
+
+fn on_port(port: u16) -> Access {
+    Access::remote(([127, 0, 0, 1], port).into(), Secret::new(TOKEN), &[])
 }
 
 /// What a host that starts answers, after the same judgement as over a socket.
@@ -50,6 +54,7 @@ async fn who_has_not_signed_in_sees_where_to_and_no_more() {
         assert_eq!(answer.status(), 401, "{path}");
         let text = text(answer).await;
         assert!(text.contains("name=\"token\"") && !text.contains("starting"), "{text}");
+        assert!(!text.contains(env!("CARGO_PKG_VERSION")), "which release it is, is nobody's business: {text}");
         assert!(text.contains(&format!("name=\"next\" value=\"{path}\"")), "{text}");
     }
     for path in ["/style.css", "/script.js", "/icon.svg"] {
@@ -87,11 +92,11 @@ async fn the_token_opens_a_session_and_a_wrong_one_does_not() {
     assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Strict") && set.contains("; Path=/"), "{set}");
     assert!(!set.contains("Secure") && !set.contains(TOKEN));
     let cookie = cookie(&answer);
-    let both = format!("other=1; {cookie}; tributary_session=x");
+    let both = format!("other=1; {cookie}; tributary_session_8686=x");
     for shown in [cookie.as_str(), both.as_str()] {
         assert_eq!(ask(&access, ("GET", "/"), &[("cookie", shown)], "").await.status(), 503, "the host starts");
     }
-    for wrong in ["tributary_session=", "tributary_session=x", "session=1", &cookie[..cookie.len() - 1]] {
+    for wrong in ["tributary_session_8686=", "tributary_session_8686=x", "session=1", &cookie[..cookie.len() - 1]] {
         assert_eq!(ask(&access, ("GET", "/"), &[("cookie", wrong)], "").await.status(), 401, "{wrong}");
     }
     // Another host knows nothing of it.
@@ -99,8 +104,45 @@ async fn the_token_opens_a_session_and_a_wrong_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_hosts_on_one_machine_do_not_end_each_others_sessions() {
+    let (one, two) = (remote(), on_port(8687));
+    let mut shown = Vec::new();
+    for access in [&one, &two] {
+        let answer = ask(access, ("POST", "/sign-in"), &[OWN], &format!("token={TOKEN}")).await;
+        let new = cookie(&answer);
+        // As a browser does: the newest of each name.
+        shown.retain(|old: &String| old.split('=').next() != new.split('=').next());
+        shown.push(new);
+    }
+    let shown = shown.join("; ");
+    for access in [&one, &two] {
+        let answer = ask(access, ("GET", "/"), &[("cookie", &shown)], "").await;
+        assert_eq!(answer.status(), 503, "the host starts");
+        assert!(text(answer).await.contains(env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let local = Access::local(&[]);
+    for (line, methods) in [
+        (("POST", "/"), "GET, HEAD"),
+        (("DELETE", "/sources/acme"), "GET, HEAD"),
+        (("PUT", "/style.css"), "GET, HEAD"),
+        (("DELETE", "/sources/acme/check"), "GET, HEAD, POST"),
+        (("PUT", "/sign-in"), "GET, HEAD, POST"),
+        (("GET", "/sign-out"), "POST"),
+    ] {
+        let answer = ask(&local, line, &[], "").await;
+        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, methods), "{line:?}");
+    }
+    assert_eq!(ask(&local, ("GET", "/style.css"), &[], "").await.status(), 200);
+    assert_eq!(ask(&local, ("GET", "/sign-in"), &[], "").await.status(), 303);
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_a_proxy_with_tls_the_cookie_is_for_tls_alone() {
-    let access = Access::remote("127.0.0.1".parse().unwrap(), Secret::new(TOKEN), &["logs.example.com".into()]);
+    let access = Access::remote(([127, 0, 0, 1], 8686).into(), Secret::new(TOKEN), &["logs.example.com".into()]);
     let request = Request::post("/sign-in").header("host", "logs.example.com");
     let request = request.header("origin", "https://logs.example.com").body(()).unwrap();
     let (head, ()) = request.into_parts();
@@ -159,7 +201,18 @@ async fn a_browser_loads_nothing_from_elsewhere() {
 #[test]
 fn cookies_are_read_as_browsers_write_them() {
     let mut headers = HeaderMap::new();
-    headers.append(header::COOKIE, "a=b; tributary_session=one;tributary_session=two".parse().unwrap());
-    headers.append(header::COOKIE, "tributary_session=three; tributary_sessions=x; x".parse().unwrap());
-    assert_eq!(super::cookies(&headers).collect::<Vec<_>>(), ["one", "two", "three"]);
+    headers.append(
+        header::COOKIE,
+        "a=b; tributary_session_1=one;tributary_session_1=two; tributary_session_2=four".parse().unwrap(),
+    );
+    headers.append(header::COOKIE, "tributary_session_1=three; tributary_session=x; x".parse().unwrap());
+    assert_eq!(super::cookies(&headers, &super::cookie(1)).collect::<Vec<_>>(), ["one", "two", "three"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_starts_is_healthy_and_not_ready() {
+    let access = remote();
+    for (path, status) in [("/health", 200), ("/ready", 503)] {
+        assert_eq!(ask(&access, ("GET", path), &[], "").await.status(), status, "{path}");
+    }
 }

@@ -68,7 +68,11 @@ impl<'a> Place<'a> {
     /// Whether `key` is `name`, however it is spelled.
     pub fn is(&self, key: &Key, name: &str) -> bool {
         let spelled = &self.line[key.at.clone()];
-        if key.escaped { Text::of(spelled).as_str() == name } else { spelled == name }
+        if !key.escaped {
+            return spelled == name;
+        }
+        // Six bytes (\u0041) mean one at least. A longer key is not read again for every value below it.
+        spelled.len() <= 6 * name.len() && Text::of(spelled).as_str() == name
     }
 }
 
@@ -378,5 +382,18 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert_eq!((seen, found), (Ok(()), vec![(true, false, false)]));
+        for (line, name) in [
+            (r#"{"\u0075\u0073":1}"#, "us"),
+            (r#"{"\ud83d\ude00":1}"#, "\u{1f600}"),
+            (r#"{"\u00e9\n":1}"#, "é\n"),
+            (r#"{"\u0000":1}"#, "\0"),
+        ] {
+            let mut known = false;
+            let seen = scan.read(line, |_, place| {
+                known |= matches!(place.frames(), [Frame::Member(key)] if place.is(key, name));
+                ControlFlow::Continue(())
+            });
+            assert_eq!((seen, known), (Ok(()), true), "{line}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! A file is `*.part` while it grows. Each delivery is synced before it counts as delivered, and with compression it ends
 //! a gzip member or zstd frame, so that what is synced can be read. A file that is long or old enough is renamed.
 
+pub(crate) mod blocked;
 pub(super) mod name;
 mod part;
 mod recover;
@@ -17,10 +18,12 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use self::blocked::at;
 use self::part::Part;
 use super::{DeliverFuture, Sink, SinkError, SinkFuture, blocking, encode};
 use crate::config::FileOptions;
 use crate::deliver::{Batch, Head};
+use crate::state::rights;
 use crate::template::alike;
 
 /// Files that are open at a time. Others stay unfinished, and are opened again when something comes for them.
@@ -97,7 +100,8 @@ impl Folder {
     fn open(options: FileOptions) -> io::Result<Self> {
         let path = &options.path;
         part::create_folder(path)?;
-        let lock = part::private().create(true).truncate(false).open(path.join(LOCK_FILE))?;
+        let lock = path.join(LOCK_FILE);
+        let lock = part::private().create(true).truncate(false).open(&lock).map_err(at(&lock))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
@@ -180,12 +184,14 @@ impl Folder {
                 *room -= pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
             }
             self.parts.insert(target.clone(), part);
-            appended?;
+            if let (Err(error), Some(part)) = (appended, self.parts.get(target)) {
+                return Err(at(part.path())(error));
+            }
             self.shut_some()?;
         }
         for (target, _) in touched.iter() {
             if let Some(part) = self.parts.get_mut(target) {
-                part.sync()?;
+                part.sync().map_err(at(part.path()))?;
             }
         }
         Ok(())
@@ -194,6 +200,7 @@ impl Folder {
     fn new_part(&self, target: &Target, now: Instant) -> io::Result<Part> {
         let folder = self.options.path.join(target);
         Part::create(&self.options.path, &folder, SystemTime::now(), encode::extension(self.options.compression), now)
+            .map_err(at(&folder))
     }
 
     /// Cuts off what a failed delivery wrote: its batches come again.
@@ -250,7 +257,7 @@ impl Folder {
         let mut result = Ok(());
         for (_, mut part) in std::mem::take(&mut self.parts) {
             if let Err(error) = part.finish() {
-                result = Err(error);
+                result = Err(at(part.path())(error));
             }
         }
         result
@@ -259,7 +266,13 @@ impl Folder {
 
 /// What an error under the folder `path` means for the operator.
 fn fault(path: &Path, error: &io::Error) -> SinkError {
-    let fault = SinkError::new(format!("cannot write under {}: {error}", path.display()));
+    let (place, error) = blocked::of(error).map_or((path, error), |located| (&*located.path, &located.error));
+    let below = if place == path { "under" } else { "to" };
+    let text = format!("cannot write {below} {}: {error}", place.display());
+    let fault = SinkError::new(match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("{text}; {}", rights::ownership(place)),
+        _ => text,
+    });
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             fault.hint("Make room on that disk; nothing is lost, delivery goes on by itself then")

@@ -1,4 +1,5 @@
-//! What a crash left: unfinished files, whose end may be torn. What is whole is kept.
+//! What a crash left: unfinished files, whose end may be torn. What is whole is kept, also what was synced and whose position
+//! was not stored any more: that comes again, and stands there twice. Nobody tells a sink how far positions are.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -7,33 +8,38 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 use tracing::warn;
 
+use super::blocked::at;
 use super::part::{self, SUFFIX};
 
 /// Finishes every unfinished file under `folder`. Returns how many there were.
 pub fn recover(folder: &Path) -> io::Result<usize> {
     let mut found = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let entry = entry.map_err(at(folder))?;
         // Links are not followed: they could lead out of the folder.
         let kind = entry.file_type()?;
         let path = entry.path();
         if kind.is_dir() {
             found += recover(&path)?;
         } else if kind.is_file() && path.to_string_lossy().ends_with(SUFFIX) {
-            let end = whole(&path)?;
-            let file = fs::OpenOptions::new().write(true).open(&path)?;
-            let len = file.metadata()?.len();
-            if end < len {
-                let bytes = len - end;
-                warn!(path = %path.display(), bytes, "cut off the torn end of a file; it was not acknowledged");
-                file.set_len(end)?;
-            }
-            file.sync_all()?;
-            part::finish(&path, end)?;
+            finish(&path).map_err(at(&path))?;
             found += 1;
         }
     }
     Ok(found)
+}
+
+fn finish(path: &Path) -> io::Result<()> {
+    let end = whole(path)?;
+    let file = fs::OpenOptions::new().write(true).open(path)?;
+    let len = file.metadata()?.len();
+    if end < len {
+        let bytes = len - end;
+        warn!(path = %path.display(), bytes, "cut off the torn end of a file; it was not acknowledged");
+        file.set_len(end)?;
+    }
+    file.sync_all()?;
+    part::finish(path, end).map(drop)
 }
 
 /// How much of the file is whole, in bytes.

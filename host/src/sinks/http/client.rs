@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
 
 use super::excerpt::excerpt;
 use super::payload::Payload;
@@ -35,6 +39,14 @@ pub struct Reply {
     pub body: Result<Bytes, SinkError>,
     /// By which endpoint.
     pub endpoint: usize,
+}
+
+impl Reply {
+    /// Whether it is for people: that is no answer of a service.
+    pub fn is_page(&self) -> bool {
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        content_type.is_some_and(|content_type| content_type.trim_start().to_ascii_lowercase().starts_with("text/html"))
+    }
 }
 
 /// A `_bulk` of a million events answers with no more.
@@ -201,15 +213,17 @@ impl Client {
 
     /// A far side's own words. They may say anything, also what it was sent.
     pub fn excerpt_of(&self, said: &str) -> String {
-        let urls: Vec<String> = self.options.endpoints.iter().map(|endpoint| endpoint.url("")).collect();
-        let paths = urls.iter().filter_map(|url| url.splitn(4, '/').nth(3));
-        let own = self.options.headers.iter().map(|(_, value)| value.expose());
-        let auth = self.options.auth.iter().flat_map(|credentials| {
-            let value = credentials.value.expose();
-            // With the scheme before it, and without.
-            [value, value.split_once(' ').map_or(value, |(_, secret)| secret)]
+        // As they are sent, and as whoever reads them decodes them.
+        let urls = self.options.endpoints.iter().map(|endpoint| endpoint.url("")).flat_map(|url| {
+            let decoded = percent_decode_str(&url).decode_utf8_lossy().into_owned();
+            [Zeroizing::new(url), Zeroizing::new(decoded)]
         });
-        excerpt(said, urls.iter().map(String::as_str).chain(paths).chain(own).chain(auth))
+        let urls: Vec<Zeroizing<String>> = urls.collect();
+        let own = self.options.headers.iter().map(|(_, value)| value.expose());
+        let values: Vec<&str> = own.chain(self.options.auth.iter().map(|auth| auth.value.expose())).collect();
+        let passwords: Vec<Zeroizing<String>> = values.iter().filter_map(|value| password(value)).collect();
+        let secrets = urls.iter().flat_map(|url| of_url(url)).chain(values.iter().flat_map(|value| of_header(value)));
+        excerpt(said, secrets.chain(passwords.iter().map(|password| password.as_str())))
     }
 
     /// An answer that is no success, in one sentence.
@@ -217,6 +231,15 @@ impl Client {
         let origin = &self.endpoint(reply.endpoint).origin;
         let said = self.excerpt(reply);
         SinkError::new(format!("{origin} answers {}{}{said}", reply.status, if said.is_empty() { "" } else { ": " }))
+    }
+
+    /// A success that `who` would never say so: something else answers there.
+    pub fn no_answer_of(&self, reply: &Reply, who: &str) -> SinkError {
+        let address = self.key(self.options.address_key);
+        let hint =
+            format!("Check the host and the path of {address}, and whether something on the way answers in its place");
+        let fault = self.fault(reply);
+        SinkError::new(format!("{}, which is no answer of {who}", fault.message)).hint(hint)
     }
 
     /// What a status means where the far side has no words of its own for it.
@@ -255,8 +278,7 @@ impl Client {
 
     /// When the far side wants to be asked again.
     pub fn when(&self, reply: &Reply) -> Retry {
-        let value = reply.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        value.and_then(|value| retry_after(value, self.clock)).map_or(Retry::Later, Retry::After)
+        retry_after(&reply.headers, self.clock).map_or(Retry::Later, Retry::After)
     }
 
     /// Whether somebody is there who speaks HTTP and knows us. Most servers have nothing to say to HEAD, and that is enough.
@@ -272,8 +294,41 @@ impl Client {
     }
 }
 
-/// Seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(value: &str, clock: Clock) -> Option<Duration> {
+/// What is shorter than that is in any text: the whole path, header or password of which it is a part is hidden anyway.
+const LEAST_PART: usize = 8;
+
+/// Of the paths that the documentation of a far side has; no secrets.
+const WELL_KNOWN: [&str; 3] = ["collector", "receiver", "services"];
+
+/// What of an address may be a secret: all of it, its path with its query, and each part of these.
+fn of_url(url: &str) -> impl Iterator<Item = &str> {
+    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+    let parts = path.split(['/', '?', '&', '=', '#']);
+    let parts = parts.filter(|part| part.len() >= LEAST_PART && !WELL_KNOWN.contains(part));
+    [url, path].into_iter().chain(parts)
+}
+
+/// What of a header's value may be one: all of it, what stands behind the scheme, and each part of that.
+fn of_header(value: &str) -> impl Iterator<Item = &str> {
+    let secret = value.split_once(' ').map_or(value, |(_, secret)| secret);
+    let parts = secret.split([' ', ',', ';', '=', '"']).filter(|part| part.len() >= LEAST_PART);
+    [value, secret].into_iter().chain(parts)
+}
+
+/// The password in the value of a header that has one, encoded (RFC 7617).
+fn password(value: &str) -> Option<Zeroizing<String>> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let both = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let (_, password) = std::str::from_utf8(&both).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
+}
+
+/// When a far side wants to be asked again: in so many seconds, or at a date (RFC 9110, 10.2.3).
+pub fn retry_after(headers: &HeaderMap, clock: Clock) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -317,12 +372,14 @@ mod tests {
     async fn the_far_side_says_when_in_seconds_or_by_a_date() {
         // RFC 9110's example: 784,111,777 seconds after the epoch.
         let clock = Clock::simulated(Duration::from_secs(784_111_777 - 30));
+        let said = |value: &'static str| headers([(header::RETRY_AFTER, value)]);
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
         for (value, expected) in [("120", Some(120)), (" 0 ", Some(0)), (date, Some(30)), ("soon", None), ("-1", None)]
         {
-            assert_eq!(retry_after(value, clock), expected.map(Duration::from_secs), "{value}");
+            assert_eq!(retry_after(&said(value), clock), expected.map(Duration::from_secs), "{value}");
         }
         let past = Clock::simulated(Duration::from_secs(784_111_777 + 30));
-        assert_eq!(retry_after(date, past), Some(Duration::ZERO));
+        assert_eq!(retry_after(&said(date), past), Some(Duration::ZERO));
+        assert_eq!(retry_after(&HeaderMap::new(), past), None);
     }
 }

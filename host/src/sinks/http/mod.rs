@@ -12,7 +12,9 @@ mod sumo;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use client::{Client, headers};
+#[cfg(feature = "object_store")]
+pub use client::retry_after;
+pub use client::{Client, Reply, headers};
 pub use elasticsearch::Elasticsearch;
 pub use events::{body, overhead, places};
 pub use generic::Http;

@@ -5,7 +5,7 @@
 //! stands in `fields`, by which a search finds doubles.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::client::Reply;
 use super::{Client, Payload, body, headers, overhead, places, terms};
 use crate::config::{IndexerAcknowledgements, SplunkHecOptions};
-use crate::deliver::{Batch, Head};
+use crate::deliver::{Batch, EventId, Head};
 use crate::outside::{Outside, Random};
 use crate::sinks::{Answer, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
 use crate::template::Template;
@@ -29,7 +29,28 @@ pub struct SplunkHec {
     acknowledgements: IndexerAcknowledgements,
     /// Whose acknowledgements these are: one of this process, so that nobody else asks them away.
     channel: HeaderValue,
+    /// What was taken, and cannot be asked after.
+    taken: Mutex<Vec<Taken>>,
 }
+
+/// A delivery that Splunk has taken, and has not said yet that it is indexed.
+struct Taken {
+    ids: Vec<EventId>,
+    refused: BTreeMap<Place, String>,
+    endpoint: usize,
+    ack: u64,
+}
+
+/// Why nobody knows whether a delivery is indexed.
+enum Doubt {
+    /// Splunk was asked as often as it may be. The events go once more.
+    Lost(SinkError),
+    /// It cannot be asked before somebody has mended something: until then the events would go again and again.
+    Unasked(SinkError),
+}
+
+/// Deliveries that are remembered for that. There are not as many at a time.
+const MOST_TAKEN: usize = 1024;
 
 const EVENT: &str = "/services/collector/event";
 const ACK: &str = "/services/collector/ack";
@@ -38,6 +59,7 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
 /// Splunk's own numbers for what is wrong.
 mod code {
+    pub const SUCCESS: u32 = 0;
     pub const TOKEN_DISABLED: u32 = 1;
     pub const TOKEN_REQUIRED: u32 = 2;
     pub const INVALID_AUTHORIZATION: u32 = 3;
@@ -79,6 +101,7 @@ impl SplunkHec {
             metadata: metadata.into_iter().flatten().collect(),
             acknowledgements: options.acknowledgements,
             channel: guid(&outside.random),
+            taken: Mutex::default(),
         })
     }
 
@@ -91,19 +114,22 @@ impl SplunkHec {
     /// Splunk names one bad event at a time, so the others are sent again at once, unless too many are bad: then somebody has
     /// to look. Of those before a bad one nobody says whether they are stored.
     async fn send(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
+        if let Some(taken) = self.taken_before(batches) {
+            return self.indexed(taken).await;
+        }
         let mut refused = BTreeMap::new();
         let most = 1 + places(batches).count() / 20;
         loop {
             let payload = encode(&self.metadata, batches, |place| !refused.contains_key(&place));
             let reply = self.client.post(EVENT, self.headers(), payload).await?;
-            let said = said(&reply);
             if reply.status.is_success() {
                 // Without acknowledgements of the token's, it is indexed in its own time.
-                if let Some(ack) = said.ack.filter(|_| self.acknowledgements.enabled) {
-                    self.acknowledged(reply.endpoint, ack).await?;
-                }
-                return Ok(answers(refused));
+                let ack = self.success(&reply)?.ack.filter(|_| self.acknowledgements.enabled);
+                let Some(ack) = ack else { return Ok(answers(refused)) };
+                let ids = ids(batches).collect();
+                return self.indexed(Taken { ids, refused, endpoint: reply.endpoint, ack }).await;
             }
+            let said = said(&reply);
             let invalid = self.trouble(&reply, &said)?;
             let sent = places(batches).map(|(place, ..)| place).filter(|place| !refused.contains_key(place));
             let sent: Vec<Place> = sent.collect();
@@ -115,6 +141,45 @@ impl SplunkHec {
                 let error = SinkError::new("it was sent together with events that are refused");
                 let again: Vec<_> = others.map(|(batch, event)| Answer::again(*batch, *event, error.clone())).collect();
                 return Ok(answers(refused).into_iter().chain(again).collect());
+            }
+        }
+    }
+
+    /// What the collector says of a delivery that it has taken. A status alone says nothing: a proxy's page for signing in
+    /// has the same.
+    ///
+    /// # Errors
+    /// If it is not the collector that speaks, or its answer broke off: nobody knows what is stored.
+    fn success(&self, reply: &Reply) -> Result<Said, SinkError> {
+        let body = reply.body.as_ref().map_err(Clone::clone)?;
+        match serde_json::from_slice::<Said>(body) {
+            Ok(said) if said.code == Some(code::SUCCESS) => Ok(said),
+            Ok(said) if said.code.is_some() => {
+                Err(self.trouble(reply, &said).err().unwrap_or_else(|| self.client.fault(reply)))
+            }
+            _ => Err(self.client.no_answer_of(reply, "an HTTP Event Collector")),
+        }
+    }
+
+    /// The delivery of the same events that waits for somebody who mends what it can be asked by.
+    fn taken_before(&self, batches: &[Arc<Batch>]) -> Option<Taken> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = taken.iter().position(|taken| taken.ids.iter().copied().eq(ids(batches)))?;
+        Some(taken.swap_remove(found))
+    }
+
+    /// Waits until what Splunk has taken is indexed.
+    async fn indexed(&self, delivery: Taken) -> Result<Vec<Answer>, SinkError> {
+        match self.acknowledged(delivery.endpoint, delivery.ack).await {
+            Ok(()) => Ok(answers(delivery.refused)),
+            Err(Doubt::Lost(error)) => Err(error),
+            Err(Doubt::Unasked(error)) => {
+                let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                if taken.len() >= MOST_TAKEN {
+                    taken.remove(0);
+                }
+                taken.push(delivery);
+                Err(error)
             }
         }
     }
@@ -147,7 +212,7 @@ impl SplunkHec {
     }
 
     /// Asks until Splunk has written it. The first questions come soon, since it seldom takes long.
-    async fn acknowledged(&self, endpoint: usize, ack: u64) -> Result<(), SinkError> {
+    async fn acknowledged(&self, endpoint: usize, ack: u64) -> Result<(), Doubt> {
         let IndexerAcknowledgements { query_interval, retry_limit, .. } = self.acknowledgements;
         let mut wait = FIRST_QUESTION;
         let mut trouble = None;
@@ -167,26 +232,53 @@ impl SplunkHec {
             if said(&reply).code == Some(code::ACK_DISABLED) {
                 return Ok(());
             }
-            match self.client.judge(&reply) {
-                Ok(()) => trouble = None,
-                Err(error) => {
-                    trouble = Some(SinkError { retry: Default::default(), ..error });
+            match reply.status.as_u16() {
+                200..=299 => {}
+                408 | 425 | 429 | 500.. => {
+                    trouble = Some(self.client.fault(&reply));
                     continue;
                 }
+                _ => return Err(Doubt::Unasked(self.unasked(&reply))),
             }
-            let acks: Option<Acks> = reply.body.ok().and_then(|body| serde_json::from_slice(&body).ok());
-            if acks.is_some_and(|acks| acks.acks.get(&ack.to_string()) == Some(&true)) {
+            let body = match &reply.body {
+                Ok(body) => body,
+                Err(error) => {
+                    trouble = Some(error.clone());
+                    continue;
+                }
+            };
+            let Ok(Acks { acks }) = serde_json::from_slice(body) else {
+                return Err(Doubt::Unasked(self.unasked(&reply)));
+            };
+            if acks.get(&ack.to_string()) == Some(&true) {
                 return Ok(());
             }
+            trouble = None;
         }
-        Err(trouble.unwrap_or_else(|| {
+        Err(Doubt::Lost(trouble.unwrap_or_else(|| {
             let hint = "Look at Splunk's indexing queues; if they are lawfully slow, raise";
             let hint = format!("{hint} {}", self.client.key("acknowledgements.retry_limit"));
             SinkError::new(format!(
                 "Splunk has taken events and does not say after {retry_limit} questions that they are indexed"
             ))
             .hint(hint)
-        }))
+        })))
+    }
+
+    /// What the operator has to do so that Splunk can be asked.
+    fn unasked(&self, reply: &Reply) -> SinkError {
+        let known = said(reply).code.and_then(|_| self.trouble(reply, &said(reply)).err()?.hint);
+        let hint = known.unwrap_or_else(|| {
+            let (address, indexer) = (self.client.options().address_key, "acknowledgements.indexer");
+            format!(
+                "Let {ACK} through to Splunk at {}, or set {} to false: then what Splunk has taken counts as stored",
+                self.client.key(address),
+                self.client.key(indexer)
+            )
+        });
+        let fault = self.client.fault(reply).message;
+        SinkError::new(format!("Splunk has taken events, and whether they are indexed cannot be asked: {fault}"))
+            .hint(hint)
     }
 }
 
@@ -211,6 +303,7 @@ impl Sink for SplunkHec {
             match reply.status {
                 // Those who only speak like Splunk do not all have it.
                 StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+                _ if reply.is_page() => Err(self.client.no_answer_of(&reply, "an HTTP Event Collector")),
                 _ if reply.status.is_success() => Ok(()),
                 _ => self.trouble(&reply, &said(&reply)).map(drop),
             }
@@ -224,6 +317,10 @@ impl Sink for SplunkHec {
 
 fn said(reply: &Reply) -> Said {
     reply.body.as_ref().ok().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+}
+
+fn ids(batches: &[Arc<Batch>]) -> impl Iterator<Item = EventId> {
+    places(batches).map(|(_, _, head)| head.id)
 }
 
 /// Of an event: the index of its batch, and its own in it.

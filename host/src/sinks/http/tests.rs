@@ -12,10 +12,15 @@ use crate::sinks::{Concurrency, Retry};
 /// Of a sink `far`, with a token from this key.
 pub fn client(address_key: &'static str, token_key: Option<&'static str>) -> Client {
     let value = Secret::new("Splunk hunter22");
+    let auth = token_key.map(|key| Credentials { header: header::AUTHORIZATION, value, key });
+    client_of("http://far.test:1/secret-path", address_key, auth)
+}
+
+fn client_of(address: &str, address_key: &'static str, auth: Option<Credentials>) -> Client {
     let options = ClientOptions {
-        endpoints: vec![Endpoint::parse("http://far.test:1/secret-path".into()).unwrap()],
+        endpoints: vec![Endpoint::parse(address.into()).unwrap()],
         address_key,
-        auth: token_key.map(|key| Credentials { header: header::AUTHORIZATION, value, key }),
+        auth,
         secret_address: false,
         headers: Vec::new(),
         compression: Compression::None,
@@ -75,4 +80,24 @@ fn no_secret_is_said() {
     let shown = format!("{error:?} {error} {:?}", client.options());
     assert!(!shown.contains("hunter22") && !shown.contains("secret-path"), "{shown}");
     assert!(error.message.contains("[hidden]"), "{error}");
+}
+
+#[test]
+fn a_part_of_a_secret_is_not_said_either() {
+    // "me:hunter2hunter", as Basic has it.
+    let value = Secret::new("Basic bWU6aHVudGVyMmh1bnRlcg==");
+    let auth = Credentials { header: header::AUTHORIZATION, value, key: "auth.password" };
+    let client = client_of("https://far.test/services/in/topsecret%2b1234?x=1&key=alsosecret5", "uri", Some(auth));
+    let said =
+        "no such token: topsecret+1234 (key alsosecret5), user me password hunter2hunter, bWU6aHVudGVyMmh1bnRlcg";
+    let error = client.judge(&reply(401, said)).unwrap_err();
+    let shown = "no such token: [hidden] (key [hidden]), user me password [hidden], [hidden]";
+    assert!(error.message.ends_with(shown), "{error}");
+    // What the documentation has is no secret.
+    assert!(client.judge(&reply(404, "no services here")).unwrap_err().message.ends_with("no services here"));
+    let value = Secret::new("Token token=\"hunter2hunter\", id=7");
+    let auth = Credentials { header: header::AUTHORIZATION, value, key: "auth.value" };
+    let client = client_of("https://far.test", "uri", Some(auth));
+    let error = client.judge(&reply(401, "hunter2hunter is not known")).unwrap_err();
+    assert!(error.message.ends_with(": [hidden] is not known"), "{error}");
 }

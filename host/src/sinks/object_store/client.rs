@@ -12,14 +12,19 @@ use object_store::client::{
 };
 use wasmtime_wasi_http::Error as BodyError;
 
+use crate::outside::Clock;
 use crate::sandbox::{RequestOptions, Transport, TransportError};
+use crate::sinks::http::retry_after;
 
 /// Answers to what a sink asks are short.
 const MOST: usize = 16 << 20;
 
 /// See the module.
 #[derive(Clone)]
-pub struct HostClient(pub Arc<dyn Transport>);
+pub struct HostClient {
+    pub transport: Arc<dyn Transport>,
+    pub clock: Clock,
+}
 
 impl fmt::Debug for HostClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +53,7 @@ impl HttpService for HostClient {
     {
         Box::pin(async move {
             let request = request.map(|body| body.map_err(|_| BodyError::ConnectionTerminated).boxed_unsync());
-            let answer = self.0.send(request, RequestOptions::default()).await;
+            let answer = self.transport.send(request, RequestOptions::default()).await;
             let answer = answer.map_err(|error| {
                 let kind = match &error {
                     TransportError::ResponseTimeout(_) => HttpErrorKind::Timeout,
@@ -66,9 +71,7 @@ impl HttpService for HostClient {
             let body = body.to_bytes();
             note(|answer| {
                 answer.status = Some(parts.status.as_u16());
-                let header = parts.headers.get(http::header::RETRY_AFTER);
-                let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
-                answer.retry_after = seconds.map(Duration::from_secs);
+                answer.retry_after = retry_after(&parts.headers, self.clock);
                 answer.code = if parts.status.is_success() { None } else { code(&body) };
             });
             Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))

@@ -15,11 +15,14 @@ pub fn prefix(template: &Template, origin: &Origin, event: &Head) -> String {
     template.render_path(origin, event, component, stream)
 }
 
-/// Of these events, in whatever order they come.
-pub fn hash(ids: impl Iterator<Item = EventId>) -> String {
+/// Of the sink and these events, in whatever order they come. Two sinks may make other bodies of the same events, and have
+/// one prefix.
+pub fn hash(sink: &str, ids: impl Iterator<Item = EventId>) -> String {
     let mut ids: Vec<EventId> = ids.collect();
     ids.sort_unstable();
     let mut hasher = Sha256::new();
+    hasher.update(sink);
+    hasher.update([0]);
     for id in ids {
         hasher.update(id.to_be_bytes());
     }
@@ -33,13 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_of_the_ids_alone() {
-        let of = |ids: &[u128]| hash(ids.iter().copied());
+    fn the_hash_is_of_the_sink_and_the_ids_alone() {
+        let of = |ids: &[u128]| hash("lake", ids.iter().copied());
         assert_eq!(of(&[1, 2, 3]), of(&[3, 1, 2]));
         assert_ne!(of(&[1, 2, 3]), of(&[1, 2]));
         assert_ne!(of(&[1, 2]), of(&[1, 2, 2]));
-        // SHA-256 of sixteen zero bytes.
-        assert_eq!(of(&[0]), "374708fff7719dd5979ec875d56cd228");
+        assert_ne!(of(&[1, 2]), hash("pond", [1, 2].into_iter()));
+        // SHA-256 of the name, and of seventeen zero bytes.
+        assert_eq!(of(&[0]), "d93f832953a51046f320274011c50376");
     }
 
     #[test]

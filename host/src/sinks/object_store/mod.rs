@@ -1,8 +1,8 @@
 //! Events as objects of NDJSON, compressed, in S3, Google Cloud Storage, Azure Blob Storage or a local folder.
 //!
-//! An object's key ends in a hash of the ids of the events inside, and it is created only if there is none of that key. So
-//! if there is one, the same events are in it: that delivery was stored before, though its answer was lost. A store must
-//! refuse to replace (`If-None-Match: *`); one that ignores that replaces an object by one with the same events.
+//! An object's key ends in a hash of the sink's id and those of the events inside, and it is created only if there is none of
+//! that key. So if there is one, the same events are in it, as the same sink has made them: that delivery was stored before,
+//! though its answer was lost. A store must refuse to replace (`If-None-Match: *`); one that ignores that replaces an object by one with the same events.
 //! After a crash the same events may come in other company, and are then in two objects.
 
 mod client;
@@ -31,6 +31,8 @@ const AT_ONCE: usize = 8;
 
 /// See the module.
 pub struct Objects {
+    /// The sink's.
+    id: Box<str>,
     store: Arc<dyn ObjectStore>,
     options: ObjectStoreOptions,
 }
@@ -48,7 +50,7 @@ impl Objects {
     /// # Errors
     /// When the store cannot be used as the options say.
     pub fn new(id: &str, options: &ObjectStoreOptions, outside: &Outside) -> Result<Self, SinkError> {
-        Ok(Self { store: store::open(id, options, outside)?, options: options.clone() })
+        Ok(Self { id: id.into(), store: store::open(id, options, outside)?, options: options.clone() })
     }
 
     fn prefix(&self, origin: &Origin, event: &Head) -> String {
@@ -84,7 +86,7 @@ impl Objects {
         let key = format!(
             "{}{prefix}{}.ndjson{}",
             self.options.folder,
-            key::hash(batches.iter().flat_map(|batch| batch.events.iter().map(|event| event.id))),
+            key::hash(&self.id, batches.iter().flat_map(|batch| batch.events.iter().map(|event| event.id))),
             encode::extension(compression)
         );
         let path = Path::parse(&key).map_err(|error| {

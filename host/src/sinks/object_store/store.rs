@@ -38,7 +38,7 @@ pub fn open(id: &str, options: &ObjectStoreOptions, outside: &Outside) -> Result
         notes: Arc::<Notes>::default(),
     };
     let transport = outside.network.transport(&way).map_err(|error| SinkError::new(error.to_string()))?;
-    let client = HostClient(transport);
+    let client = HostClient { transport, clock: outside.clock };
     let wrong = |error: object_store::Error| {
         SinkError::new(format!("the store cannot be used: {}", first_line(&error.to_string())))
             .hint("Check the sink's `url` and what stands beside it")

@@ -1,10 +1,15 @@
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 
+use http::header::RETRY_AFTER;
+use http_body_util::{BodyExt as _, Empty};
+
 use super::super::tests::batch;
 use super::*;
 use crate::config::{self, Compression, Format, SinkKind};
-use crate::sinks::Verdict;
+use crate::outside::{Clock, Random};
+use crate::sandbox::{Body, Network, NetworkError, RequestOptions, Sent, Transport, Way};
+use crate::sinks::{Retry, Verdict};
 
 fn options(lines: &str) -> ObjectStoreOptions {
     let text =
@@ -15,8 +20,12 @@ fn options(lines: &str) -> ObjectStoreOptions {
 }
 
 fn local(folder: &FilePath, lines: &str) -> Objects {
+    named("x", folder, lines)
+}
+
+fn named(id: &str, folder: &FilePath, lines: &str) -> Objects {
     let options = options(&format!("url = \"file://{}\"\n{lines}", folder.display()));
-    Objects::new("x", &options, &Outside::system()).unwrap()
+    Objects::new(id, &options, &Outside::system()).unwrap()
 }
 
 fn files(folder: &FilePath) -> Vec<PathBuf> {
@@ -54,9 +63,9 @@ async fn an_object_for_each_group_and_known_when_it_comes_again() {
     let texts: Vec<String> = found.iter().map(|path| text(path)).collect();
     assert_eq!(texts, ["{1}\n{3}\n", "{2}\n", "{4}\n"], "{found:?}");
     let name = found[1].file_name().unwrap().to_string_lossy().into_owned();
-    let hash = key::hash([delivery[0].events[1].id].into_iter());
+    let hash = key::hash("x", [delivery[0].events[1].id].into_iter());
     assert_eq!(name, format!("4009-{hash}.ndjson.zst"));
-    assert!(found[2].ends_with(format!("b/audit/1970-01-01/0-{}.ndjson.zst", key::hash([0].into_iter()))));
+    assert!(found[2].ends_with(format!("b/audit/1970-01-01/0-{}.ndjson.zst", key::hash("x", [0].into_iter()))));
 
     // The same comes again, since the answer was lost.
     let answers = sink.deliver(&delivery).await.unwrap();
@@ -69,6 +78,18 @@ async fn an_object_for_each_group_and_known_when_it_comes_again() {
     // In other company it is another object.
     assert_eq!(sink.deliver(&[batch("b", "audit", &["{4}", "{5}"])]).await.unwrap(), []);
     assert_eq!(files(folder.path()).len(), 4);
+}
+
+#[tokio::test]
+async fn two_sinks_at_one_place_do_not_take_their_objects_for_each_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, masked] = ["whole", "masked"].map(|id| named(id, folder.path(), "compression = \"none\""));
+    assert_eq!(whole.deliver(&[batch("a", "s", &["{1}"])]).await.unwrap(), []);
+    assert_eq!(masked.deliver(&[batch("a", "s", &["{*}"])]).await.unwrap(), [], "not known: it is another's");
+    let texts: Vec<String> = files(folder.path()).iter().map(|path| text(path)).collect();
+    assert_eq!(texts.len(), 2);
+    assert!(["{1}\n", "{*}\n"].iter().all(|line| texts.iter().any(|text| text == line)), "{texts:?}");
+    assert_eq!(masked.deliver(&[batch("a", "s", &["{*}"])]).await.unwrap(), [Answer::known(0, 0)]);
 }
 
 #[tokio::test]
@@ -124,4 +145,38 @@ fn faults_name_the_keys() {
     };
     assert!(noted(412).exists() && conflict("BlobAlreadyExists") && !conflict("ConditionalRequestConflict"));
     assert_eq!(store::fault(&own, &error, &noted(413)).retry, crate::sinks::Retry::Smaller);
+}
+
+/// A store that is busy until this date.
+struct Busy(&'static str);
+
+impl Network for Busy {
+    fn transport(&self, _: &Way<'_>) -> Result<Arc<dyn Transport>, NetworkError> {
+        Ok(Arc::new(Busy(self.0)))
+    }
+}
+
+impl Transport for Busy {
+    fn send(&self, _: http::Request<Body>, _: RequestOptions) -> Sent {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let answer = http::Response::builder().status(503).header(RETRY_AFTER, self.0).body(body).unwrap();
+        Box::pin(async { Ok(answer) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_store_says_when_in_seconds_or_by_a_date() {
+    // RFC 9110's example: 784,111,777 seconds after the epoch.
+    for (said, retry) in [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Retry::After(Duration::from_secs(30))),
+        ("17", Retry::After(Duration::from_secs(17))),
+        ("soon", Retry::Later),
+    ] {
+        let clock = Clock::simulated(Duration::from_secs(784_111_777 - 30));
+        let outside = Outside { clock, random: Random::seeded(1), network: Arc::new(Busy(said)) };
+        let keys = "url = \"s3://lake\"\nregion = \"eu-central-1\"\nauth = { access_key_id = \"AK\", secret_access_key = \"hunter2\" }";
+        let sink = Objects::new("x", &options(keys), &outside).unwrap();
+        let error = sink.deliver(&[batch("a", "s", &["{1}"])]).await.unwrap_err();
+        assert_eq!(error.retry, retry, "{said}: {error}");
+    }
 }

@@ -4,16 +4,17 @@
 //! number loses digits on the way, as it would in a map of values. Its id is `log.record.uid`, the convention's name for what
 //! tells two records apart.
 //!
-//! Of a partial success the specification says how many records were rejected, not which, and that the request is not to be
-//! sent again. If all of it were rejected, all are refused. Otherwise its halves are sent, and theirs, until the rejected ones
-//! are alone and known: a receiver that looks at `log.record.uid` sees the others once, and none is given up unseen.
+//! A partial success says how many records were rejected, not which, and by the specification the request must not be sent
+//! again. If all of it were rejected, all are refused. Otherwise all of it goes to the dead letters too: there is no other way
+//! to lose none and to repeat none, and a replay sends them one by one.
 
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
+use serde::Deserialize;
 
-use super::http::{Client, body, headers, places, terms};
-use super::{Answer, DeliverFuture, Retry, Sink, SinkError, SinkFuture, Terms};
+use super::http::{Client, Reply, body, headers, places, terms};
+use super::{Answer, DeliverFuture, Sink, SinkError, SinkFuture, Terms};
 use crate::config::OtlpOptions;
 use crate::deliver::{Batch, Head};
 use crate::outside::{Clock, Outside};
@@ -21,7 +22,7 @@ use crate::template;
 
 mod wire;
 
-use wire::{Message, Value, fields};
+use wire::{Message, Value, fields, is_whole};
 
 /// See the module.
 pub struct Otlp {
@@ -42,17 +43,27 @@ impl Otlp {
 
     async fn send(&self, batches: &[Arc<Batch>]) -> Result<Vec<Answer>, SinkError> {
         let said = self.post(encode(&self.service_name, batches, self.clock.nanos())).await?;
-        self.answers(batches, &said)
+        Ok(self.answers(batches, &said))
     }
 
     async fn post(&self, request: Vec<u8>) -> Result<Partial, SinkError> {
         let headers = headers([(CONTENT_TYPE, "application/x-protobuf")]);
         let reply = self.client.deliver(PATH, headers, request.into()).await?;
-        // Some answer with no more than a status, or with JSON: that is as much as success.
-        Ok(reply.body.map(|body| Partial::read(&body)).unwrap_or_default())
+        self.success(&reply)
     }
 
-    fn answers(&self, batches: &[Arc<Batch>], said: &Partial) -> Result<Vec<Answer>, SinkError> {
+    /// What the collector says of a request that it has taken. A status alone says nothing: a proxy's page for signing in has
+    /// the same. Some answer without a body, or with JSON.
+    ///
+    /// # Errors
+    /// If it is not the collector that speaks, or its answer broke off: nobody knows what is stored.
+    fn success(&self, reply: &Reply) -> Result<Partial, SinkError> {
+        let body = reply.body.as_ref().map_err(Clone::clone)?;
+        let content_type = reply.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Partial::read(content_type, body).ok_or_else(|| self.client.no_answer_of(reply, "an OpenTelemetry collector"))
+    }
+
+    fn answers(&self, batches: &[Arc<Batch>], said: &Partial) -> Vec<Answer> {
         let events = batches.iter().map(|batch| batch.events.len()).sum();
         let message = self.client.excerpt_of(&said.message);
         match said.rejected {
@@ -60,14 +71,16 @@ impl Otlp {
                 if !message.is_empty() {
                     tracing::warn!("the collector warns: {message}");
                 }
-                Ok(Vec::new())
+                Vec::new()
             }
             rejected if rejected >= events => {
-                Ok(places(batches).map(|((batch, event), ..)| Answer::refused(batch, event, message.clone())).collect())
+                places(batches).map(|((batch, event), ..)| Answer::refused(batch, event, message.clone())).collect()
             }
             rejected => {
-                let message = format!("the collector rejects {rejected} of {events} records: {message}");
-                Err(SinkError::new(message).retry(Retry::Smaller))
+                let message = format!(
+                    "the collector has rejected {rejected} of {events} records, of which this is one, and taken the others: {message}"
+                );
+                places(batches).map(|((batch, event), ..)| Answer::unsure(batch, event, message.clone())).collect()
             }
         }
     }
@@ -104,8 +117,53 @@ struct Partial {
     message: String,
 }
 
+/// `ExportLogsServiceResponse` by protobuf's mapping to JSON, in which numbers of 64 bits are texts.
+#[derive(Deserialize)]
+struct Json {
+    #[serde(rename = "partialSuccess", alias = "partial_success")]
+    partial: Option<JsonPartial>,
+}
+
+#[derive(Deserialize)]
+struct JsonPartial {
+    #[serde(rename = "rejectedLogRecords", alias = "rejected_log_records")]
+    rejected: Option<JsonNumber>,
+    #[serde(rename = "errorMessage", alias = "error_message")]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum JsonNumber {
+    Number(usize),
+    Text(String),
+}
+
 impl Partial {
-    fn read(answer: &[u8]) -> Self {
+    /// None, if it is no such answer. Who names no type, or a wrong one, may still mean JSON: an object is nothing else.
+    fn read(content_type: &str, answer: &[u8]) -> Option<Self> {
+        let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match answer {
+            [] => Some(Self::default()),
+            [b'{', ..] => Self::read_json(answer),
+            _ if content_type.starts_with("text/") || content_type == "application/json" => None,
+            _ if !is_whole(answer) => None,
+            _ => Some(Self::read_protobuf(answer)),
+        }
+    }
+
+    fn read_json(answer: &[u8]) -> Option<Self> {
+        let Json { partial } = serde_json::from_slice(answer).ok()?;
+        let Some(partial) = partial else { return Some(Self::default()) };
+        let rejected = match partial.rejected {
+            None => 0,
+            Some(JsonNumber::Number(number)) => number,
+            Some(JsonNumber::Text(text)) => text.parse().ok()?,
+        };
+        Some(Self { rejected, message: partial.message.unwrap_or_default() })
+    }
+
+    fn read_protobuf(answer: &[u8]) -> Self {
         let mut partial = Self::default();
         for (field, value) in fields(answer) {
             let (1, Value::Bytes(inner)) = (field, value) else { continue };

@@ -1,5 +1,6 @@
-use super::super::http::tests::client;
+use super::super::http::tests::{client, reply};
 use super::*;
+use crate::sinks::Retry;
 use crate::sinks::tests::batch;
 
 fn sink() -> Otlp {
@@ -59,7 +60,7 @@ fn a_record_has_what_the_event_has() {
 }
 
 #[test]
-fn of_a_partial_success_the_rejected_ones_are_sought() {
+fn of_a_partial_success_nothing_is_sent_again() {
     let batches = [batch("t", "s", &["{1}", "{2}"])];
     let answered = |rejected: u64| {
         let mut answer = Message::default();
@@ -67,15 +68,46 @@ fn of_a_partial_success_the_rejected_ones_are_sought() {
             partial.number(1, rejected);
             partial.bytes(2, b"too\nlong");
         });
-        sink().answers(&batches, &Partial::read(&answer.0))
+        sink().answers(&batches, &Partial::read("application/x-protobuf", &answer.0).unwrap())
     };
-    assert_eq!(answered(0), Ok(Vec::new()), "a warning");
-    assert_eq!(answered(1).unwrap_err().retry, Retry::Smaller);
-    assert_eq!(answered(2).unwrap(), [Answer::refused(0, 0, "too long"), Answer::refused(0, 1, "too long")]);
-    assert_eq!(sink().answers(&batches, &Partial::read(b"")), Ok(Vec::new()));
-    assert_eq!(
-        Partial::read(b"{\"partialSuccess\":{\"rejectedLogRecords\":\"1\"}}"),
-        Partial::default(),
-        "JSON is none"
-    );
+    assert_eq!(answered(0), [], "a warning");
+    let unsure = "the collector has rejected 1 of 2 records, of which this is one, and taken the others: too long";
+    assert_eq!(answered(1), [Answer::unsure(0, 0, unsure), Answer::unsure(0, 1, unsure)]);
+    assert_eq!(answered(2), [Answer::refused(0, 0, "too long"), Answer::refused(0, 1, "too long")]);
+}
+
+#[test]
+fn only_a_collector_says_success() {
+    let answered = |content_type: &'static str, body: &str| {
+        let mut reply = reply(200, body);
+        reply.headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
+        sink().success(&reply)
+    };
+    let (json, protobuf) = ("application/json; charset=utf-8", "application/x-protobuf");
+    for content_type in [json, protobuf, "text/plain"] {
+        assert_eq!(answered(content_type, ""), Ok(Partial::default()), "{content_type}");
+        assert_eq!(answered(content_type, "{\"partialSuccess\":{}}"), Ok(Partial::default()), "{content_type}");
+    }
+    let two = Partial { rejected: 2, message: "too long".into() };
+    for rejected in ["2", "\"2\""] {
+        let body =
+            format!("{{\"partialSuccess\":{{\"rejectedLogRecords\":{rejected},\"errorMessage\":\"too long\"}}}}");
+        assert_eq!(answered(json, &body), Ok(Partial { rejected: 2, message: "too long".into() }), "{body}");
+        assert!(answered(json, &body[..body.len() - 1]).is_err(), "it broke off");
+    }
+    assert_eq!(answered(protobuf, "\x0a\x0c\x08\x02\x12\x08too long"), Ok(two));
+    for (content_type, body) in [
+        ("text/html", "<html>Sign in</html>"),
+        (protobuf, "<html>Sign in</html>"),
+        (json, "\"OK\""),
+        ("text/plain", "OK"),
+        (protobuf, "\x0a\x0c\x08\x02\x12\x08too lon"),
+        // A message that could be protobuf.
+        ("text/plain", "\x0a\x00"),
+    ] {
+        let error = answered(content_type, body).unwrap_err();
+        assert!(error.to_string().contains("`sinks.far.endpoint`") && error.retry == Retry::Later, "{body} {error}");
+    }
+    let cut = Reply { body: Err(SinkError::new("its answer broke off")), ..reply(200, "") };
+    assert_eq!(sink().success(&cut).unwrap_err().message, "its answer broke off");
 }

@@ -10,6 +10,7 @@ pub struct Message(pub Vec<u8>);
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LENGTH: u64 = 2;
+const FIXED32: u64 = 5;
 
 impl Message {
     fn varint(&mut self, mut value: u64) {
@@ -59,6 +60,30 @@ impl Message {
 pub enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
+}
+
+/// Whether all of it is fields, of whatever meaning.
+pub fn is_whole(mut message: &[u8]) -> bool {
+    while !message.is_empty() {
+        if skip(&mut message).is_none() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Takes a field off.
+fn skip(message: &mut &[u8]) -> Option<()> {
+    let key = varint(message)?;
+    let length = match key & 7 {
+        VARINT => varint(message).map(|_| 0)?,
+        FIXED64 => 8,
+        LENGTH => usize::try_from(varint(message)?).ok()?,
+        FIXED32 => 4,
+        _ => return None,
+    };
+    take(message, length)?;
+    (key >> 3 > 0).then_some(())
 }
 
 /// The fields of a message by number, as far as it can be read.
@@ -128,6 +153,11 @@ mod tests {
         for cut in 1..20 {
             let whole = fields(&message.0[..message.0.len() - cut]).count();
             assert_eq!(whole, if cut <= 11 { 2 } else { 1 }, "{cut}");
+        }
+        assert!(is_whole(&message.0) && is_whole(&[]) && is_whole(&[0x0d, 0, 0, 0, 0]));
+        assert!(!is_whole(&message.0[..message.0.len() - 1]));
+        for text in ["<html>Sign in</html>", "OK", "ok", "Accepted", "\n", "null", "[]"] {
+            assert!(!is_whole(text.as_bytes()), "{text}");
         }
         assert_eq!(fields(b"{\"partialSuccess\":{}}").count(), 0, "JSON");
         assert_eq!(fields(&[0xff; 30]).count(), 0);

@@ -12,9 +12,9 @@ use tracing::warn;
 
 use super::super::error::StateError;
 use super::super::folder;
+use super::super::rights;
 use super::{DeadLetter, line};
 
-const FOLDER: &str = "dead-letters";
 const LOCK_FILE: &str = ".lock";
 const SUFFIX: &str = ".ndjson";
 
@@ -64,11 +64,23 @@ impl DeadLetters {
     /// Those in `data_dir`, up to `max_bytes` together. Nothing is made before there is something to keep.
     pub fn new(data_dir: &Path, max_bytes: u64) -> Self {
         DeadLetters {
-            folder: data_dir.join(FOLDER),
+            folder: data_dir.join(folder::DEAD_LETTERS),
             max_bytes,
             #[cfg(test)]
             room: Arc::new(AtomicU64::new(u64::MAX)),
         }
+    }
+
+    /// Whether `data_dir` holds any, or a store beside which there are none.
+    ///
+    /// # Errors
+    /// When this user may not see it, or it holds neither.
+    pub fn must_exist(&self) -> Result<(), StateError> {
+        if rights::exists(&self.folder)? {
+            return Ok(());
+        }
+        let store = self.folder.with_file_name(folder::STATE_FILE);
+        if rights::exists(&store)? { Ok(()) } else { Err(StateError::Missing { path: store }) }
     }
 
     /// The file of `source`, whose id is a plain name.
@@ -144,13 +156,13 @@ impl DeadLetters {
     /// # Errors
     /// Those of reading, and of `visit`.
     pub fn read(&self, source: Option<&str>, mut visit: impl FnMut(Found) -> io::Result<()>) -> Result<(), ReadError> {
-        let wrong = |path: &Path, error: &io::Error| ReadError::State(StateError::io(path, error));
+        let wrong = |path: &Path, error: &io::Error| ReadError::State(StateError::reading(path, error));
         for path in self.files(source).map_err(|error| wrong(&self.folder, &error))? {
             let mut refused = None;
             let mut show = |found, _: &[u8]| visit(found).map_err(|error| refused.insert(error).kind().into());
             let read = read_file(&path, 0, &mut show).and_then(|torn| match torn {
                 // A host may have been in the middle of it; under the lock nobody is.
-                Some(Found::Damaged { offset, .. }) if let Ok(_lock) = self.lock() => {
+                Some(Found::Damaged { offset, .. }) if let Ok(_lock) = self.existing_lock() => {
                     read_file(&path, offset, &mut show)
                 }
                 torn => Ok(torn),
@@ -273,6 +285,13 @@ impl DeadLetters {
         }
         files.sort();
         Ok(files)
+    }
+
+    /// Held while a file is looked at: nothing is made for that.
+    fn existing_lock(&self) -> io::Result<File> {
+        let lock = File::open(self.folder.join(LOCK_FILE))?;
+        lock.lock_shared()?;
+        Ok(lock)
     }
 
     /// Held while a file is changed.

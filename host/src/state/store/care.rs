@@ -13,7 +13,8 @@ use super::schema::{
 };
 use super::{Store, alerts, health, remove_stream};
 use crate::state::folder::{DataDir, STATE_FILE};
-use crate::state::hex;
+use crate::state::position;
+use crate::state::rights;
 use crate::state::seen::{self, BLOCKS, RUNS};
 use crate::state::{Ledger, StateError, StreamKey};
 
@@ -34,7 +35,7 @@ pub struct Retired {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub key: StreamKey,
-    #[serde(with = "hex::option")]
+    #[serde(with = "position::option")]
     pub position: Option<Vec<u8>>,
     pub ledger: Ledger,
     /// Ids that are remembered as seen.
@@ -54,23 +55,23 @@ pub enum Forget {
     All,
 }
 
+/// The file of the store in `data_dir`, which must be there.
+fn present(data_dir: &Path) -> Result<PathBuf, StateError> {
+    let path = data_dir.join(STATE_FILE);
+    if rights::exists(&path)? { Ok(path) } else { Err(StateError::Missing { path }) }
+}
+
 impl Store {
     /// Opens the store in `data_dir`, which must be there: nothing is made.
     pub fn open_existing(data_dir: &Path) -> Result<Store, StateError> {
-        let path = data_dir.join(STATE_FILE);
-        if !path.exists() {
-            return Err(StateError::Missing { path });
-        }
-        Store::open(data_dir)
+        present(data_dir)?;
+        Store::open(data_dir).map_err(StateError::of_verb)
     }
 
     /// Judges the store in `data_dir` without changing it.
     pub fn check(data_dir: &Path) -> Result<(), StateError> {
-        let path = data_dir.join(STATE_FILE);
-        if !path.exists() {
-            return Err(StateError::Missing { path });
-        }
-        let _folder = DataDir::open(data_dir)?;
+        let path = present(data_dir)?;
+        let _folder = DataDir::open(data_dir).map_err(StateError::of_verb)?;
         match rehearse(&path)? {
             Contents { format, .. } if format > FORMAT => Err(StateError::Newer { path, found: format, known: FORMAT }),
             _ => Ok(()),
@@ -98,6 +99,15 @@ impl Store {
     /// All streams.
     pub fn summaries(&self) -> Result<Vec<Summary>, StateError> {
         self.streams()?.into_iter().map(|key| self.summary(key)).collect()
+    }
+
+    /// The position of each of `keys`, in their order.
+    pub fn positions(&self, keys: &[StreamKey]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        self.read(|transaction| {
+            let positions = transaction.open_table(POSITIONS)?;
+            let position = |key: &StreamKey| Ok(positions.get(&*key.row())?.map(|row| row.value().1.to_vec()));
+            keys.iter().map(position).collect()
+        })
     }
 
     /// One stream.

@@ -6,7 +6,7 @@ use super::super::schema::{FORMAT_KEY, META};
 use super::*;
 use crate::state::filter::tests::ids;
 use crate::state::{
-    Commit, Counts, Gap, HealthRow, ImportError, KEPT_HEALTH, Partly, Sightings, SinkCounts, StreamState,
+    Commit, Counts, Gap, HealthRow, ImportError, KEPT_HEALTH, Partly, Sighting, Sightings, SinkCounts, StreamState,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -33,9 +33,22 @@ fn commit(source: &str, stream: &str, seen: Vec<u128>) -> Commit {
         seen_for: std::time::Duration::from_secs(86_400),
         gaps: vec![gap],
         partly: Some([("lake".to_owned(), [1, 2].into()), ("other".to_owned(), [3].into())].into()),
-        alerts: Sightings { since_ms: 0, seen: vec![(stream.len() as u128, 1_000)] },
+        alerts: Sightings {
+            since_ms: 0,
+            seen: [None, Some("pager")].map(|sink| sighting(stream.len() as u128, 1_000, sink)).into(),
+        },
         at_ms: 1_000,
     }
+}
+
+fn sighting(key: u128, at_ms: u64, sink: Option<&str>) -> Sighting {
+    Sighting { key, at_ms, sink: sink.map(Into::into) }
+}
+
+/// Those of all sinks, and then those of the one.
+fn sightings(of: &[(u128, u64)]) -> Vec<Sighting> {
+    let sinks = [None, Some("pager")];
+    sinks.into_iter().flat_map(|sink| of.iter().map(move |(key, at_ms)| sighting(*key, *at_ms, sink))).collect()
 }
 
 fn filled(folder: &Path) -> Store {
@@ -102,7 +115,7 @@ fn an_export_is_taken_in_whole_or_not_at_all() {
     assert_eq!(seen_of(&other), seen_of(&store));
     assert_eq!(health(&other), health(&store));
     assert_eq!(health(&other).len(), 2);
-    assert_eq!(other.alerts("acme", 0).unwrap(), [(5, 1_000), (7, 1_000)]);
+    assert_eq!(other.alerts("acme", 0).unwrap(), sightings(&[(5, 1_000), (7, 1_000)]));
     assert_eq!(exported(&other).lines().count(), lines.len());
     // It can be used: what was seen stays so, and more comes.
     other.commit(vec![commit("acme", "audit", ids(9, 3_000))]).unwrap();
@@ -131,12 +144,13 @@ fn a_source_is_renamed_with_all_that_is_known_of_it() {
     // And it goes on.
     store.commit(vec![commit("new", "audit", ids(5, 10))]).unwrap();
     assert_eq!(store.gaps(&StreamKey::new("new", "audit")).unwrap().len(), 3);
-    assert_eq!((store.alerts("acme", 0).unwrap(), store.alerts("acme2", 0).unwrap()), (vec![], vec![(5, 1_000)]));
-    assert_eq!(store.alerts("new", 0).unwrap(), [(5, 1_000), (7, 1_000)]);
+    let of = |source| store.alerts(source, 0).unwrap();
+    assert_eq!((of("acme"), of("acme2")), (vec![], sightings(&[(5, 1_000)])));
+    assert_eq!(of("new"), sightings(&[(5, 1_000), (7, 1_000)]));
     assert_eq!(store.alerts("new", 1_001).unwrap(), []);
-    let later = Sightings { since_ms: 1_001, seen: vec![(9, 1_500)] };
+    let later = Sightings { since_ms: 1_001, seen: vec![sighting(9, 1_500, Some("pager"))] };
     store.commit(vec![Commit { alerts: later, ..commit("new", "audit", vec![]) }]).unwrap();
-    assert_eq!(store.alerts("new", 0).unwrap(), [(9, 1_500)], "what is too old is gone");
+    assert_eq!(of("new"), [sighting(9, 1_500, Some("pager"))], "what is too old is gone");
 }
 
 #[test]

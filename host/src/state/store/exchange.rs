@@ -12,7 +12,7 @@ use super::schema::{CLOCKS, GAPS, HEALTH, LEDGERS, PARTLY, POSITION_FORM, POSITI
 use super::{Store, add_gaps, alerts, health, read};
 use crate::state::hex;
 use crate::state::seen::{self, BLOCKS, RUNS};
-use crate::state::{Gap, Ledger, Sightings, StateError, StreamKey, StreamState};
+use crate::state::{Gap, Ledger, Sighting, Sightings, StateError, StreamKey, StreamState};
 
 /// Ids in one line of an export: 16 bytes each, as hexadecimal.
 const LINE_IDS: usize = 1_000;
@@ -24,14 +24,50 @@ const EXPORT_FORM: u32 = 1;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
-    Export { form: u32 },
-    Stream { source: String, stream: String, position: Option<String>, clock: (u64, u64), ledger: Ledger },
-    Gap { source: String, stream: String, gap: Gap },
-    Partly { source: String, stream: String, sink: String, ids: Vec<String> },
-    Seen { source: String, stream: String, run: u64, oldest_expires: u64, expires: u64, ids: Vec<String> },
-    Health { source: String, event: Box<RawValue> },
-    Alert { source: String, key: String, at_ms: u64 },
-    End { lines: u64 },
+    Export {
+        form: u32,
+    },
+    Stream {
+        source: String,
+        stream: String,
+        position: Option<String>,
+        clock: (u64, u64),
+        ledger: Ledger,
+    },
+    Gap {
+        source: String,
+        stream: String,
+        gap: Gap,
+    },
+    Partly {
+        source: String,
+        stream: String,
+        sink: String,
+        ids: Vec<String>,
+    },
+    Seen {
+        source: String,
+        stream: String,
+        run: u64,
+        oldest_expires: u64,
+        expires: u64,
+        ids: Vec<String>,
+    },
+    Health {
+        source: String,
+        event: Box<RawValue>,
+    },
+    /// Without a sink, all have seen it.
+    Alert {
+        source: String,
+        key: String,
+        at_ms: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sink: Option<String>,
+    },
+    End {
+        lines: u64,
+    },
 }
 
 /// Why an export cannot be taken in.
@@ -150,8 +186,8 @@ impl Store {
             Line::Health { source, event } => {
                 health::add(&mut transaction.open_table(HEALTH)?, &source, event.get().as_bytes())?;
             }
-            Line::Alert { source, key, at_ms } => {
-                let seen = vec![(parse_id(&key)?, at_ms)];
+            Line::Alert { source, key, at_ms, sink } => {
+                let seen = vec![Sighting { key: parse_id(&key)?, at_ms, sink: sink.map(Into::into) }];
                 alerts::add(transaction, &source, &Sightings { since_ms: 0, seen })?;
             }
             Line::Partly { source, stream, sink, ids } => {
@@ -262,8 +298,9 @@ fn export(transaction: &ReadTransaction, out: &mut impl Write) -> Result<(), Fai
     }
     let sources: BTreeSet<String> = read::streams(transaction)?.into_iter().map(|key| key.source).collect();
     for source in sources {
-        for (key, at_ms) in alerts::of(transaction, &source, 0)? {
-            put(&Line::Alert { source: source.clone(), key: format!("{key:032x}"), at_ms })?;
+        for Sighting { key, at_ms, sink } in alerts::of(transaction, &source, 0)? {
+            let (key, sink) = (format!("{key:032x}"), sink.map(|sink| sink.to_string()));
+            put(&Line::Alert { source: source.clone(), key, at_ms, sink })?;
         }
     }
     put(&Line::End { lines: lines.get() })?;

@@ -31,9 +31,11 @@ pub const RETIRED: TableDefinition<&str, u64> = TableDefinition::new("retired");
 /// a release that does not know it may leave it alone: so it is part of no format.
 pub const HEALTH: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("health");
 
-/// (Source, when, alert key): an alert was first seen then, in milliseconds since the Unix epoch. As with health, it is part
-/// of no format.
-pub const ALERTS: TableDefinition<(&str, u64, u128), ()> = TableDefinition::new("alerts");
+/// (Source, when, alert key, sink): the sink first saw the alert then, in milliseconds since the Unix epoch. As with health,
+/// it is part of no format.
+pub const ALERTS: TableDefinition<(&str, u64, u128, &str), ()> = TableDefinition::new("alerts-by-sink");
+/// (Source, when, alert key) of earlier releases, which did not tell sinks apart. None comes to it any more.
+pub const ALERTS_OF_ALL: TableDefinition<(&str, u64, u128), ()> = TableDefinition::new("alerts");
 
 pub const FORMAT_KEY: &str = "format";
 pub const LAST_COMMIT: &str = "last-commit";
@@ -104,6 +106,10 @@ fn inspect(database: &Database) -> Result<Contents, redb::Error> {
         Err(error) => return Err(error.into()),
     }
     match transaction.open_table(ALERTS) {
+        Ok(_) | Err(TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match transaction.open_table(ALERTS_OF_ALL) {
         Ok(_) | Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }

@@ -14,6 +14,7 @@ fn sink() -> SplunkHec {
             retry_limit: 3,
         },
         channel: guid(&Random::seeded(1)),
+        taken: Mutex::default(),
     }
 }
 
@@ -68,6 +69,21 @@ fn a_mistake_of_configuration_holds_and_names_its_key() {
     }
     let busy = reply(503, r#"{"text":"Server is busy","code":9}"#);
     assert!(sink().trouble(&busy, &said(&busy)).unwrap_err().to_string().contains("Server is busy"));
+}
+
+#[test]
+fn only_the_collector_says_success() {
+    let said = sink().success(&reply(200, r#"{"text":"Success","code":0,"ackId":7}"#)).unwrap();
+    assert_eq!(said.ack, Some(7));
+    assert_eq!(sink().success(&reply(200, r#"{"text":"Success","code":0}"#)).unwrap().ack, None);
+    for body in ["<html>Sign in</html>", "", "{}", "\"OK\"", r#"{"text":"Success","code":0"#] {
+        let error = sink().success(&reply(200, body)).err().unwrap_or_else(|| panic!("{body}"));
+        assert!(error.to_string().contains("`sinks.far.endpoint`") && error.retry == Default::default(), "{error}");
+    }
+    let busy = sink().success(&reply(200, r#"{"text":"Server is busy","code":9}"#)).err().unwrap();
+    assert!(busy.to_string().contains("Server is busy"), "{busy}");
+    let cut = Reply { body: Err(SinkError::new("its answer broke off")), ..reply(200, "") };
+    assert_eq!(sink().success(&cut).err().unwrap().message, "its answer broke off");
 }
 
 #[test]
