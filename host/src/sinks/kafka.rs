@@ -34,10 +34,13 @@ const LONGEST: usize = 249;
 
 /// What librdkafka says beside its answers: why no broker could be reached, for one.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Option<(Option<RDKafkaErrorCode>, String)>>>);
+struct Said(Arc<Mutex<Option<Saying>>>);
+
+/// The code, where it has one, and the words.
+type Saying = (Option<RDKafkaErrorCode>, String);
 
 impl Said {
-    fn take(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+    fn take(&self) -> Option<Saying> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

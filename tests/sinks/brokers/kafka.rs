@@ -51,11 +51,16 @@ const INVALID_RECORD: i16 = 87;
 /// A request that goes as it should, before the next that does not.
 const WELL: Act = Act::Slow(Duration::ZERO);
 
+/// By its id and its epoch.
+type Producer = (i64, i16);
+
+/// In a partition: the number that a producer's next batch must have, and those of earlier ones.
+type Sequence = (i32, Vec<i32>);
+
 /// Drops batches that a producer sends again, by their sequence numbers.
 #[derive(Default)]
 struct Cluster {
-    /// By producer with its epoch, and partition: the number that its next batch must have, and those of earlier ones.
-    sequences: Mutex<BTreeMap<((i64, i16), i32), (i32, Vec<i32>)>>,
+    sequences: Mutex<BTreeMap<(Producer, i32), Sequence>>,
     producers: Mutex<i64>,
 }
 
