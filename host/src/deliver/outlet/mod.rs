@@ -265,7 +265,7 @@ impl SinkTask {
         let (mut rest, mut kept) = (Load::default(), Vec::new());
         for (number, (batch, ticket)) in load.batches.iter().zip(&load.tickets).enumerate() {
             self.count(number, batch, &sorted);
-            let letters = self.letters(batch, of_batch(unsure, number));
+            let letters = self.letters(batch, of_batch(unsure, number)).into_iter().map(DeadLetter::unsure).collect();
             let events: Vec<_> = of_batch(again, number).map(|(event, _)| event).collect();
             let (indices, reasons): (Vec<_>, Vec<_>) =
                 of_batch(refused, number).map(|(event, reason)| (event, reason.clone())).unzip();
