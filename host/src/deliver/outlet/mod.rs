@@ -203,7 +203,7 @@ impl SinkTask {
 
     fn landed(&mut self, landed: Landed, ends: bool) {
         match landed {
-            Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, took, ends),
+            Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, Some(took), ends),
             Landed::Load { load, answer: Err(error), .. } => self.not_taken(load, &error, ends),
             Landed::Health { events, result } => self.health.settle(events, result, &self.random),
             Landed::Checked(Ok(())) => {}
@@ -224,7 +224,8 @@ impl SinkTask {
                     self.gatherer.put_back(half);
                 }
             }
-            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], Duration::ZERO, ends),
+            // Nothing was taken, so how long that took says nothing.
+            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], None, ends),
             Retry::Later | Retry::After(_) => {
                 self.flying -= 1;
                 self.gatherer.put_back(load);
@@ -254,7 +255,7 @@ impl SinkTask {
         }
     }
 
-    fn answered(&mut self, mut load: Load, answers: Vec<Answer>, took: Duration, ends: bool) {
+    fn answered(&mut self, mut load: Load, answers: Vec<Answer>, took: Option<Duration>, ends: bool) {
         let sorted = self.sort(&load, answers);
         let Sorted { refused, unsure, again } = &sorted;
         let error = again.values().next().cloned();
@@ -304,16 +305,26 @@ impl SinkTask {
             }
             (None, Some(error)) => self.not_taken(rest, &error, ends),
             (None, None) => {
-                self.pace.went_well(took, self.flying);
+                if let Some(took) = took {
+                    self.pace.went_well(took, self.flying);
+                }
                 self.flying -= 1;
-                let counters = &self.shared.counters;
-                counters.deliveries.fetch_add(1, Ordering::Relaxed);
-                counters.succeeded_ms.store(self.clock.millis(), Ordering::Relaxed);
-                self.health.over();
-                if self.shared.losing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(sink = %self.id, "the sink takes events again");
+                // One that refuses all of it may be as it was.
+                if taken > 0 {
+                    self.succeeded();
                 }
             }
+        }
+    }
+
+    /// It took events.
+    fn succeeded(&mut self) {
+        let counters = &self.shared.counters;
+        counters.deliveries.fetch_add(1, Ordering::Relaxed);
+        counters.succeeded_ms.store(self.clock.millis(), Ordering::Relaxed);
+        self.health.over();
+        if self.shared.losing.swap(false, Ordering::Relaxed) {
+            tracing::info!(sink = %self.id, "the sink takes events again");
         }
     }
 
