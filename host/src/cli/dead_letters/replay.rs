@@ -207,7 +207,7 @@ impl Fates {
                 Verdict::Known => {}
                 Verdict::Refused(_) => drop(self.refused.insert(number)),
                 // Alone, it has an answer of its own.
-                Verdict::Unsure(_) => self.send_alone(sink, batches, number).await,
+                Verdict::Unsure { .. } => self.send_alone(sink, batches, number).await,
                 Verdict::Again(error) => self.stop(number, error),
             }
         }
@@ -224,7 +224,7 @@ impl Fates {
                 for (_, verdict) in answers {
                     match verdict {
                         Verdict::Known => {}
-                        Verdict::Refused(_) | Verdict::Unsure(_) => drop(self.refused.insert(number)),
+                        Verdict::Refused(_) | Verdict::Unsure { .. } => drop(self.refused.insert(number)),
                         Verdict::Again(error) => self.stop(number, error),
                     }
                 }

@@ -178,7 +178,7 @@ impl Events {
             match verdict {
                 Verdict::Known => {}
                 Verdict::Again(error) => return Err(error),
-                Verdict::Refused(reason) | Verdict::Unsure(reason) => {
+                Verdict::Refused(reason) | Verdict::Unsure { reason, .. } => {
                     if refused == 0 {
                         tracing::warn!(sink = %id, "the sink refuses health events for good: {reason}");
                     }

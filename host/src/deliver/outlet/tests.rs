@@ -12,7 +12,7 @@ use crate::deliver::{Alerts, Head, Ids, Memory, Nature, Parcel, Pipeline, Route,
 use crate::outside::Clock;
 use crate::rules::{Action, Conditions, Field, Replacement, Rule, Rules};
 use crate::sinks::tests::batch;
-use crate::sinks::{Concurrency, Retry};
+use crate::sinks::{Concurrency, Retry, Verdict};
 use crate::state::{Commit, Counts, HealthRow, StateError, StreamKey, StreamState};
 
 /// What the far side does with one delivery.
@@ -234,6 +234,11 @@ fn again() -> Verdict {
 
 fn refused() -> Verdict {
     Verdict::Refused("too odd".into())
+}
+
+/// Of a delivery of which so many were refused.
+fn unsure(refused: usize) -> Verdict {
+    Verdict::Unsure { refused, reason: "one of these".into() }
 }
 
 #[tokio::test(start_paused = true)]

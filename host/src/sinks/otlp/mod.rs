@@ -80,7 +80,9 @@ impl Otlp {
                 let message = format!(
                     "the collector has rejected {rejected} of the {events} records that this was sent with, and does not say which: {message}"
                 );
-                places(batches).map(|((batch, event), ..)| Answer::unsure(batch, event, message.clone())).collect()
+                places(batches)
+                    .map(|((batch, event), ..)| Answer::unsure(batch, event, rejected, message.clone()))
+                    .collect()
             }
         }
     }

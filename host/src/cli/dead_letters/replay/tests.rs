@@ -25,7 +25,7 @@ impl Sink for Collector {
             Ok(match (bad, alone) {
                 (false, _) => Vec::new(),
                 (true, true) => vec![Answer::refused(0, 0, "too long")],
-                (true, false) => (0..batches.len()).map(|batch| Answer::unsure(batch, 0, "one of these")).collect(),
+                (true, false) => (0..batches.len()).map(|batch| Answer::unsure(batch, 0, 1, "one of these")).collect(),
             })
         })
     }

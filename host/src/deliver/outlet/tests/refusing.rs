@@ -68,14 +68,33 @@ async fn a_mistake_is_held_though_it_is_told_of_no_single_event() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_be_refused_is_kept_and_not_given_again() {
-    let unsure = || says(0..100, Verdict::Unsure("one of these".into()));
-    let mut case = Case::new(Terms { max_events: 100, ..Terms::default() }, vec![unsure()]);
+    let mut case = Case::new(Terms { max_events: 100, ..Terms::default() }, vec![says(0..100, unsure(1))]);
     case.send(0..300).await;
     let counts = case.settled(300).await;
     assert_eq!((counts.delivered, counts.dead_lettered, case.given().len()), (200, 100, 3));
     let (letters, status) = (case.kept.letters.lock().unwrap(), case.board.all().remove(0));
     assert!(letters.len() == 100 && letters.iter().all(|letter| letter.unsure && letter.reason == "one of these"));
     assert_eq!((status.trouble, status.events, status.queued_events), (None, 200, 0), "it holds nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_too_many_are_refused_and_nobody_says_which_the_others_wait() {
+    for (refused, waits) in [(5, false), (6, true)] {
+        let script = vec![says(0..100, unsure(refused)), says(100..200, unsure(refused))];
+        let mut case = Case::new(Terms { max_events: 100, ..Terms::default() }, script);
+        case.send(0..300).await;
+        sleep(Duration::from_millis(35)).await;
+        let trouble = case.board.all()[0].trouble.clone();
+        let says =
+            |why: &str| why.contains("too many events for good: one of these") && why.contains("dead-letters replay");
+        assert_eq!(trouble.is_some_and(|why| says(&why)), waits);
+        assert_eq!(case.given().len(), if waits { 1 } else { 3 });
+        let counts = case.settled(300).await;
+        assert_eq!((counts.delivered, counts.dead_lettered), (100, 200));
+        assert_eq!(case.given().concat(), (0..300).collect::<Vec<_>>(), "nothing is given again");
+        let status = case.board.all().remove(0);
+        assert_eq!((status.trouble, status.queued_events), (None, 0), "one that is taken ends it");
+    }
 }
 
 #[tokio::test(start_paused = true)]
