@@ -73,7 +73,7 @@ pub async fn deliver(sink: &dyn Sink, batches: &[Arc<Batch>]) -> Result<(usize, 
     for (_, verdict) in deliver_once(sink, batches).await? {
         match verdict {
             Verdict::Known => known += 1,
-            Verdict::Refused(_) | Verdict::Unsure(_) => refused += 1,
+            Verdict::Refused(_) | Verdict::Unsure { .. } => refused += 1,
             Verdict::Again(error) => return Err(error),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::judge::THROTTLED_FOR;
 use super::source::Source;
@@ -216,17 +217,9 @@ impl Sessions {
         if is_final(error) {
             line = format!("{line}. {}", until_changed("They stand", source));
         }
-        match error {
-            GuestError::Fault(fault) => match fault.class {
-                FaultClass::Throttled(_) => tracing::info!(%source, code, retry_in, "{line}"),
-                FaultClass::Unavailable | FaultClass::Protocol | FaultClass::PositionLost => {
-                    tracing::warn!(%source, code, retry_in, "{line}")
-                }
-                FaultClass::Configuration
-                | FaultClass::Credentials
-                | FaultClass::NotEntitled
-                | FaultClass::SessionExpired => tracing::error!(%source, code, retry_in, "{line}"),
-            },
+        match level(error) {
+            Level::ERROR => tracing::error!(%source, code, retry_in, "{line}"),
+            Level::INFO => tracing::info!(%source, code, retry_in, "{line}"),
             _ => tracing::warn!(%source, code, retry_in, "{line}"),
         }
     }
@@ -244,6 +237,21 @@ impl Sessions {
         if let Some((health, id)) = &self.health {
             health.trouble(id, &Place::Session, &Cause::of(error), (!is_final(error)).then_some(wait));
         }
+    }
+}
+
+/// Of the line that says why there is no session. What may pass by itself is no error yet.
+pub fn level(error: &GuestError) -> Level {
+    match error {
+        GuestError::Fault(fault) => match fault.class {
+            FaultClass::Throttled(_) => Level::INFO,
+            FaultClass::Unavailable | FaultClass::Protocol | FaultClass::PositionLost => Level::WARN,
+            FaultClass::Configuration
+            | FaultClass::Credentials
+            | FaultClass::NotEntitled
+            | FaultClass::SessionExpired => Level::ERROR,
+        },
+        _ => Level::WARN,
     }
 }
 

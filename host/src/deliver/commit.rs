@@ -104,12 +104,13 @@ impl std::fmt::Debug for Message {
 impl Acknowledgement {
     /// The sink has stored the chunk as durably as it can, but for the events of `letters`, which it refuses for good.
     pub fn acknowledge(self, letters: Vec<DeadLetter>) {
-        self.answer(Answer::refusing(letters));
+        self.answer(Answer::new(0, letters));
     }
 
-    /// The sink was not given the chunk, and never will be.
-    pub fn lose(self) {
-        self.answer(Answer::Lost);
+    /// The sink was not given `events` of the chunk, and never will be. Of the others it is as
+    /// [acknowledged](Self::acknowledge).
+    pub fn lose(self, events: usize, letters: Vec<DeadLetter>) {
+        self.answer(Answer::new(events, letters));
     }
 
     fn answer(self, answer: Answer) {

@@ -284,7 +284,7 @@ impl Outlet {
             if !self.shared.losing.swap(true, Ordering::Relaxed) {
                 tracing::warn!(sink = %self.id, "the sink takes less than comes, and events are lost to it, since it has acknowledgements = false. `tributary audit` counts them");
             }
-            return delivery.acknowledgement.lose();
+            return delivery.acknowledgement.lose(delivery.batch.events.len(), delivery.letters);
         }
         self.shared.counters.queued_events.fetch_add(delivery.batch.events.len(), Ordering::Relaxed);
         // A sink's task ends only when the host is killed.

@@ -165,9 +165,9 @@ impl Answer {
         Self { batch, event, verdict: Verdict::Refused(reason.into()) }
     }
 
-    /// `reason` is one sentence for people.
-    pub fn unsure(batch: usize, event: usize, reason: impl Into<String>) -> Self {
-        Self { batch, event, verdict: Verdict::Unsure(reason.into()) }
+    /// `refused` events of the delivery, of which this may be one. `reason` is one sentence for people.
+    pub fn unsure(batch: usize, event: usize, refused: usize, reason: impl Into<String>) -> Self {
+        Self { batch, event, verdict: Verdict::Unsure { refused, reason: reason.into() } }
     }
 
     pub fn again(batch: usize, event: usize, error: SinkError) -> Self {
@@ -183,10 +183,10 @@ pub enum Verdict {
     Again(SinkError),
     /// It will never be taken, whenever the same event comes. It goes to the dead letters, with this sentence for people.
     Refused(String),
-    /// It was taken or refused for good, and the far side does not say which. Given again it might be there twice, so it is
-    /// not; it goes to the dead letters, with this sentence for people, and an operator may replay it. It counts in no share
-    /// of refused events: to hold it would be to give it again.
-    Unsure(String),
+    /// It was taken or refused for good, and the far side does not say which: only how many of the delivery it refused. Given
+    /// again it might be there twice, so it is not; it goes to the dead letters, with this sentence for people, and an
+    /// operator may replay it. If too many were refused, what comes next waits.
+    Unsure { refused: usize, reason: String },
 }
 
 pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;

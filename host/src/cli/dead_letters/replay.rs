@@ -1,6 +1,6 @@
 //! `tributary dead-letters replay`: sends refused events to their sinks again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::config;
 use crate::deliver::{Batch, Head, Origin, deliver_once};
 use crate::outside::Outside;
 use crate::sinks::{self, Sink, SinkError, Verdict};
-use crate::state::{DeadLetter, DeadLetters, Store, StreamKey, rights};
+use crate::state::{DeadLetter, DeadLetters, StateError, Store, StreamKey, rights};
 
 /// Bytes that a sink is given at once.
 const DELIVERY_BYTES: usize = 4 << 20;
@@ -112,6 +112,9 @@ struct Said {
 
 impl Said {
     fn count(&mut self, tried: usize) {
+        if tried == 0 {
+            return;
+        }
         self.tried += tried;
         let Self { tried, all, .. } = *self;
         self.progress.tell(Some(tried as f64 / all.max(1) as f64), || format!("{tried} of {all} events sent"));
@@ -120,11 +123,11 @@ impl Said {
 
 enum Trouble {
     Sink(SinkError),
-    State(crate::state::StateError),
+    State(StateError),
 }
 
-impl From<crate::state::StateError> for Trouble {
-    fn from(error: crate::state::StateError) -> Self {
+impl From<StateError> for Trouble {
+    fn from(error: StateError) -> Self {
         Trouble::State(error)
     }
 }
@@ -141,79 +144,117 @@ async fn send(
 ) -> Result<(), Trouble> {
     let mut rest = dead;
     let mut result = Ok(());
-    while !rest.is_empty() {
+    while let Some(first) = rest.first() {
         let mut bytes = 0;
         let some = rest.iter().take_while(|letter| {
             bytes += letter.head.len();
-            bytes <= DELIVERY_BYTES
+            bytes <= DELIVERY_BYTES && letter.unsure == first.unsure
         });
         let (now, later) = rest.split_at(some.count().max(1));
         rest = later;
-        let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();
         // Each batch is one event.
-        let mut refused = BTreeSet::new();
-        let mut stays = BTreeSet::new();
-        let answers = match deliver_once(sink, &batches).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                result = Err(Trouble::Sink(error));
-                break;
+        let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();
+        let mut fates = Fates::default();
+        if first.unsure {
+            // Together they would have an answer as unsure as the first, and be there once more.
+            for number in 0..batches.len() {
+                fates.send_alone(sink, &batches, number).await;
+                said.count(usize::from(!fates.stay.contains(&number)));
             }
-        };
-        let mut answers = VecDeque::from(answers);
-        while let Some((batch, verdict)) = answers.pop_front() {
-            match verdict {
-                Verdict::Known => {}
-                Verdict::Refused(_) => drop(refused.insert(batch)),
-                // Alone, it has an answer of its own.
-                Verdict::Unsure(_) if result.is_ok() => match deliver_once(sink, &batches[batch..=batch]).await {
-                    Ok(alone) => {
-                        let unsure = |verdict: &Verdict| matches!(verdict, Verdict::Unsure(_));
-                        if alone.iter().any(|(_, verdict)| unsure(verdict)) {
-                            refused.insert(batch);
-                        }
-                        answers.extend(
-                            alone.into_iter().filter(|(_, verdict)| !unsure(verdict)).map(|(_, said)| (batch, said)),
-                        );
-                    }
-                    Err(error) => {
-                        result = Err(Trouble::Sink(error));
-                        stays.insert(batch);
-                    }
-                },
-                Verdict::Unsure(_) => drop(stays.insert(batch)),
-                Verdict::Again(error) => {
-                    result = Err(Trouble::Sink(error));
-                    stays.insert(batch);
-                }
-            }
+        } else {
+            fates.send_together(sink, &batches).await;
+            said.count(now.len() - fates.stay.len());
         }
-        let taken: Vec<&DeadLetter> = now
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| !refused.contains(number) && !stays.contains(number))
-            .map(|(_, letter)| letter)
-            .collect();
-        let mut streams: BTreeMap<StreamKey, (String, u64)> = BTreeMap::new();
-        for letter in &taken {
-            let sink = letter.refused.as_ref().map(|event| event.sink.clone()).unwrap_or_default();
-            streams.entry(StreamKey::new(&*letter.source, &*letter.stream)).or_insert((sink, 0)).1 += 1;
-        }
-        for (key, (sink, events)) in streams {
-            store.replayed(&key, &sink, events)?;
-        }
-        let gone: BTreeSet<&str> = taken.iter().map(|letter| letter.id.as_str()).collect();
-        letters.take(None, |letter| gone.contains(letter.id.as_str()))?;
+        let Fates { refused, stay, error } = fates;
+        let gone = |(number, letter)| (!refused.contains(&number) && !stay.contains(&number)).then_some(letter);
+        let taken: Vec<&DeadLetter> = now.iter().enumerate().filter_map(gone).collect();
+        note(&taken, store, letters)?;
         tally.delivered += taken.len() as u64;
         tally.refused += refused.len() as u64;
-        said.count(now.len());
-        if result.is_err() {
+        if let Some(error) = error {
+            result = Err(Trouble::Sink(error));
             break;
         }
     }
     // What is delivered is synced; this only gives files their names.
     let closed = sink.close().await;
     result.and(closed.map_err(Trouble::Sink))
+}
+
+/// What became of events that were sent, by their number.
+#[derive(Default)]
+struct Fates {
+    refused: BTreeSet<usize>,
+    /// They were not taken, or not sent.
+    stay: BTreeSet<usize>,
+    /// Why nothing more is sent.
+    error: Option<SinkError>,
+}
+
+impl Fates {
+    /// Sends all of `batches` at once.
+    async fn send_together(&mut self, sink: &dyn Sink, batches: &[Arc<Batch>]) {
+        let answers = match deliver_once(sink, batches).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.stay.extend(0..batches.len());
+                self.error = Some(error);
+                return;
+            }
+        };
+        for (number, verdict) in answers {
+            match verdict {
+                Verdict::Known => {}
+                Verdict::Refused(_) => drop(self.refused.insert(number)),
+                // Alone, it has an answer of its own.
+                Verdict::Unsure { .. } => self.send_alone(sink, batches, number).await,
+                Verdict::Again(error) => self.stop(number, error),
+            }
+        }
+    }
+
+    /// Sends one of `batches`, unless there was an error.
+    async fn send_alone(&mut self, sink: &dyn Sink, batches: &[Arc<Batch>], number: usize) {
+        if self.error.is_some() {
+            self.stay.insert(number);
+            return;
+        }
+        match deliver_once(sink, &batches[number..=number]).await {
+            Ok(answers) => {
+                for (_, verdict) in answers {
+                    match verdict {
+                        Verdict::Known => {}
+                        Verdict::Refused(_) | Verdict::Unsure { .. } => drop(self.refused.insert(number)),
+                        Verdict::Again(error) => self.stop(number, error),
+                    }
+                }
+            }
+            Err(error) => self.stop(number, error),
+        }
+    }
+
+    fn stop(&mut self, number: usize, error: SinkError) {
+        self.stay.insert(number);
+        self.error = Some(error);
+    }
+}
+
+/// Counts what sinks took, and takes its letters away.
+fn note(taken: &[&DeadLetter], store: &Store, letters: &DeadLetters) -> Result<(), StateError> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let mut streams: BTreeMap<StreamKey, (String, u64)> = BTreeMap::new();
+    for letter in taken {
+        let sink = letter.refused.as_ref().map(|event| event.sink.clone()).unwrap_or_default();
+        streams.entry(StreamKey::new(&*letter.source, &*letter.stream)).or_insert((sink, 0)).1 += 1;
+    }
+    for (key, (sink, events)) in streams {
+        store.replayed(&key, &sink, events)?;
+    }
+    let gone: BTreeSet<&str> = taken.iter().map(|letter| letter.id.as_str()).collect();
+    letters.take(None, |letter| gone.contains(letter.id.as_str()))?;
+    Ok(())
 }
 
 /// The letter as a batch of its one event.
@@ -257,3 +298,6 @@ fn report(tally: &Tally, out: &mut impl Write) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,6 +217,54 @@ async fn logins_are_tried_again_as_their_trouble_wants() {
     }
 }
 
+/// What is logged in this thread from now on, until the second is dropped.
+fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let writer = Arc::clone(&bytes);
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || Shared(Arc::clone(&writer))).finish();
+    (bytes, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_in_error_for_want_of_a_session_are_one_error_line() {
+    // What passes by itself is an error when it has lasted; what does not is said as one at once.
+    for (class, lines) in [(FaultClass::Unavailable, 1), (FaultClass::Credentials, 3)] {
+        let case = Case::new(10);
+        case.vendor.with(|vendor| vendor.refuses = Some(fault(class)));
+        let (bytes, guard) = logged();
+        let mut ready = case.ready();
+        let first = ready.streams[0].clone();
+        ready.streams.extend(["second", "third"].map(|name| LogStream { name: name.into(), ..first.clone() }));
+        let sink = Arc::<sinks::Steered>::default().attached("lake", true);
+        let running = Running::new(vec![ready], vec![sink], Arc::clone(&case.world) as _, 256 << 20, outside(), MINUTE);
+        sleep(80 * MINUTE).await;
+        let errors = || {
+            let text = String::from_utf8(bytes.lock().unwrap().clone()).unwrap();
+            text.lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let early = errors().len();
+        assert_eq!(early, if class == FaultClass::Unavailable { 0 } else { 2 }, "{:#?}", errors());
+        sleep(60 * MINUTE).await;
+        assert!(running.status().iter().all(|status| status.state == StreamState::Error));
+        let errors = errors();
+        assert_eq!(errors.len(), lines, "{errors:#?}");
+        assert!(errors.iter().all(|line| line.contains("there is no session") && line.contains("acme")), "{errors:#?}");
+        assert!(running.stop().await);
+        drop(guard);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_dead_for_long_is_an_error_of_its_streams() {
     // Room for all of it, and for less than one poll.

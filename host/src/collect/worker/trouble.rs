@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::{IDLE_PULL, Outcome, SAID_EVERY, STATE_SAID_EVERY, Worker, said};
 use crate::backoff::Backoff;
 use crate::collect::judge::Verdict;
-use crate::collect::session::until_changed;
+use crate::collect::session::{level, until_changed};
 use crate::collect::{StreamState, Trouble};
 use crate::config::OnPositionLost;
 use crate::observe::{Cause, Place};
@@ -109,7 +110,8 @@ impl Worker {
         outcome
     }
 
-    /// Notes what went wrong, and logs it. What is `told` already, for the whole source, is no line for each of its streams.
+    /// Notes what went wrong, and logs it. What is `told` already, for the whole source, is no line for each of its streams:
+    /// one for all of them, when it has become an error.
     fn report(&self, error: &GuestError, state: Option<StreamState>, outcome: &Outcome, told: bool) {
         let mut cause = Cause::of(error);
         let mut text = error.to_string();
@@ -144,9 +146,17 @@ impl Worker {
             Outcome::Again(wait) => Some(tracing::field::debug(*wait)),
             _ => None,
         };
-        let line = state.map_or_else(|| text.to_owned(), |state| format!("{state}: {text}"));
+        let what = if told { "there is no session: " } else { "" };
+        let line = state.map_or_else(|| text.to_owned(), |state| format!("{state}: {what}{text}"));
         let every = if state.is_some() { STATE_SAID_EVERY } else { SAID_EVERY };
-        let admitted = if told { None } else { self.around.repeats.admit_every(every, &format!("{source}: {line}")) };
+        let admitted = match state {
+            // What was told may have been a warning, as long as it could pass.
+            Some(state @ (StreamState::Error | StreamState::Stopped)) if told && level(error) != Level::ERROR => {
+                self.around.repeats.admit_every(every, &format!("{source}: {state}"))
+            }
+            _ if told => None,
+            _ => self.around.repeats.admit_every(every, &format!("{source}: {line}")),
+        };
         let Some(suppressed) = admitted.map(said) else {
             tracing::debug!(%source, %stream, code, before, retry_in, "{line}");
             return;

@@ -31,26 +31,28 @@ impl Expected {
     }
 }
 
-/// What a sink has said.
+/// What a sink has said: it has all events but these.
 #[derive(Debug)]
-pub enum Answer {
-    /// It has all but those that it refused for good.
-    Taken { refused: Vec<EventId>, letters: Vec<DeadLetter> },
-    /// It was given none of it, and never will be.
-    Lost,
+pub struct Answer {
+    /// So many it was not given, and never will be. Nobody knows which.
+    lost: u64,
+    /// It refused these for good.
+    refused: Vec<EventId>,
+    /// Of those, until they are kept.
+    letters: Vec<DeadLetter>,
 }
 
 impl Answer {
-    pub fn refusing(letters: Vec<DeadLetter>) -> Self {
+    pub fn new(lost: usize, letters: Vec<DeadLetter>) -> Self {
         let refused = letters.iter().filter_map(|letter| Some(letter.refused.as_ref()?.event)).collect();
-        Answer::Taken { refused, letters }
+        Self { lost: lost as u64, refused, letters }
     }
 
-    fn letters(&mut self) -> Option<&mut Vec<DeadLetter>> {
-        match self {
-            Answer::Taken { letters, .. } => Some(letters),
-            Answer::Lost => None,
-        }
+    /// What became of the events, of which it was `sent` so many.
+    fn counts(&self, sent: u64) -> SinkCounts {
+        let (lost, dead_lettered) = (self.lost, self.refused.len() as u64);
+        let delivered = sent.saturating_sub(lost + dead_lettered);
+        SinkCounts { delivered, dead_lettered, lost, ..SinkCounts::default() }
     }
 }
 
@@ -129,15 +131,8 @@ impl Queue {
     }
 
     fn answered_late(&mut self, sink: &str, sent: u64, answer: Answer) {
-        let mut counts = SinkCounts { confirmed: sent, ..SinkCounts::default() };
-        match answer {
-            Answer::Lost => counts.lost = sent,
-            Answer::Taken { refused, letters } => {
-                counts.dead_lettered = refused.len() as u64;
-                counts.delivered = sent.saturating_sub(counts.dead_lettered);
-                self.late_letters.extend(letters);
-            }
-        }
+        let counts = SinkCounts { confirmed: sent, ..answer.counts(sent) };
+        self.late_letters.extend(answer.letters);
         self.late.add(&Counts { sinks: [(sink.to_owned(), counts)].into(), ..Counts::default() });
     }
 
@@ -247,7 +242,7 @@ impl Queue {
         let mut changed = false;
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.since.elapsed() >= PARTLY_AFTER) {
             for expected in waiting.sinks.iter_mut().filter(|expected| !expected.noted) {
-                let Some(Answer::Taken { refused, .. }) = &expected.answer else { continue };
+                let Some(Answer { lost: 0, refused, .. }) = &expected.answer else { continue };
                 expected.noted = true;
                 // What was refused is sent and refused again: its letter is only kept when the chunk is stored.
                 let ids = waiting.batch.events.iter().map(|event| event.id).filter(|id| !refused.contains(id));
@@ -272,7 +267,7 @@ impl Waiting {
     }
 
     fn letters(&mut self) -> impl Iterator<Item = &mut Vec<DeadLetter>> {
-        let refused = self.sinks.iter_mut().filter_map(|expected| expected.answer.as_mut()?.letters());
+        let refused = self.sinks.iter_mut().filter_map(|expected| Some(&mut expected.answer.as_mut()?.letters));
         std::iter::once(&mut self.parcel.dead_letters).chain(refused)
     }
 
@@ -283,7 +278,7 @@ impl Waiting {
 
     /// Sinks that have it, which the store does not know.
     fn unnoted(&self) -> impl Iterator<Item = &Expected> {
-        let taken = |expected: &&Expected| matches!(expected.answer, Some(Answer::Taken { .. }));
+        let taken = |expected: &&Expected| matches!(expected.answer, Some(Answer { lost: 0, .. }));
         self.sinks.iter().filter(|expected| !expected.noted).filter(taken)
     }
 }
@@ -292,15 +287,12 @@ impl Expected {
     fn counts(self, accepted: u64) -> SinkCounts {
         let filtered = self.filtered;
         let had = accepted.saturating_sub(filtered + self.sent);
-        let counts = SinkCounts { accepted, filtered, delivered: had, ..SinkCounts::default() };
         match self.answer {
-            Some(Answer::Taken { refused, .. }) => {
-                let refused = refused.len() as u64;
-                let delivered = had + self.sent.saturating_sub(refused);
-                SinkCounts { delivered, dead_lettered: refused, ..counts }
+            Some(answer) => {
+                let counts = answer.counts(self.sent);
+                SinkCounts { accepted, filtered, delivered: had + counts.delivered, ..counts }
             }
-            Some(Answer::Lost) => SinkCounts { lost: self.sent, ..counts },
-            None => SinkCounts { unconfirmed: self.sent, ..counts },
+            None => SinkCounts { accepted, filtered, delivered: had, unconfirmed: self.sent, ..SinkCounts::default() },
         }
     }
 }

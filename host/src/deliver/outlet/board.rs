@@ -42,13 +42,13 @@ pub struct SinkStatus {
     pub queued_bytes: usize,
     /// Events in memory that it has not answered for.
     pub queued_events: usize,
-    /// Deliveries that it answered, and those that it did not take, since the host began.
+    /// Deliveries of which it took events, and those that it did not take, since the host began.
     pub deliveries: u64,
     pub failures: u64,
     /// Events that it has taken since the host began, and the bytes of their lines.
     pub events: u64,
     pub bytes: u64,
-    /// When it last took a delivery, in milliseconds since the Unix epoch.
+    /// When it last took events, in milliseconds since the Unix epoch.
     pub succeeded_ms: Option<u64>,
     /// Why it takes nothing now, with what to do about it.
     pub trouble: Option<String>,

@@ -25,6 +25,8 @@ pub struct SinkHealth {
     health: Health,
     /// Where events wait for it, if it asks for them.
     queue: Option<Arc<Queue>>,
+    /// What it did not take: that comes again alone and unchanged, since far sides know a delivery again by all of it.
+    failed: Option<Events>,
     backoff: Backoff,
     /// The trouble that it has had since it last took anything, and when that was logged.
     trouble: Option<(Instant, SinkError)>,
@@ -45,8 +47,19 @@ impl SinkHealth {
         shown: Arc<Mutex<Option<String>>>,
     ) -> Self {
         let queue = takes_health(inputs).then(|| health.queue());
-        let (inputs, backoff) = (inputs.into(), Backoff::default());
-        Self { sink, inputs, holds, health, queue, backoff, trouble: None, again: None, flying: false, shown }
+        Self {
+            sink,
+            inputs: inputs.into(),
+            holds,
+            health,
+            queue,
+            failed: None,
+            backoff: Backoff::default(),
+            trouble: None,
+            again: None,
+            flying: false,
+            shown,
+        }
     }
 
     /// Tells that the sink does not take events, for each source that it takes.
@@ -99,7 +112,7 @@ impl SinkHealth {
         if let Some(again) = self.again {
             sleep_until(again).await;
         }
-        while queue.is_empty() {
+        while self.failed.is_none() && queue.is_empty() {
             queue.arrived().await;
         }
     }
@@ -110,14 +123,14 @@ impl SinkHealth {
             return None;
         }
         self.again = None;
-        let events = self.queue.as_ref().filter(|queue| !queue.is_empty())?.take();
+        let waiting = || Some(Events(self.queue.as_ref().filter(|queue| !queue.is_empty())?.take()));
+        let events = self.failed.take().or_else(waiting)?;
         self.flying = true;
-        Some(Events(events))
+        Some(events)
     }
 
     /// How the delivery ended. What the sink did not take stays, and holds up nothing else.
     pub fn settle(&mut self, events: Events, result: Result<(), SinkError>, random: &Random) {
-        self.flying = false;
         if let Err(error) = self.settled(events, result) {
             let wait = self.backoff.next(random);
             self.again = Some(Instant::now() + wait);
@@ -125,23 +138,27 @@ impl SinkHealth {
         }
     }
 
-    /// The last try.
+    /// The last try: of what it did not take, and of what has come since.
     pub async fn finish(&mut self, sink: &dyn Sink) {
         self.again = None;
-        let Some(events) = self.take() else { return };
-        let result = events.deliver(&self.sink, sink).await;
-        if let Err(error) = self.settled(events, result) {
-            tracing::warn!(sink = %self.sink, "the host ends, and the last health events are lost to the sink: {error}");
+        for _ in 0..2 {
+            let Some(events) = self.take() else { return };
+            let result = events.deliver(&self.sink, sink).await;
+            if let Err(error) = self.settled(events, result) {
+                tracing::warn!(sink = %self.sink, "the host ends, and the last health events are lost to the sink: {error}");
+                return;
+            }
         }
     }
 
     fn settled(&mut self, events: Events, result: Result<(), SinkError>) -> Result<(), SinkError> {
-        let Some(queue) = &self.queue else { return Ok(()) };
+        self.flying = false;
         if let Err(error) = result {
-            queue.give_back(events.0);
+            self.failed = Some(events);
             return Err(error);
         }
         self.backoff.reset();
+        let Some(queue) = &self.queue else { return Ok(()) };
         let dropped = queue.take_dropped();
         if dropped > 0 {
             tracing::warn!(sink = %self.sink, dropped, "the sink takes health events again; the oldest were dropped. `tributary state show --health` has the last of each source");
@@ -161,7 +178,7 @@ impl Events {
             match verdict {
                 Verdict::Known => {}
                 Verdict::Again(error) => return Err(error),
-                Verdict::Refused(reason) | Verdict::Unsure(reason) => {
+                Verdict::Refused(reason) | Verdict::Unsure { reason, .. } => {
                     if refused == 0 {
                         tracing::warn!(sink = %id, "the sink refuses health events for good: {reason}");
                     }
@@ -172,3 +189,6 @@ impl Events {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,10 @@ mod load;
 mod once;
 mod pace;
 mod refusals;
+mod sorted;
 mod tickets;
 mod wholes;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use self::load::{Gatherer, Load};
 pub use self::once::deliver_once;
 use self::pace::Pace;
 use self::refusals::Refusals;
+use self::sorted::{Sorted, of_batch};
 use self::tickets::Tickets;
 pub use self::tickets::letter;
 use self::wholes::{Judgement, Refused, Wholes};
@@ -36,7 +37,7 @@ use super::commit::Acknowledgement;
 use super::pipeline::Attached;
 use crate::observe::Health;
 use crate::outside::{Clock, Random};
-use crate::sinks::{Answer, DeliverFuture, Retry, Sink, SinkError, Terms, Verdict};
+use crate::sinks::{Answer, DeliverFuture, Retry, Sink, SinkError, Terms};
 use crate::state::DeadLetter;
 
 /// How often an idle sink is asked to look after its files.
@@ -203,7 +204,7 @@ impl SinkTask {
 
     fn landed(&mut self, landed: Landed, ends: bool) {
         match landed {
-            Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, took, ends),
+            Landed::Load { load, answer: Ok(answers), took } => self.answered(load, answers, Some(took), ends),
             Landed::Load { load, answer: Err(error), .. } => self.not_taken(load, &error, ends),
             Landed::Health { events, result } => self.health.settle(events, result, &self.random),
             Landed::Checked(Ok(())) => {}
@@ -224,7 +225,8 @@ impl SinkTask {
                     self.gatherer.put_back(half);
                 }
             }
-            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], Duration::ZERO, ends),
+            // Nothing was taken, so how long that took says nothing.
+            Retry::Smaller => self.answered(load, vec![Answer::refused(0, 0, error.to_string())], None, ends),
             Retry::Later | Retry::After(_) => {
                 self.flying -= 1;
                 self.gatherer.put_back(load);
@@ -254,18 +256,20 @@ impl SinkTask {
         }
     }
 
-    fn answered(&mut self, mut load: Load, answers: Vec<Answer>, took: Duration, ends: bool) {
-        let sorted = self.sort(&load, answers);
-        let Sorted { refused, unsure, again } = &sorted;
+    fn answered(&mut self, mut load: Load, answers: Vec<Answer>, took: Option<Duration>, ends: bool) {
+        let sorted = Sorted::new(&self.id, &load, answers);
+        let Sorted { refused, unsure, again, .. } = &sorted;
         let error = again.values().next().cloned();
         let taken = load.events().saturating_sub(again.len() + refused.len());
         if !unsure.is_empty() {
             tracing::warn!(sink = %self.id, events = unsure.len(), "the sink refuses some events for good, and does not say which; all that it may be are kept. See `tributary dead-letters list`");
         }
+        let too_many = self.refusals.are_too_many_unsure(load.events(), sorted.refused_of_unsure);
+        let doubtful = unsure.values().next().filter(|_| too_many).map(|reason| doubtful(reason));
         let (mut rest, mut kept) = (Load::default(), Vec::new());
         for (number, (batch, ticket)) in load.batches.iter().zip(&load.tickets).enumerate() {
             self.count(number, batch, &sorted);
-            let letters = self.letters(batch, of_batch(unsure, number));
+            let letters = self.letters(batch, of_batch(unsure, number)).into_iter().map(DeadLetter::unsure).collect();
             let events: Vec<_> = of_batch(again, number).map(|(event, _)| event).collect();
             let (indices, reasons): (Vec<_>, Vec<_>) =
                 of_batch(refused, number).map(|(event, reason)| (event, reason.clone())).unzip();
@@ -286,8 +290,7 @@ impl SinkTask {
                 None
             }
             Judgement::Hold(refused, error) => {
-                self.gatherer.put_back(rest);
-                rest = Load::default();
+                self.gatherer.put_back(std::mem::take(&mut rest));
                 let mut held = Load::part(load.whole);
                 for Refused { ticket, batch, .. } in refused {
                     held.push(ticket, batch, self.terms.overhead);
@@ -297,6 +300,11 @@ impl SinkTask {
             }
             Judgement::Wait => None,
         };
+        // What was refused does not come again, but what comes next need not fare the same.
+        let held = held.or(doubtful);
+        if held.is_some() {
+            self.gatherer.put_back(std::mem::take(&mut rest));
+        }
         match (held, error) {
             (Some(held), _) => {
                 self.flying -= 1;
@@ -304,16 +312,26 @@ impl SinkTask {
             }
             (None, Some(error)) => self.not_taken(rest, &error, ends),
             (None, None) => {
-                self.pace.went_well(took, self.flying);
+                if let Some(took) = took {
+                    self.pace.went_well(took, self.flying);
+                }
                 self.flying -= 1;
-                let counters = &self.shared.counters;
-                counters.deliveries.fetch_add(1, Ordering::Relaxed);
-                counters.succeeded_ms.store(self.clock.millis(), Ordering::Relaxed);
-                self.health.over();
-                if self.shared.losing.swap(false, Ordering::Relaxed) {
-                    tracing::info!(sink = %self.id, "the sink takes events again");
+                // One that refuses all of it may be as it was.
+                if taken > 0 {
+                    self.succeeded();
                 }
             }
+        }
+    }
+
+    /// It took events.
+    fn succeeded(&mut self) {
+        let counters = &self.shared.counters;
+        counters.deliveries.fetch_add(1, Ordering::Relaxed);
+        counters.succeeded_ms.store(self.clock.millis(), Ordering::Relaxed);
+        self.health.over();
+        if self.shared.losing.swap(false, Ordering::Relaxed) {
+            tracing::info!(sink = %self.id, "the sink takes events again");
         }
     }
 
@@ -343,38 +361,15 @@ impl SinkTask {
 
     /// Counts what the sink took of one batch.
     fn count(&self, number: usize, batch: &Batch, sorted: &Sorted) {
-        let Sorted { refused, unsure, again } = sorted;
         let bytes = |event: usize| u64::from(batch.events[event].end - batch.events[event].begin);
-        let taken = (0..batch.events.len()).filter(|event| {
-            let place = (number, *event);
-            !again.contains_key(&place) && !refused.contains_key(&place) && !unsure.contains_key(&place)
-        });
+        let taken = (0..batch.events.len()).filter(|event| sorted.is_taken((number, *event)));
         let (events, bytes) = taken.fold((0, 0), |(n, sum), event| (n + 1, sum + bytes(event)));
         let counters = &self.shared.counters;
         counters.events.fetch_add(events, Ordering::Relaxed);
         counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         // The others come again, or wait for what comes of those.
-        let answered = events as usize + of_batch(unsure, number).count();
+        let answered = events as usize + of_batch(&sorted.unsure, number).count();
         counters.queued_events.fetch_sub(answered, Ordering::Relaxed);
-    }
-
-    /// What is not simply stored.
-    fn sort(&self, load: &Load, answers: Vec<Answer>) -> Sorted {
-        let mut sorted = Sorted::default();
-        for Answer { batch, event, verdict } in answers {
-            if load.batches.get(batch).is_none_or(|batch| batch.events.len() <= event) {
-                tracing::error!(sink = %self.id, "the sink answers for an event that it was not given: {verdict:?}");
-                continue;
-            }
-            let place = (batch, event);
-            match verdict {
-                Verdict::Known => {}
-                Verdict::Again(error) => drop(sorted.again.insert(place, error)),
-                Verdict::Refused(reason) => drop(sorted.refused.insert(place, reason)),
-                Verdict::Unsure(reason) => drop(sorted.unsure.insert(place, reason)),
-            }
-        }
-        sorted
     }
 
     fn free(&mut self, answer: impl FnOnce(&mut Tickets) -> usize) {
@@ -383,28 +378,18 @@ impl SinkTask {
     }
 }
 
+/// Why what comes next waits, though nothing that was refused comes again.
+fn doubtful(reason: &str) -> SinkError {
+    let hint = "So many look like a mistake of configuration, so the next ones wait: mend it here or there. What was refused is in the dead letters; `tributary dead-letters replay` sends it again. If they are bad indeed, `max_refused_share = 1` lets all of them go there";
+    SinkError::new(format!("it refuses too many events for good: {reason}")).hint(hint)
+}
+
 /// These events of the batch, ascending, by their index.
 fn some(batch: &Arc<Batch>, events: Vec<usize>) -> Arc<Batch> {
     if events.len() == batch.events.len() {
         return Arc::clone(batch);
     }
     Arc::new(batch.with(events.into_iter().map(|event| batch.events[event].clone()).collect()))
-}
-
-/// Of an event in a delivery: the index of its batch, and its own in it.
-type Place = (usize, usize);
-
-/// What a sink says of a delivery, by place.
-#[derive(Default)]
-struct Sorted {
-    refused: BTreeMap<Place, String>,
-    unsure: BTreeMap<Place, String>,
-    again: BTreeMap<Place, SinkError>,
-}
-
-/// What it says of one batch, by the event's index.
-fn of_batch<T>(said: &BTreeMap<Place, T>, number: usize) -> impl Iterator<Item = (usize, &T)> {
-    said.range((number, 0)..(number + 1, 0)).map(|((_, event), said)| (*event, said))
 }
 
 #[cfg(test)]

@@ -23,6 +23,13 @@ impl Refusals {
         self.max_share < 1.0 && refused > 0 && all as f64 > self.max_share * answered.max(WINDOW) as f64
     }
 
+    /// The same of events of which nobody knows which they are. They do not come again, and are counted now.
+    pub fn are_too_many_unsure(&mut self, events: usize, refused: usize) -> bool {
+        let too_many = self.are_too_many(events, refused);
+        self.refused += refused as u64;
+        too_many
+    }
+
     /// Counts a delivery that has come to its end.
     pub fn count(&mut self, events: usize, refused: usize) {
         let (answered, all) = (self.answered + events as u64, self.refused + refused as u64);
@@ -59,5 +66,19 @@ mod tests {
         assert!(!hold(&mut refusals, 1, 0), "until it is mended");
         let mut refusals = Refusals::new(0.05);
         assert!((0..1000).all(|_| !hold(&mut refusals, 30, 1)), "one in thirty is less");
+    }
+
+    #[test]
+    fn those_that_nobody_knows_are_counted_together_too() {
+        let mut refusals = Refusals::new(0.05);
+        let mut unsure = |events, refused| {
+            let too_many = refusals.are_too_many_unsure(events, refused);
+            refusals.count(events, 0);
+            too_many
+        };
+        assert!(!unsure(1_000, 50) && unsure(1_000, 51), "each by itself, if it is large");
+        assert!(!unsure(10, 3) && !unsure(10, 2) && unsure(10, 1), "or with those before");
+        assert!(!unsure(10, 0), "none is not too many");
+        assert!(!Refusals::new(1.0).are_too_many_unsure(1_000, 999));
     }
 }

@@ -1,5 +1,8 @@
 //! The task of a sink, against a far side that does what a test says.
 
+mod ending;
+mod refusing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
@@ -9,7 +12,7 @@ use crate::deliver::{Alerts, Head, Ids, Memory, Nature, Parcel, Pipeline, Route,
 use crate::outside::Clock;
 use crate::rules::{Action, Conditions, Field, Replacement, Rule, Rules};
 use crate::sinks::tests::batch;
-use crate::sinks::{Concurrency, Retry};
+use crate::sinks::{Concurrency, Retry, Verdict};
 use crate::state::{Commit, Counts, HealthRow, StateError, StreamKey, StreamState};
 
 /// What the far side does with one delivery.
@@ -233,6 +236,11 @@ fn refused() -> Verdict {
     Verdict::Refused("too odd".into())
 }
 
+/// Of a delivery of which so many were refused.
+fn unsure(refused: usize) -> Verdict {
+    Verdict::Unsure { refused, reason: "one of these".into() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_what_was_not_stored_comes_again() {
     let mut case = Case::new(Terms::default(), vec![says([2, 4], again()), says([4], again())]);
@@ -282,110 +290,6 @@ async fn the_far_side_is_left_alone_for_as_long_as_it_says() {
     assert_eq!((status.trouble, status.queued_bytes), (None, 0), "and when it is over, that is known too");
     assert!(begun.elapsed() >= wait && begun.elapsed() < wait * 2, "{:?}", begun.elapsed());
     assert_eq!(case.given().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_the_end_nobody_waits_for_a_sink_that_holds_nothing_and_is_left_alone() {
-    let wait = Duration::from_secs(3600);
-    let busy = || Does::Fails(SinkError::new("busy").retry(Retry::After(wait)));
-    // At the end it is left alone; or it comes to that as it ends.
-    for before in [Duration::from_secs(1), Duration::ZERO] {
-        for (mut case, holds) in
-            [(Case::unheld(Terms::default(), vec![busy()]), false), (Case::new(Terms::default(), vec![busy()]), true)]
-        {
-            case.send(0..3).await;
-            sleep(before).await;
-            let begun = Instant::now();
-            let Case { route, tasks, kept, far, board, .. } = case;
-            drop(route);
-            for task in tasks {
-                task.await.unwrap();
-            }
-            sleep(Duration::from_secs(1)).await;
-            let counts = kept.counts.lock().unwrap().clone();
-            assert_eq!(counts.imbalances(), [""; 0]);
-            let (counts, took) = (&counts.sinks["far"], begun.elapsed());
-            assert_eq!((counts.delivered, counts.lost), if holds { (3, 0) } else { (0, 3) });
-            assert_eq!(far.stored.lock().unwrap().len(), if holds { 3 } else { 0 });
-            assert_eq!(took > wait / 2, holds, "{took:?}");
-            assert_eq!(board.all()[0].queued_events, 0);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_few_refusals_become_letters_and_many_are_held() {
-    let mut case = Case::new(
-        Terms::default(),
-        vec![says([7], refused()), says(200..211, refused()), says(200..211, refused()), says([], refused())],
-    );
-    case.send(0..200).await;
-    let counts = case.settled(200).await;
-    assert_eq!((counts.delivered, counts.dead_lettered), (199, 1));
-    case.send(200..400).await;
-    let counts = case.settled(400).await;
-    assert_eq!(
-        (counts.delivered, counts.dead_lettered),
-        (399, 1),
-        "eleven of two hundred were held until they were taken"
-    );
-    assert_eq!(case.given()[2..], [(200..211).collect::<Vec<_>>(), (200..211).collect()]);
-    assert_eq!(case.stored(), (0..400).filter(|number| *number != 7).collect::<Vec<_>>(), "each once");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_refused_in_a_part_is_judged_by_all_of_the_delivery() {
-    for concurrency in [Concurrency::Fixed(1), Concurrency::Adaptive(8)] {
-        for first in [0, 1_000, 2_563] {
-            let mut case = Case::new(Terms { concurrency, ..Terms::default() }, Vec::new());
-            let bad: BTreeSet<u64> = (first..first + 7).collect();
-            case.far.bad.lock().unwrap().clone_from(&bad);
-            let begun = Instant::now();
-            case.send(0..2_570).await;
-            let counts = case.settled(2_570).await;
-            assert_eq!((counts.delivered, counts.dead_lettered), (2_563, 7));
-            assert!(case.stored().into_iter().eq((0..2_570).filter(|number| !bad.contains(number))), "each once");
-            let tries = case.given().len() as u32;
-            assert!(begun.elapsed() <= Duration::from_millis(11) * tries, "it was never held");
-            assert_eq!(case.board.all()[0].queued_events, 0);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_mistake_is_held_though_it_is_told_of_no_single_event() {
-    for concurrency in [Concurrency::Fixed(1), Concurrency::Adaptive(8)] {
-        let mut case = Case::new(Terms { concurrency, ..Terms::default() }, Vec::new());
-        case.far.bad.lock().unwrap().extend(0..2_570);
-        case.send(0..2_570).await;
-        sleep(Duration::from_secs(60)).await;
-        let trouble = case.board.all()[0].trouble.clone();
-        assert!(trouble.as_ref().is_some_and(|why| why.contains("refuses 129 of 2570 events")), "{trouble:?}");
-        // Now and then another part is tried.
-        let tries = case.given().len();
-        sleep(Duration::from_secs(36_000)).await;
-        let more = case.given().len() - tries;
-        assert!((50..1_000).contains(&more), "{more}");
-        assert!(case.kept.letters.lock().unwrap().is_empty() && case.stored().is_empty());
-        // A few are bad indeed.
-        case.far.bad.lock().unwrap().retain(|number| number % 100 == 0);
-        let counts = case.settled(2_570).await;
-        assert_eq!((counts.delivered, counts.dead_lettered), (2_544, 26));
-        assert!(case.stored().into_iter().eq((0..2_570).filter(|number| number % 100 != 0)), "each once");
-        assert!(case.board.all()[0].trouble.is_none());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_may_be_refused_is_kept_and_not_given_again() {
-    let unsure = || says(0..100, Verdict::Unsure("one of these".into()));
-    let mut case = Case::new(Terms { max_events: 100, ..Terms::default() }, vec![unsure()]);
-    case.send(0..300).await;
-    let counts = case.settled(300).await;
-    assert_eq!((counts.delivered, counts.dead_lettered, case.given().len()), (200, 100, 3));
-    let (letters, status) = (case.kept.letters.lock().unwrap(), case.board.all().remove(0));
-    assert!(letters.len() == 100 && letters.iter().all(|letter| letter.reason == "one of these"));
-    assert_eq!((status.trouble, status.events, status.queued_events), (None, 200, 0), "it holds nothing");
 }
 
 fn rule(action: Action, field: &str) -> Rules {

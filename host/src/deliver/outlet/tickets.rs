@@ -47,11 +47,11 @@ impl Tickets {
         open.held
     }
 
-    /// Nothing more will be answered; gives the bytes that are free then.
+    /// Nothing more will be answered: what has no answer yet is lost; gives the bytes that are free then.
     pub fn lose(&mut self) -> usize {
         let lost = std::mem::take(&mut self.open).into_values();
         lost.map(|open| {
-            open.acknowledgement.lose();
+            open.acknowledgement.lose(open.left, open.letters);
             open.held
         })
         .sum()

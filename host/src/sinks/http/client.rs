@@ -213,17 +213,13 @@ impl Client {
 
     /// A far side's own words. They may say anything, also what it was sent.
     pub fn excerpt_of(&self, said: &str) -> String {
-        // As they are sent, and as whoever reads them decodes them.
-        let urls = self.options.endpoints.iter().map(|endpoint| endpoint.url("")).flat_map(|url| {
-            let decoded = percent_decode_str(&url).decode_utf8_lossy().into_owned();
-            [Zeroizing::new(url), Zeroizing::new(decoded)]
-        });
-        let urls: Vec<Zeroizing<String>> = urls.collect();
+        let urls = self.options.endpoints.iter().map(|endpoint| Zeroizing::new(endpoint.url("")));
+        let of_urls: Vec<Zeroizing<String>> = urls.flat_map(|url| of_url(&url)).collect();
         let own = self.options.headers.iter().map(|(_, value)| value.expose());
         let values: Vec<&str> = own.chain(self.options.auth.iter().map(|auth| auth.value.expose())).collect();
         let passwords: Vec<Zeroizing<String>> = values.iter().filter_map(|value| password(value)).collect();
-        let secrets = urls.iter().flat_map(|url| of_url(url)).chain(values.iter().flat_map(|value| of_header(value)));
-        excerpt(said, secrets.chain(passwords.iter().map(|password| password.as_str())))
+        let whole = of_urls.iter().chain(&passwords).map(|secret| secret.as_str());
+        excerpt(said, whole.chain(values.iter().flat_map(|value| of_header(value))))
     }
 
     /// An answer that is no success, in one sentence.
@@ -300,12 +296,24 @@ const LEAST_PART: usize = 8;
 /// Of the paths that the documentation of a far side has; no secrets.
 const WELL_KNOWN: [&str; 3] = ["collector", "receiver", "services"];
 
-/// What of an address may be a secret: all of it, its path with its query, and each part of these.
-fn of_url(url: &str) -> impl Iterator<Item = &str> {
+/// What of an address may be a secret: all of it, its path with its query, and each part of these; as it is sent, and as
+/// whoever reads it decodes it, before it is taken to parts or after.
+fn of_url(url: &str) -> Vec<Zeroizing<String>> {
+    let parts = |path: &str| -> Vec<Zeroizing<String>> {
+        path.split(['/', '?', '&', '=', '#']).map(|part| Zeroizing::new(part.to_owned())).collect()
+    };
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-    let parts = path.split(['/', '?', '&', '=', '#']);
-    let parts = parts.filter(|part| part.len() >= LEAST_PART && !WELL_KNOWN.contains(part));
-    [url, path].into_iter().chain(parts)
+    let after = parts(path).into_iter().flat_map(|part| readings(&part));
+    let before = readings(path).into_iter().flat_map(|path| parts(&path));
+    let parts = after.chain(before).filter(|part| part.len() >= LEAST_PART && !WELL_KNOWN.contains(&part.as_str()));
+    [url, path].into_iter().flat_map(readings).chain(parts).collect()
+}
+
+/// A text of an address as it stands there, and decoded: a plus may be a space.
+fn readings(text: &str) -> [Zeroizing<String>; 3] {
+    let decoded = |text: &str| Zeroizing::new(percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let spaced = Zeroizing::new(text.replace('+', " "));
+    [Zeroizing::new(text.to_owned()), decoded(text), decoded(&spaced)]
 }
 
 /// What of a header's value may be one: all of it, what stands behind the scheme, and each part of that.

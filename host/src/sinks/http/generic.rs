@@ -14,6 +14,8 @@ use crate::sinks::{DeliverFuture, Sink, SinkError, SinkFuture, Terms};
 
 /// A success means that all events of the request are stored.
 pub struct Http {
+    /// The sink's.
+    id: Box<str>,
     client: Client,
     encoding: Encoding,
 }
@@ -22,7 +24,7 @@ impl Http {
     /// # Errors
     /// As [`Client::new`].
     pub fn new(id: &str, options: &HttpOptions, outside: &Outside) -> Result<Self, SinkError> {
-        Ok(Self { client: Client::new(id, &options.client, outside)?, encoding: options.encoding })
+        Ok(Self { id: id.into(), client: Client::new(id, &options.client, outside)?, encoding: options.encoding })
     }
 }
 
@@ -34,7 +36,7 @@ impl Sink for Http {
     fn deliver<'a>(&'a self, batches: &'a [Arc<Batch>]) -> DeliverFuture<'a> {
         Box::pin(async move {
             let (mut headers, payload) = encode(self.encoding, batches);
-            headers.insert(IDEMPOTENCY_KEY, idempotency_key(batches));
+            headers.insert(IDEMPOTENCY_KEY, idempotency_key(&self.id, batches));
             self.client.deliver("", headers, payload).await?;
             Ok(Vec::new())
         })
@@ -72,12 +74,14 @@ fn array(batches: &[Arc<Batch>]) -> Payload {
     bytes.into()
 }
 
-/// As the IETF's draft "The Idempotency-Key HTTP Header Field" has it: the same for the same events, so that whoever is there
-/// can tell what comes again.
+/// As the IETF's draft "The Idempotency-Key HTTP Header Field" has it: the same for the same events of the same sink, so that
+/// whoever is there can tell what comes again. Two sinks may make other bodies of the same events, and have one address.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-fn idempotency_key(batches: &[Arc<Batch>]) -> HeaderValue {
+fn idempotency_key(sink: &str, batches: &[Arc<Batch>]) -> HeaderValue {
     let mut hash = Context::new(&SHA256);
+    hash.update(sink.as_bytes());
+    hash.update(&[0]);
     places(batches).for_each(|(_, _, head)| hash.update(&head.id.to_be_bytes()));
     let hex: String = hash.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     // Hexadecimal digits are fit for a header.
@@ -105,9 +109,19 @@ mod tests {
     fn the_same_events_have_the_same_key_however_they_are_cut_into_chunks() {
         let whole = batch("t", "s", &["{1}", "{2}"]);
         let parts = [0, 1].map(|event| Arc::new(whole.with(vec![whole.events[event].clone()])));
-        let key = idempotency_key(std::slice::from_ref(&whole));
-        assert_eq!(key, idempotency_key(&parts));
-        assert_ne!(key, idempotency_key(&parts[..1]));
+        let of = |batches| idempotency_key("lake", batches);
+        let key = of(std::slice::from_ref(&whole));
+        assert_eq!(key, of(&parts));
+        assert_ne!(key, of(&parts[..1]));
         assert_eq!(key.len(), 34);
+    }
+
+    #[test]
+    fn another_sink_has_another_key_for_the_same_events() {
+        let zero = [batch("t", "s", &["{1}"])];
+        assert_eq!(zero[0].events[0].id, 0);
+        // SHA-256 of the name, and of seventeen zero bytes.
+        assert_eq!(idempotency_key("lake", &zero), "\"d93f832953a51046f320274011c50376\"");
+        assert_ne!(idempotency_key("lake", &zero), idempotency_key("pond", &zero));
     }
 }

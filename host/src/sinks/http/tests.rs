@@ -95,6 +95,23 @@ fn a_part_of_a_secret_is_not_said_either() {
     assert!(error.message.ends_with(shown), "{error}");
     // What the documentation has is no secret.
     assert!(client.judge(&reply(404, "no services here")).unwrap_err().message.ends_with("no services here"));
+    // Decoded in whatever order, though each piece alone is short.
+    let client = client_of("https://far.test/in/AbCdEf%2F12345xyz?sig=abc%3Dde%26f+gh", "uri", None);
+    for said in [
+        "AbCdEf/12345xyz",
+        "AbCdEf%2F12345xyz",
+        "12345xyz",
+        "abc=de&f+gh",
+        "abc=de&f gh",
+        "abc%3Dde%26f+gh",
+        "in/AbCdEf/12345xyz?sig=abc=de&f+gh",
+        "https://far.test/in/AbCdEf/12345xyz?sig=abc=de&f+gh",
+    ] {
+        let error = client.judge(&reply(401, &format!("no such token: {said}"))).unwrap_err();
+        assert!(error.message.ends_with(": no such token: [hidden]"), "{said}: {error}");
+    }
+    // What is in any text stays.
+    assert!(client.judge(&reply(404, "AbCdEf in sig abc=de")).unwrap_err().message.ends_with(": AbCdEf in sig abc=de"));
     let value = Secret::new("Token token=\"hunter2hunter\", id=7");
     let auth = Credentials { header: header::AUTHORIZATION, value, key: "auth.value" };
     let client = client_of("https://far.test", "uri", Some(auth));

@@ -78,9 +78,11 @@ impl Otlp {
             }
             rejected => {
                 let message = format!(
-                    "the collector has rejected {rejected} of {events} records, of which this is one, and taken the others: {message}"
+                    "the collector has rejected {rejected} of the {events} records that this was sent with, and does not say which: {message}"
                 );
-                places(batches).map(|((batch, event), ..)| Answer::unsure(batch, event, message.clone())).collect()
+                places(batches)
+                    .map(|((batch, event), ..)| Answer::unsure(batch, event, rejected, message.clone()))
+                    .collect()
             }
         }
     }

@@ -71,8 +71,9 @@ fn of_a_partial_success_nothing_is_sent_again() {
         sink().answers(&batches, &Partial::read("application/x-protobuf", &answer.0).unwrap())
     };
     assert_eq!(answered(0), [], "a warning");
-    let unsure = "the collector has rejected 1 of 2 records, of which this is one, and taken the others: too long";
-    assert_eq!(answered(1), [Answer::unsure(0, 0, unsure), Answer::unsure(0, 1, unsure)]);
+    let unsure =
+        "the collector has rejected 1 of the 2 records that this was sent with, and does not say which: too long";
+    assert_eq!(answered(1), [Answer::unsure(0, 0, 1, unsure), Answer::unsure(0, 1, 1, unsure)]);
     assert_eq!(answered(2), [Answer::refused(0, 0, "too long"), Answer::refused(0, 1, "too long")]);
 }
 

@@ -17,7 +17,8 @@ const TAIL: usize = CHECK.len() + 8 + 2;
 /// How each letter begins. Inside a text the quotes would be escaped, so it is found nowhere else.
 const BEGIN: &[u8] = b"{\"id\":\"";
 
-/// How a letter is written. What an earlier release wrote has no `id`, no `check` and none of the members from `sink` on.
+/// How a letter is written. What earlier releases wrote has no `unsure`; or no `id`, no `check` and none of the members from
+/// `sink` on.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -31,6 +32,8 @@ struct Line {
     sink: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event: Option<Event>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsure: bool,
     size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
@@ -84,6 +87,7 @@ pub fn encode(letter: &DeadLetter) -> io::Result<Vec<u8>> {
         reason: letter.reason.clone(),
         sink: letter.refused.as_ref().map(|refused| refused.sink.clone()),
         event,
+        unsure: letter.unsure,
         size: letter.size,
         sha256: letter.sha256.clone(),
         encoding,
@@ -165,6 +169,7 @@ fn letter(line: Line) -> Option<DeadLetter> {
         stream: line.stream,
         reason: line.reason,
         refused,
+        unsure: line.unsure,
         size: line.size,
         sha256: line.sha256,
         head,
@@ -207,7 +212,8 @@ mod tests {
             )
             .named(0),
             DeadLetter::malformed(2, "acme", "siem/receipt", "cut", vec![0xff, 0xfe], Some(500)).named(1),
-            DeadLetter::refused(3, "acme", "audit", "too long", refused, &inner).named(2),
+            DeadLetter::refused(3, "acme", "audit", "too long", refused.clone(), &inner).named(2),
+            DeadLetter::refused(3, "acme", "audit", "1 of 2", refused, b"{}\n").unsure().named(3),
         ]
     }
 
@@ -244,12 +250,12 @@ mod tests {
             }
         }
         assert_eq!(decode(&bytes), None);
-        assert_eq!(rescue(&bytes), (letters.clone(), vec![0, 0]));
+        assert_eq!(rescue(&bytes), (letters.clone(), vec![0, 0, 0]));
         // With one of them damaged the others are there.
         let second = bytes.iter().position(|byte| *byte == 0).unwrap() + 50;
         bytes[second] ^= 4;
         let (saved, rest) = rescue(&bytes);
-        assert_eq!(saved, [letters[0].clone(), letters[2].clone()]);
+        assert_eq!(saved, [letters[0].clone(), letters[2].clone(), letters[3].clone()]);
         assert!(rest.len() > 100 && rest.len() < bytes.len());
     }
 
@@ -258,6 +264,9 @@ mod tests {
         let line = br#"{"time":"2026-11-18T11:06:40.123Z","source":"acme","stream":"audit","reason":"not JSON","size":9,"encoding":"utf-8","head":"x","truncated":true}"#;
         let letter = decode(line).unwrap();
         assert_eq!((letter.at_ms, letter.id.len(), letter.is_cut()), (1_795_000_000_123, 16, true));
+        // What one with checksums wrote has the mark only if it is set.
+        let known = encode(&letters()[2]).unwrap();
+        assert!(!String::from_utf8(known).unwrap().contains("unsure"));
         // A new one whose checksum is gone is not taken for an old one.
         let new = encode(&letter).unwrap();
         let mut cut = new[..new.len() - 1 - TAIL].to_vec();

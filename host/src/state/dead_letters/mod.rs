@@ -29,6 +29,9 @@ pub struct DeadLetter {
     pub reason: String,
     /// `None` if it is a record that could not be read.
     pub refused: Option<Refused>,
+    /// Whether the sink may have taken the event all the same: it refused some of a delivery, and did not say which. What an
+    /// earlier release kept does not say so.
+    pub unsure: bool,
     /// Its whole size in bytes, where that is known.
     pub size: Option<u64>,
     /// Of all its bytes, in hexadecimal, where only the head is kept and the rest was there.
@@ -62,7 +65,8 @@ impl DeadLetter {
         size: Option<u64>,
     ) -> Self {
         let (source, stream, reason) = (source.into(), stream.into(), reason.into());
-        Self { id: String::new(), at_ms, source, stream, reason, refused: None, size, sha256: None, head }
+        let (id, refused, unsure, sha256) = (String::new(), None, false, None);
+        Self { id, at_ms, source, stream, reason, refused, unsure, size, sha256, head }
     }
 
     /// An event of which `body` is the whole line, that a sink refused.
@@ -83,6 +87,12 @@ impl DeadLetter {
             letter.sha256 = Some(hex(&Sha256::digest(body)));
         }
         letter
+    }
+
+    /// The same, where nobody knows whether the sink has the event.
+    #[must_use]
+    pub fn unsure(self) -> Self {
+        Self { unsure: true, ..self }
     }
 
     /// The same of another sink.
