@@ -235,18 +235,13 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     }
     made.fill(environment, &mut secrets, &problems);
     let (mut warnings, mut files) = (secrets.warnings, secrets.files);
-    let open: Vec<String> = problems
-        .iter()
-        .filter(|problem| problem.step == Step::Interpolate)
-        .map(|problem| problem.path.clone())
-        .collect();
+    let open = problem::open(&problems);
     let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         config => {
-            // What nothing was filled in to is not what the operator means.
-            let told = |problem: &Problem| !open.iter().any(|path| problem::is_within(&problem.path, path));
-            problems.retain(|problem| problem.step == Step::Interpolate || told(problem));
+            problem::leave_out_open(&mut problems, &open);
+            problem::leave_out_open(&mut warnings, &open);
             problems.sort_by_key(|problem| problem.step);
             debug_assert!(problems.iter().all(|problem| problem.hint.is_some()), "without a next step: {problems:?}");
             Err(ConfigError { problems, warnings, readable: config.map(Box::new) })

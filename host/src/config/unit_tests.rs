@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::declaration::{Group, Shape, Table, choice, key, table, text, texts, whole};
 use super::interpolate::{Environment, interpolate, join, wipe};
-use super::problem::{Problem, Step, suggestion};
+use super::problem::{self, Problem, Step, suggestion};
 use super::secrets::Secrets;
 use super::section::{Section, part};
 use super::shape::{takes, takes_alerts_alone};
@@ -141,38 +141,42 @@ pub enum Expected {
     Json(Value),
 }
 
-/// Reads the tests, and the rules and inputs that they are about. Variables are filled in, where they have a value; keys of rules
-/// stand as they are written, so that a hash is the same on every machine.
+/// Reads the tests, and the rules and inputs that they are about; nothing, if there is no test. Variables are filled in; keys of
+/// rules stand as they are written, so that a hash is the same on every machine.
 ///
 /// # Errors
 /// All problems at once.
 pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Suite, ConfigError> {
     let failed = ConfigError::new;
     let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
+    let Some(tests) = part(&mut tree, "tests").filter(|tests| !tests.is_null()) else {
+        wipe(&mut tree);
+        return Ok(Suite::default());
+    };
     let mut problems = Vec::new();
+    let mut secrets = Secrets::for_tests(tree.get("secret"), environment);
     let reader = rules::Reader::default();
     let mut suite = Suite::default();
     for (id, table) in tables(&mut tree, "sources") {
         let path = join("sources", &id);
-        let table = filled(table, &["rules"], &path, environment, &mut problems);
+        let table = filled(table, &["rules"], &path, environment, &mut secrets, &mut problems);
         if let Some(mut section) = Section::new(&source::SOURCE, path, Step::Sources, table, &mut problems) {
             suite.sources.insert(id, reader.take(&mut section));
         }
     }
     for (id, table) in tables(&mut tree, "sinks") {
         let path = join("sinks", &id);
-        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut problems);
+        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut secrets, &mut problems);
         if let Some(mut section) = Section::new(sinks::ANY, path, Step::Sinks, table, &mut problems) {
             let inputs = section.texts("inputs").unwrap_or_default();
             let only = sinks::read_where(&mut section);
             suite.sinks.insert(id, Taker { inputs, only, rules: reader.take(&mut section) });
         }
     }
-    let tests = part(&mut tree, "tests");
     let templated = tree.get("templates").is_some();
     // Secrets may be written out in the rest.
     wipe(&mut tree);
-    let top = Map::from_iter(tests.map(|tests| ("tests".to_owned(), tests)));
+    let top = Map::from_iter([("tests".to_owned(), tests)]);
     if let Some(mut top) = Section::new(&judge::TOP, "", Step::Global, Value::Object(top), &mut problems) {
         top.tables("tests", |_, section| suite.tests.extend(test(section)));
     }
@@ -215,7 +219,12 @@ pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_
             }
         }
     }
-    if problems.is_empty() { Ok(suite) } else { Err(failed(problems)) }
+    if problems.is_empty() {
+        return Ok(suite);
+    }
+    let open = problem::open(&problems);
+    problem::leave_out_open(&mut problems, &open);
+    Err(failed(problems))
 }
 
 /// The tables of the table `kind`, taken out of `tree`.
@@ -235,17 +244,18 @@ fn filled(
     keys: &[&str],
     path: &str,
     environment: &Environment<'_>,
+    secrets: &mut Secrets<'_>,
     problems: &mut Vec<Problem>,
 ) -> Value {
     let mut kept = Value::Object(keys.iter().filter_map(|key| table.remove_entry(*key)).collect());
     wipe(&mut Value::Object(table));
-    let mut secrets: Vec<Option<Value>> = Vec::new();
+    let mut keys_of_rules: Vec<Option<Value>> = Vec::new();
     for rule in kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
-        secrets.push(rule.as_object_mut().and_then(|rule| rule.remove("key")));
+        keys_of_rules.push(rule.as_object_mut().and_then(|rule| rule.remove("key")));
     }
-    interpolate(&mut kept, path, environment, &mut Secrets::new(environment), problems);
+    interpolate(&mut kept, path, environment, secrets, problems);
     let rules = kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten();
-    for (rule, key) in rules.zip(secrets) {
+    for (rule, key) in rules.zip(keys_of_rules) {
         if let (Some(rule), Some(key)) = (rule.as_object_mut(), key) {
             rule.insert("key".to_owned(), key);
         }
@@ -430,7 +440,25 @@ mod tests {
         }
         let twice = suite(&format!("[[tests]]\n{good}\n[[tests]]\n{good}")).unwrap_err();
         assert!(twice.to_string().starts_with("tests[1].name: another test"), "{twice}");
-        let rule = suite("[sinks.other]\ninputs = '*'\nrules = [{ type = 'exclude', pattern = '(' }]").unwrap_err();
+        let rules = |pattern: &str| {
+            let sink = format!("[sinks.other]\ninputs = '*'\nrules = [{{ type = 'exclude', pattern = '{pattern}' }}]");
+            suite(&format!("{sink}\n[[tests]]\n{good}"))
+        };
+        let rule = rules("(").unwrap_err();
         assert!(rule.to_string().starts_with("sinks.other.rules[0].pattern: is no regular expression"), "{rule}");
+        // As it is written it would be no regular expression, and is not meant so.
+        let secret = rules("SECRET[vault.z-a]").unwrap_err();
+        let expected =
+            "sinks.other.rules[0].pattern: tests do not ask the secret backend `vault`. Write the text itself";
+        assert!(secret.problems.len() == 1 && secret.to_string().starts_with(expected), "{secret}");
+        let slip = rules("SECRET[valt.names]").unwrap_err().to_string();
+        assert!(slip.contains("no secret backend `valt`. Did you mean `vault`?"), "{slip}");
+        assert!(rules("SECRET[env.WORD]").is_ok());
+    }
+
+    #[test]
+    fn without_a_test_nothing_is_read() {
+        let sink = "[sinks.other]\ninputs = '*'\nrules = [{ type = 'exclude', pattern = 'SECRET[vault.x] (' }]";
+        assert!(suite(sink).unwrap().tests.is_empty());
     }
 }
