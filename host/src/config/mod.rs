@@ -20,6 +20,7 @@ mod files;
 mod interpolate;
 mod judge;
 mod limits;
+mod made;
 mod metrics;
 pub mod network;
 pub mod page;
@@ -47,6 +48,7 @@ pub use api::{ApiOptions, TcpOptions};
 pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
+pub(crate) use interpolate::join;
 pub use metrics::MetricsOptions;
 pub use problem::{ConfigError, Problem, Step};
 pub(crate) use problem::{listed, suggestion};
@@ -219,7 +221,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     let templates = section::part(&mut tree, "templates");
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
-    let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
+    let mut made = made::Made { templated: !templates.is_empty(), ..made::Made::default() };
     for template in &templates {
         let (customers, refused) = template.read(&mut secrets, &mut problems);
         made.customers.extend(customers);
