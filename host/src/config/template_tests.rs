@@ -53,7 +53,11 @@ impl Site {
     /// With these keys in the template.
     fn read_with(&self, keys: &str) -> Result<Loaded, ConfigError> {
         let text = self.text("").replace("intervals = { audit = 600 }", keys);
-        let environment = |name: &str| (name == "PREFIX").then(|| "prod".to_owned());
+        let environment = |name: &str| match name {
+            "PREFIX" => Some("prod".to_owned()),
+            "PEPPER" => Some("a-long-pepper-of-all".to_owned()),
+            _ => None,
+        };
         parse(&text, Format::Toml, &self.path("t.toml").display().to_string(), &environment)
     }
 
@@ -250,7 +254,8 @@ fn a_templates_key_that_depends_on_the_source_is_warned_of_for_what_it_is() {
     site.write("secrets/salt-acme", "a-long-salt-of-acme");
     site.write("secrets/salt-globex", "a-long-salt-of-globex");
     let rule = |key: &str| format!("rules = [{{ type = 'hash', field = 'a', key = '{key}' }}]");
-    for long in ["SECRET[vault.salt-{id}]", "SECRET[vault.salt-acme]", "${PREFIX}-0123456789-{id}"] {
+    // As it is written, the first is too short.
+    for long in ["${PEPPER}-{id}", "SECRET[vault.salt-{id}]", "SECRET[vault.salt-acme]", "${PEPPER}"] {
         assert_eq!(site.warned_with(&rule(long)), Vec::<String>::new(), "{long}");
     }
     for short in ["${PREFIX}-{id}", "{id}", "${PREFIX}"] {
