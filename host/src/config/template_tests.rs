@@ -230,7 +230,7 @@ fn a_files_own_mistake_is_told_beside_its_templates() {
     site.write("customers.d/acme.toml", "quota_share = 7\nlimits.cpu_secs = 0\n");
     site.write("customers.d/globex.toml", "limits.handles = 64\n");
     let error = site.read_with("quota_share = 3\nlimits.cpu_secs = 0\ncategory = '${NOBODY_SETS_IT}'").unwrap_err();
-    assert!(error.to_string().contains("NOBODY_SETS_IT") && error.readable.unwrap().refused == []);
+    assert!(error.to_string().contains("NOBODY_SETS_IT") && error.readable.unwrap().refused.is_empty());
     let error = site.read_with("quota_share = 3\nlimits.cpu_secs = 0").unwrap_err();
     let paths: Vec<&str> = error.problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(paths, ["templates.customers.quota_share", "templates.customers.limits.cpu_secs"]);
