@@ -21,7 +21,7 @@ use mistakes::Mistakes;
 pub use schema::{KEYS, config_schema};
 pub use span::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, instant};
 pub use streams::{SiemMode, Tuning};
-use value::Values;
+use value::{Values, shown};
 
 /// A configuration that has been judged good.
 #[derive(Debug, Clone)]
@@ -121,7 +121,10 @@ impl Config {
         let base = generation
             .zip(insecure_http)
             .and_then(|(generation, insecure)| found.keep(address::base(&values, generation, insecure)).flatten());
-        let placed = ["base_url", "region", "administrator_email"].iter().any(|key| values.has(key));
+        // What is wrong or misspelt has been said.
+        let placed = ["base_url", "region"].iter().any(|key| values.has(key) || values.is_misspelt(key))
+            || values.text("administrator_email").is_err()
+            || values.is_misspelt("administrator_email");
         if let Keys::V1 { administrator_email: None, .. } = &keys
             && !placed
         {
@@ -182,7 +185,8 @@ fn generation(values: &Values) -> Result<Generation, Fault> {
         None | Some("2.0" | "2") => Ok(Generation::V2),
         Some("1.0" | "1") => Ok(Generation::V1),
         Some(other) => {
-            Err(fault(Code::BadValue, format!("`api` is \"{other}\", which is no generation of Mimecast's API"))
+            let message = format!("`api` is \"{}\", which is no generation of Mimecast's API", shown(other));
+            Err(fault(Code::BadValue, message)
                 .hint("Set it to \"2.0\" (OAuth, the default) or \"1.0\" (signed requests)"))
         }
     }

@@ -116,9 +116,17 @@ fn bad_inputs(site: &Site) -> Vec<Bad> {
             bad("a base URL with a path", good.replace(url, &format!("{url}/api")), &["base_url", "path"]),
             bad("a base URL without TLS", without("insecure_http"), &["base_url", "https"]),
             bad(
-                "an unknown quota",
-                also("quotas.siem-bach = { requests = 50, window_secs = 1 }"),
-                &["siem-bach", "choose from"],
+                "unknown quotas",
+                also(
+                    "quotas.siem-bach = { requests = 50, window_secs = 1 }\n\
+                     quotas.none = { requests = 50, window_secs = 1 }",
+                ),
+                &["sources.acme.quotas.siem-bach", "sources.acme.quotas.none", "choose from"],
+            ),
+            bad(
+                "an unknown quota beside another mistake",
+                also("start_at = \"soon\"\nquotas.siem-bach = { requests = 50, window_secs = 1 }"),
+                &["sources.acme.quotas.siem-bach", "sources.acme.start_at"],
             ),
         ]
     };

@@ -257,6 +257,15 @@ async fn at_the_start_a_bad_file_stops_nobody_else_and_a_bad_main_file_everybody
         template.news.iter().all(|(_, why)| why.contains("templates.customers.output: is \"xml\"")),
         "{template:?}"
     );
+    // Also where the files have keys of the same table.
+    for name in ["one", "two", "three"] {
+        site.write(&format!("{name}.toml"), "intervals = { dlp = \"1h\" }\n");
+    }
+    let intervals =
+        site.text.replacen("type = \"mimecast\"\n", "type = \"mimecast\"\nintervals = { audit = \"1s\" }\n", 1);
+    let template = reloader.apply(&site.world.config(|_| intervals)).await;
+    let said = |(_, why): &(String, String)| why.contains("templates.customers.intervals.audit: ");
+    assert!(template.is_wrong && template.refused() == 3 && template.news.iter().all(said), "{template:?}");
     assert!(running.stop().await);
     // The same in the main file.
     let named = "[sources.named]\ntype = \"mimecast\"\nstart_at = \"soon\"\n[sinks.";

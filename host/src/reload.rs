@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::collect::StreamState;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problem};
 use crate::deliver::Disk;
 use crate::host::{Wrong, retire};
 use crate::{Control, Host, SourceError};
@@ -69,7 +69,7 @@ impl fmt::Display for Reloaded {
 
 /// Whether what is wrong with a source stands in its own file, and not in a template or the configuration itself.
 fn is_of_file(error: &SourceError, config: &Config) -> bool {
-    let of_template = |problem| config.placed(&error.id, problem).path.starts_with("templates.");
+    let of_template = |problem: Problem| config.template_of(&error.id, &problem.path).is_some();
     config.files.contains_key(&error.id) && !error.problems().into_iter().any(of_template)
 }
 

@@ -1,7 +1,7 @@
 //! Where the API is: `base_url` or `region`, judged against the generation (sections 1.6 and 2.2 of the API reference).
 
 use super::fault;
-use super::value::Values;
+use super::value::{Values, shown};
 use crate::api::url::Url;
 use crate::chunk::Fault;
 use crate::code::Code;
@@ -41,7 +41,8 @@ pub const DISCOVERY: &str = "https://api.mimecast.com";
 pub(super) fn base(values: &Values, generation: Generation, insecure: bool) -> Result<Option<Base>, Fault> {
     let region = values.text("region")?;
     let Some(text) = values.text("base_url")? else {
-        if insecure {
+        // Under a name that was meant to be this one it is not missing.
+        if insecure && !values.is_misspelt("base_url") {
             return Err(fault(Code::BadBaseUrl, "`insecure_http` is set without a `base_url` on loopback")
                 .hint("Remove `insecure_http`; it serves a simulator on this machine only"));
         }
@@ -67,7 +68,8 @@ fn by_region(region: Option<&str>, generation: Generation) -> Result<Option<Base
         Some((_, host)) => Ok(Some(Base { url: format!("https://{host}"), loopback: false })),
         None => {
             let known: Vec<&str> = regions.iter().map(|(name, _)| *name).collect();
-            Err(fault(Code::UnknownRegion, format!("`region` is \"{wanted}\", which is no region of API {api}"))
+            let message = format!("`region` is \"{}\", which is no region of API {api}", shown(&wanted));
+            Err(fault(Code::UnknownRegion, message)
                 .hint(format!("Choose from: {}; or set `base_url`", known.join(", "))))
         }
     }

@@ -217,7 +217,8 @@ pub(super) fn start_at(values: &Values) -> Result<StartAt, Fault> {
         return Ok(StartAt::Ago(7 * DAY));
     };
     span::duration(&text).map(StartAt::Ago).or_else(|| span::instant(&text).map(StartAt::At)).ok_or_else(|| {
-        fault(Code::BadStart, format!("`start_at` is \"{text}\", which is neither a duration nor a time"))
+        let message = format!("`start_at` is \"{}\", which is neither a duration nor a time", shown(&text));
+        fault(Code::BadStart, message)
             .hint("Use a duration such as \"7d\" or \"36h\", or a time such as \"2026-03-01T00:00:00Z\"")
     })
 }

@@ -106,6 +106,8 @@ fn every_complaint_names_its_key_and_the_next_step() {
         (V2, r#""app_id":"x""#, "wrong-generation", "`app_id`", ""),
         (V1, r#""region":"eu","client_id":"x""#, "wrong-generation", "`client_id`", r#""region":"eu""#),
         (V1, "", "missing-key", "`base_url`", r#""administrator_email":"a@example.com""#),
+        (V1, r#""administrator_email":"""#, "missing-key", "`region`", r#""base_url":"https://eu-api.mimecast.com""#),
+        (V1, r#""administrator_email":" ""#, "missing-key", "`region`", r#""administrator_email":"","region":"eu""#),
         (V1, r#""region":"uk""#, "unknown-region", "`region`", r#""region":"JE""#),
         (V2, r#""region":"eu""#, "unknown-region", "`region`", r#""region":"uk""#),
         (V2, r#""region":"uk","base_url":"https://h""#, "bad-value", "`base_url`", r#""base_url":"https://h""#),
@@ -256,6 +258,36 @@ fn all_mistakes_are_told_at_once() {
     assert_eq!(keys(r#""api":"3.0""#, r#""client_id":"x","siem_mode":"push","start_at":"soon""#), ["api", "start_at"]);
     assert_eq!(keys(V2, r#""siem_mode":"push","collect":"siem/events""#), ["siem_mode"]);
     assert_eq!(keys(r#""api":"2.0""#, ""), ["client_id", "client_secret"]);
+    assert_eq!(keys(V1, r#""administrator_email":5"#), ["administrator_email"]);
+    // Nor is what was meant by a key that is misspelt.
+    for misspelt in ["regoin", "baseUrl", "administrator-email"] {
+        assert_eq!(keys(V1, &format!(r#""{misspelt}":"x""#)), [misspelt]);
+    }
+    assert_eq!(keys(V1, r#""colour":"x""#), ["colour", "region"]);
+    assert_eq!(keys(V2, r#""base_ulr":"http://localhost:1","insecure_http":true"#), ["base_ulr"]);
+    assert_eq!(keys(V2, r#""colour":"x","insecure_http":true"#), ["colour", "insecure_http"]);
+}
+
+/// What an operator wrote may have lines of its own, and is no line of the answer.
+#[test]
+fn one_mistake_is_one_line() {
+    for more in [
+        r#""api":"3\n`region` x""#,
+        r#""region":"a\nb""#,
+        r#""start_at":"a\nb""#,
+        r#""output":"a\nb""#,
+        r#""siem_mode":"a\nb""#,
+        r#""collect":"a\nb""#,
+        r#""intervals":{"a\nb":"1h"}"#,
+        r#""a\nb":1"#,
+        r#""base_url":"https://a\nb""#,
+    ] {
+        let fault = parse(V2, more).expect_err(more);
+        assert_eq!(fault.message.lines().count(), 1, "{more}: {fault}");
+    }
+    // A key of the host is told whole: it is found by that.
+    let fault = parse(V2, r#""max_concurrent_pulls_per_tenant":4"#).unwrap_err();
+    assert!(fault.message.starts_with("`max_concurrent_pulls_per_tenant` is not a key"), "{fault}");
 }
 
 /// The names that Sumo Logic's source uses, of both generations, and in any case.
@@ -315,9 +347,9 @@ fn slips_get_a_suggestion() {
             assert_eq!(hint, format!("Did you mean `{meant}`?"), "{slip}");
         }
     }
-    let fault = parse(V2, r#""something_else_entirely_and_long":"x""#).unwrap_err();
+    let fault = parse(V2, r#""something_else_entirely_and_longer":"x""#).unwrap_err();
     assert!(fault.hint.unwrap().starts_with("The keys are: api, "));
-    assert!(fault.message.contains("`something_else_entirely…`") || fault.message.contains('…'), "{}", fault.message);
+    assert!(fault.message.contains("`something_else_entirely_and_long…`"), "{}", fault.message);
 }
 
 #[test]

@@ -146,10 +146,14 @@ fn wrong_type(key: &str, expected: &str) -> Fault {
     fault(Code::WrongType, format!("`{key}` is not {expected}")).hint(format!("Give {expected}"))
 }
 
-/// A key as it may be printed: somebody may have pasted a secret in its place.
+/// Beyond the longest key of this source and of its host: a key that is meant for the other is told whole, for whoever reads the
+/// answer finds it by that.
+const LONGEST: usize = 32;
+
+/// A key or a text as it may be printed, on one line: somebody may have pasted a secret in its place.
 pub fn shown(key: &str) -> String {
-    let mut shown: String = key.chars().filter(|c| !c.is_control()).take(24).collect();
-    if key.chars().count() > 24 {
+    let mut shown: String = key.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    if key.chars().count() > LONGEST {
         shown.push('…');
     }
     shown

@@ -171,8 +171,8 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
     let planned = match host.plan(source).await {
         Ok(planned) => planned,
         Err(error) => {
-            if let SourceReason::Guest(GuestError::Fault(Fault { class: FaultClass::Configuration, .. })) =
-                &error.reason
+            if let SourceReason::Guest(GuestError::Fault(Fault { class: FaultClass::Configuration, .. }))
+            | SourceReason::Quotas { .. } = &error.reason
             {
                 // One line for each mistake.
                 return error.problems().into_iter().map(|problem| Line::mistake(id, problem)).collect();
@@ -186,19 +186,12 @@ async fn check_source(host: &Host, source: &Source) -> Vec<Line> {
                     result: format!("the plan names a host that cannot be allowed: {error}"),
                     next: format!("Correct the address in sources.{id}"),
                 },
-                SourceReason::Network(error) => Line {
-                    source: id.clone(),
-                    stream: String::new(),
-                    code: exit::CONFIGURATION,
-                    result: error.to_string(),
-                    next: format!("Correct it in sources.{id}"),
-                },
-                reason @ SourceReason::Quota { .. } => Line {
+                reason @ (SourceReason::Network(_) | SourceReason::Quotas { .. }) => Line {
                     source: id.clone(),
                     stream: String::new(),
                     code: exit::CONFIGURATION,
                     result: reason.to_string(),
-                    next: format!("Correct the name in sources.{id}.quotas, or take it out"),
+                    next: format!("Correct it in sources.{id}"),
                 },
                 reason @ SourceReason::BuiltIn(_) => Line {
                     source: id.clone(),

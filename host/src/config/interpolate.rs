@@ -117,8 +117,11 @@ fn fill(text: &str, path: &str, environment: &Environment<'_>, secrets: &mut Sec
             Piece::Variable(inner) => variable(inner, path, environment).map(Secret::new),
             Piece::Secret(reference) => secrets.value(reference, path),
             Piece::Unclosed { begin, end } => {
-                let problem = Problem::new(Step::Interpolate, path, format!("`{begin}` is not closed by `{end}`"));
-                Err(if begin == SECRET { problem } else { problem.hint("Write `$$` for a plain `$`") })
+                let hint = match begin {
+                    SECRET => "Write `SECRET[backend.key]`",
+                    _ => "Write `$$` for a plain `$`",
+                };
+                Err(Problem::new(Step::Interpolate, path, format!("`{begin}` is not closed by `{end}`")).hint(hint))
             }
         };
         match part {
@@ -211,9 +214,9 @@ mod tests {
     fn what_is_missing_is_named_with_its_path() {
         let (_, problems) = run(json!({
             "region": "${ACME_REGION}", "sources": {"acme": {"client_secret": "${ACME_SECRET}", "list": ["ok", "${9}", "${open"]}},
-            "x": "SECRET[env.NOT_SET] SECRET[vault.key] SECRET[nodot]"
+            "x": "SECRET[env.NOT_SET] SECRET[vault.key] SECRET[nodot]", "y": "SECRET[vault.key"
         }));
-        assert_eq!(problems.len(), 7, "{problems:#?}");
+        assert_eq!(problems.len(), 8, "{problems:#?}");
         let region =
             "region: the environment variable ACME_REGION is not set. Set it, or write `${ACME_REGION:-default}`";
         assert_eq!(problems[0], region);
@@ -226,5 +229,6 @@ mod tests {
         assert!(problems[4].contains("NOT_SET"));
         assert!(problems[5].contains("vault"));
         assert!(problems[6].contains("SECRET[backend.key]"));
+        assert_eq!(problems[7], "y: `SECRET[` is not closed by `]`. Write `SECRET[backend.key]`");
     }
 }

@@ -1,6 +1,6 @@
 //! From the filled-in tree to a [`Config`], with everything that is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -9,19 +9,19 @@ use super::api;
 use super::components;
 use super::declaration::{Group, Shape, Table, key, table, text_or, whole};
 use super::files::Files;
-use super::interpolate::{Environment, interpolate, join, wipe};
+use super::interpolate::join;
 use super::limits;
+use super::made::Made;
 use super::metrics;
 use super::network::{self, Networks};
 use super::problem::{Problem, Step};
 use super::rules;
-use super::secrets::{self, Secrets};
+use super::secrets;
 use super::section::Section;
-use super::shape::{Config, EMBEDDED_SOURCE, HEALTH, Inherited, PULLS_PER_TENANT, RefusedFile, Source, most_pulls};
+use super::shape::{Config, EMBEDDED_SOURCE, HEALTH, PULLS_PER_TENANT, Source, most_pulls};
 use super::sinks::{self, Sink, SinkKind};
 use super::source::{SOURCE, Shared, source};
-use super::template_keys::TemplateKeys;
-use super::templates::{self, Customer};
+use super::templates;
 use super::unit_tests;
 use crate::sandbox::{self, Limits};
 
@@ -82,43 +82,6 @@ pub static TOP: Table = Table::new(
     ],
 );
 
-/// What templates make sources of.
-#[derive(Default)]
-pub struct Made {
-    /// Whether there is a template at all: then sources may come later.
-    pub templated: bool,
-    /// What all sources of a template have.
-    pub templates: Vec<TemplateKeys>,
-    pub customers: Vec<Customer>,
-    pub refused: Vec<RefusedFile>,
-}
-
-impl Made {
-    /// Fills in what the environment and the secrets hold. A file for which something is missing is refused, unless it is
-    /// its template's: then it is one of `known`.
-    pub fn fill(&mut self, environment: &Environment<'_>, secrets: &mut Secrets<'_>, known: &[Problem]) {
-        for mut customer in std::mem::take(&mut self.customers) {
-            let mut problems = Vec::new();
-            interpolate(&mut customer.table, "", environment, secrets, &mut problems);
-            if problems.is_empty() {
-                self.customers.push(customer);
-            } else {
-                wipe(&mut customer.table);
-                problems.retain(|problem| !is_of_template(problem, &customer.inherited, known));
-                if !problems.is_empty() {
-                    self.refused.push(RefusedFile::new(customer.id, customer.file, problems));
-                }
-            }
-        }
-    }
-}
-
-/// Whether what is wrong with a source was said of its template.
-fn is_of_template(problem: &Problem, inherited: &Inherited, known: &[Problem]) -> bool {
-    let path = join(&inherited.template, &problem.path);
-    known.iter().any(|known| known.path == path && known.message == problem.message)
-}
-
 /// `None` only if there is not even a table; otherwise the config is whole if no problem was added.
 pub fn judge(
     tree: Value,
@@ -165,53 +128,31 @@ pub fn judge(
         }
     }
     let mut source_ids = known_ids(&sources, problems, "sources.");
-    let mut of_templates = Vec::new();
-    for mut keys in made.templates {
-        let table = keys.table.clone();
-        let mut found = Vec::new();
-        source(&keys.path, "id", table, shared, &mut found);
-        of_templates.extend(found.into_iter().filter(|problem| keys.gives(&problem.path)));
-        wipe(&mut keys.table);
-    }
-    let (mut files, mut inherits, mut refused) = (BTreeMap::new(), BTreeMap::new(), made.refused);
-    for Customer { id, file, table, inherited } in made.customers {
-        let is_sink = sink_tables.as_ref().is_some_and(|sinks| sinks.get(&id).is_some());
-        let mut found = Vec::new();
-        match taken(&id, &files, source_ids.binary_search(&id).is_ok(), is_sink) {
-            Some(message) => {
-                found.push(Problem::new(Step::Sources, "", message).hint("Give the file another name"));
-            }
-            None => {
-                let source = source("", &id, table, shared, &mut found);
-                found.retain(|problem| !is_of_template(problem, &inherited, &of_templates));
-                if let Some(source) = source.filter(|_| found.is_empty()) {
-                    files.insert(id.clone(), file.clone());
-                    inherits.insert(id.clone(), inherited);
-                    sources.insert(id.clone(), source);
-                }
-            }
-        }
-        if !found.is_empty() {
-            refused.push(RefusedFile::new(id, file, found));
-        }
-    }
-    problems.append(&mut of_templates);
-    source_ids.extend(files.keys().cloned().chain(refused.iter().map(|file| file.id.clone())));
+    // What they say so far is of no template.
+    warnings.extend(shared.warnings());
+    let others = |id: &str| match source_ids.binary_search_by(|known| known.as_str().cmp(id)) {
+        Ok(_) => Some(join("sources", id)),
+        Err(_) => sink_tables.as_ref()?.get(id).map(|_| join("sinks", id)),
+    };
+    let templated = made.templated;
+    let made = made.judge(shared, others);
+    sources.extend(made.sources);
+    problems.extend(made.problems);
+    warnings.extend(made.warnings);
+    source_ids.extend(made.files.keys().cloned().chain(made.refused.iter().map(|file| file.id.clone())));
+    let refused = made.refused;
     let mut sinks = BTreeMap::new();
     for (id, table) in tables_of("sinks", Step::Sinks, sink_tables, true, problems) {
         if sources.contains_key(&id) || (source_ids.contains(&id) && !refused.iter().any(|file| file.id == id)) {
             let message = format!("the id is also that of sources.{id}");
             problems.push(Problem::new(Step::Sinks, join("sinks", &id), message).hint("Give each an id of its own"));
         }
-        if let Some(sink) =
-            sinks::sink(&id, table, (&source_ids, made.templated), (&rules, &networks), problems, warnings)
-        {
+        if let Some(sink) = sinks::sink(&id, table, (&source_ids, templated), (&rules, &networks), problems, warnings) {
             sinks.insert(id, sink);
         }
     }
     networks.close(warnings, read);
-    rules.close(warnings);
-    told_once(warnings, &inherits);
+    warnings.extend(rules.warnings());
     sinks::overlaps(&sinks, &source_ids, &data_dir, problems, warnings);
     relative_folders(&data_dir, &sinks, warnings);
     if problems.is_empty() {
@@ -241,23 +182,13 @@ pub fn judge(
         max_concurrent_pulls_per_tenant: pulls_per_tenant,
         components: installed,
         sources,
-        files,
-        inherited: inherits,
+        files: made.files,
+        inherited: made.inherited,
         refused,
         sinks,
         metrics,
         api,
     })
-}
-
-/// What is suspicious about a template is told of it, and not of each of its sources.
-fn told_once(warnings: &mut Vec<Problem>, inherits: &BTreeMap<String, Inherited>) {
-    let templates: BTreeSet<&str> = inherits.values().map(|inherited| inherited.template.as_str()).collect();
-    let mut told = BTreeSet::new();
-    warnings.retain(|Problem { path, message, .. }| {
-        let of_template = templates.iter().any(|template| told.contains(&(join(template, path), message.clone())));
-        !of_template && told.insert((path.clone(), message.clone()))
-    });
 }
 
 /// Warns of folders that are others wherever tributary is started.
@@ -280,20 +211,6 @@ fn relative_folders(data_dir: &Path, sinks: &BTreeMap<String, Sink>, warnings: &
 /// Takes the data folder.
 pub fn data_dir(top: &mut Section<'_>) -> PathBuf {
     top.text("data_dir").unwrap_or_default().into()
-}
-
-/// Why the file of a source cannot have this id.
-fn taken(id: &str, files: &BTreeMap<String, PathBuf>, is_source: bool, is_sink: bool) -> Option<String> {
-    if !is_id(id) {
-        return Some("the file's name is the source's id, and that has 1 to 64 letters, digits, `-` or `_`".into());
-    }
-    match files.get(id) {
-        _ if id == HEALTH => Some("the id is reserved for what the host says about itself".into()),
-        Some(other) => Some(format!("{} has the same id", other.display())),
-        None if is_source => Some(format!("sources.{id} has the same id")),
-        None if is_sink => Some(format!("sinks.{id} has the same id")),
-        None => None,
-    }
 }
 
 /// The names of all components, also of those that are wrong: a source that names one is not wrong too.
@@ -347,7 +264,7 @@ fn tables_of(
 }
 
 /// An id names files and labels, and a dot in it would be taken for an output.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len())
         && !id.starts_with('-')
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')

@@ -20,6 +20,7 @@ mod files;
 mod interpolate;
 mod judge;
 mod limits;
+mod made;
 mod metrics;
 pub mod network;
 pub mod page;
@@ -47,6 +48,7 @@ pub use api::{ApiOptions, TcpOptions};
 pub use components::ComponentOptions;
 pub use files::Files;
 pub use interpolate::Environment;
+pub(crate) use interpolate::join;
 pub use metrics::MetricsOptions;
 pub use problem::{ConfigError, Problem, Step};
 pub(crate) use problem::{listed, suggestion};
@@ -219,7 +221,7 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     let templates = section::part(&mut tree, "templates");
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let templates = templates::templates(templates, base, environment, &mut problems);
-    let mut made = judge::Made { templated: !templates.is_empty(), ..judge::Made::default() };
+    let mut made = made::Made { templated: !templates.is_empty(), ..made::Made::default() };
     for template in &templates {
         let (customers, refused) = template.read(&mut secrets, &mut problems);
         made.customers.extend(customers);
@@ -235,18 +237,13 @@ pub fn parse(text: &str, format: Format, name: &str, environment: &Environment<'
     }
     made.fill(environment, &mut secrets, &problems);
     let (mut warnings, mut files) = (secrets.warnings, secrets.files);
-    let open: Vec<String> = problems
-        .iter()
-        .filter(|problem| problem.step == Step::Interpolate)
-        .map(|problem| problem.path.clone())
-        .collect();
+    let open = problem::open(&problems);
     let config = judge::judge(tree, name, made, &mut problems, &mut warnings, &mut files);
     match config {
         Some(config) if problems.is_empty() => Ok(Loaded { config, warnings, files }),
         config => {
-            // What nothing was filled in to is not what the operator means.
-            let told = |problem: &Problem| !open.iter().any(|path| problem::is_within(&problem.path, path));
-            problems.retain(|problem| problem.step == Step::Interpolate || told(problem));
+            problem::leave_out_open(&mut problems, &open);
+            problem::leave_out_open(&mut warnings, &open);
             problems.sort_by_key(|problem| problem.step);
             debug_assert!(problems.iter().all(|problem| problem.hint.is_some()), "without a next step: {problems:?}");
             Err(ConfigError { problems, warnings, readable: config.map(Box::new) })

@@ -98,11 +98,33 @@ impl ConfigError {
         let open = self.problems.iter().filter(|problem| problem.step == Step::Interpolate);
         open.into_iter().any(|problem| is_within(path, &problem.path) || is_within(&problem.path, path))
     }
+
+    /// Whether something is wrong with what is at `path`, or with a part of it.
+    pub fn is_wrong(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| is_within(&problem.path, path))
+    }
 }
 
 /// Whether `path` is `whole`, or a part of it.
 pub(super) fn is_within(path: &str, whole: &str) -> bool {
     path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Leaves out of `said` what is about texts in which nothing was filled in, which is not about what the operator means. `open`
+/// are their paths; what is said of a list of texts may be about any of them.
+pub(super) fn leave_out_open(said: &mut Vec<Problem>, open: &[String]) {
+    let is_item = |path: &str, list: &str| {
+        let index = path.strip_prefix(list).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
+        index.is_some_and(|index| index.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    let is_about = |path: &str, open: &str| is_within(path, open) || is_item(open, path);
+    said.retain(|problem| problem.step == Step::Interpolate || !open.iter().any(|open| is_about(&problem.path, open)));
+}
+
+/// Where nothing could be filled in.
+pub(super) fn open(problems: &[Problem]) -> Vec<String> {
+    let open = problems.iter().filter(|problem| problem.step == Step::Interpolate);
+    open.map(|problem| problem.path.clone()).collect()
 }
 
 impl fmt::Display for ConfigError {

@@ -91,9 +91,9 @@ impl Reader {
         Rules::new(rules)
     }
 
-    /// Gives what is suspicious.
-    pub fn close(self, warnings: &mut Vec<Problem>) {
-        warnings.append(&mut self.warnings.into_inner());
+    /// Gives what is suspicious, and has not been given yet.
+    pub fn warnings(&self) -> Vec<Problem> {
+        self.warnings.take()
     }
 
     fn rule(&self, name: String, mut section: Section<'_>) -> Option<Rule> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::components::ComponentOptions;
 use super::interpolate::join;
 use super::metrics::MetricsOptions;
 use super::network::NetworkSettings;
-use super::problem::Problem;
+use super::problem::{Problem, is_within};
 use super::sinks::Sink;
 use crate::rules::Rules;
 use crate::sandbox::Limits;
@@ -63,13 +63,17 @@ impl Config {
 
     /// What was found in the table of `source`, with the place where it is to be mended.
     pub fn placed(&self, source: &str, problem: Problem) -> Problem {
-        let key = problem.path.split(['.', '[']).next().unwrap_or_default();
-        let inherited = self.inherited.get(source).filter(|inherited| inherited.keys.contains(key));
-        match (inherited, self.files.get(source)) {
-            (Some(inherited), _) => problem.within(&inherited.template),
+        match (self.inherited.get(source), self.files.get(source)) {
+            (Some(inherited), Some(file)) => inherited.placed(problem, file),
             (None, Some(file)) => problem.in_file(file),
-            (None, None) => problem.within(&join("sources", source)),
+            (_, None) => problem.within(&join("sources", source)),
         }
+    }
+
+    /// The template, as `templates.<name>`, that gives what is at `path` in the table of `source`. `None` where the source's
+    /// own table or file has it, or nobody.
+    pub fn template_of(&self, source: &str, path: &str) -> Option<&str> {
+        self.inherited.get(source).filter(|inherited| inherited.gives(path)).map(|inherited| &*inherited.template)
     }
 }
 
@@ -78,8 +82,23 @@ impl Config {
 pub struct Inherited {
     /// `templates.<name>`.
     pub template: String,
-    /// The keys that its file has not.
+    /// The paths of what its file has not: a key, or one of a table that both have.
     pub keys: BTreeSet<String>,
+}
+
+impl Inherited {
+    /// Whether what is at `path` is the template's.
+    pub(super) fn gives(&self, path: &str) -> bool {
+        self.keys.iter().any(|key| is_within(path, key))
+    }
+
+    /// What was found in the source's table, with the place where it is to be mended: the template, or `file`.
+    pub(super) fn placed(&self, problem: Problem, file: &Path) -> Problem {
+        match self.gives(&problem.path) {
+            true => problem.within(&self.template),
+            false => problem.in_file(file),
+        }
+    }
 }
 
 /// A file that was to be a source, and what is wrong with it.

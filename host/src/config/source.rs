@@ -96,6 +96,15 @@ pub struct Shared<'a> {
     pub types: &'a [&'a str],
 }
 
+impl Shared<'_> {
+    /// What was suspicious about what was read with it since it was asked last.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = self.networks.warnings();
+        warnings.extend(self.rules.warnings());
+        warnings
+    }
+}
+
 /// Reads the table of one source.
 pub fn source(path: &str, id: &str, table: Value, shared: Shared<'_>, problems: &mut Vec<Problem>) -> Option<Source> {
     let mut section = Section::new(&SOURCE, path, Step::Sources, table, problems)?;

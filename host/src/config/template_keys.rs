@@ -87,11 +87,16 @@ impl TemplateKeys {
         }
     }
 
+    /// Whether what is said of `path` is about a text that is not the one that any source has.
+    pub fn is_open(&self, path: &str) -> bool {
+        self.open.iter().any(|open| is_within(path, open))
+    }
+
     /// Whether what is said of `path` is about what the template gives. A file may add keys to its tables, and a list is
     /// whole.
     pub fn gives(&self, path: &str) -> bool {
         let Some(inside) = path.strip_prefix(&self.path).and_then(|rest| rest.strip_prefix('.')) else { return false };
-        if self.open.iter().any(|open| is_within(path, open)) {
+        if self.is_open(path) {
             return false;
         }
         let (mut at, mut in_list) = (&self.table, false);

@@ -50,6 +50,25 @@ impl Site {
         parse(&self.text(more), Format::Toml, &main.display().to_string(), &environment)
     }
 
+    /// With these keys in the template.
+    fn read_with(&self, keys: &str) -> Result<Loaded, ConfigError> {
+        let text = self.text("").replace("intervals = { audit = 600 }", keys);
+        let environment = |name: &str| match name {
+            "PREFIX" => Some("prod".to_owned()),
+            "PEPPER" => Some("a-long-pepper-of-all".to_owned()),
+            _ => None,
+        };
+        parse(&text, Format::Toml, &self.path("t.toml").display().to_string(), &environment)
+    }
+
+    /// What is suspicious then, without the folder.
+    fn warned_with(&self, keys: &str) -> Vec<String> {
+        let folder = format!("{}/", self.path("customers.d").display());
+        let warnings = self.read_with(keys).unwrap().warnings;
+        let texts = warnings.iter().map(|warning| warning.to_string().replace(&folder, ""));
+        texts.filter(|text| !text.contains("the secret file")).collect()
+    }
+
     fn problem(&self, more: &str) -> String {
         self.read(more).unwrap_err().to_string()
     }
@@ -148,11 +167,7 @@ fn the_keys_of_a_template_are_judged_once() {
     for id in ["acme", "globex", "initech"] {
         site.write(&format!("customers.d/{id}.toml"), "collect = [\"siem\"]\n");
     }
-    let read = |keys: &str| {
-        let text = site.text("").replace("intervals = { audit = 600 }", keys);
-        let environment = |name: &str| (name == "PREFIX").then(|| "prod".to_owned());
-        parse(&text, Format::Toml, &site.path("t.toml").display().to_string(), &environment)
-    };
+    let read = |keys: &str| site.read_with(keys);
     for (keys, path) in [
         ("rules = [{ type = 'mask', pattern = '(x' }]", "templates.customers.rules[0].pattern: is no regular"),
         ("rules = [{ type = 'hash', field = 'a' }]", "templates.customers.rules[0].key: is required"),
@@ -189,6 +204,102 @@ fn the_keys_of_a_template_are_judged_once() {
     assert_eq!(placed("collect"), format!("{file}: collect"));
     assert_eq!(placed("start_at"), format!("{file}: start_at"));
     assert_eq!(config.placed("own", Problem::new(Step::Sources, "a", "x")).path, "sources.own.a");
+}
+
+/// Tables of both are one table: what of it is wrong stands where it was written.
+#[test]
+fn keys_of_the_same_table_have_their_places() {
+    let site = Site::new();
+    site.write("customers.d/acme.toml", "intervals = { dlp = '1h' }\nlabels.of = { a = 1 }\n");
+    let config = site.read_with("intervals = { audit = '1s' }\nlabels.of = { a = 2, b = 3 }").unwrap().config;
+    let placed = |path: &str| config.placed("acme", Problem::new(Step::Sources, path, "is wrong")).path;
+    let file = site.path("customers.d/acme.toml").display().to_string();
+    assert_eq!(placed("intervals.audit"), "templates.customers.intervals.audit");
+    assert_eq!(placed("labels.of.b[0].c"), "templates.customers.labels.of.b[0].c");
+    for own in ["intervals", "intervals.dlp", "intervals.auditing", "labels.of.a", ""] {
+        assert_eq!(placed(own), if own.is_empty() { file.clone() } else { format!("{file}: {own}") });
+        assert_eq!(config.template_of("acme", own), None);
+    }
+    assert_eq!(config.template_of("acme", "intervals.audit"), Some("templates.customers"));
+    assert_eq!(config.template_of("nobody", "intervals.audit"), None);
+}
+
+#[test]
+fn a_files_own_mistake_is_told_beside_its_templates() {
+    let site = Site::new();
+    site.write("customers.d/acme.toml", "quota_share = 7\nlimits.cpu_secs = 0\n");
+    site.write("customers.d/globex.toml", "limits.handles = 64\n");
+    let error = site.read_with("quota_share = 3\nlimits.cpu_secs = 0\ncategory = '${NOBODY_SETS_IT}'").unwrap_err();
+    assert!(error.to_string().contains("NOBODY_SETS_IT") && error.readable.unwrap().refused.is_empty());
+    let error = site.read_with("quota_share = 3\nlimits.cpu_secs = 0").unwrap_err();
+    let paths: Vec<&str> = error.problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["templates.customers.quota_share", "templates.customers.limits.cpu_secs"]);
+    let refused = refused(error.readable.as_ref().unwrap(), &site);
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+    assert!(refused[0].starts_with("acme.toml: quota_share: must be"), "{refused:#?}");
+    assert!(refused[1].starts_with("acme.toml: limits.cpu_secs: must be"), "{refused:#?}");
+    // The same variable, in the file too.
+    site.write("customers.d/acme.toml", "category = '${NOBODY_SETS_IT}'\n");
+    let refused =
+        self::refused(site.read_with("category = '${NOBODY_SETS_IT}'").unwrap_err().readable.as_ref().unwrap(), &site);
+    assert!(refused.len() == 1 && refused[0].starts_with("acme.toml: category: the environment"), "{refused:#?}");
+}
+
+/// Whether a key is long enough is seen when it is filled in for a source.
+#[test]
+fn a_templates_key_that_depends_on_the_source_is_warned_of_for_what_it_is() {
+    let site = Site::new();
+    site.write("customers.d/acme.toml", "");
+    site.write("customers.d/globex.toml", "");
+    site.write("secrets/salt-acme", "a-long-salt-of-acme");
+    site.write("secrets/salt-globex", "a-long-salt-of-globex");
+    let rule = |key: &str| format!("rules = [{{ type = 'hash', field = 'a', key = '{key}' }}]");
+    // As it is written, the first is too short.
+    for long in ["${PEPPER}-{id}", "SECRET[vault.salt-{id}]", "SECRET[vault.salt-acme]", "${PEPPER}"] {
+        assert_eq!(site.warned_with(&rule(long)), Vec::<String>::new(), "{long}");
+    }
+    for short in ["${PREFIX}-{id}", "{id}", "${PREFIX}"] {
+        let warned = site.warned_with(&rule(short));
+        assert_eq!(warned.len(), 1, "{short}: {warned:#?}");
+        assert!(warned[0].starts_with("templates.customers.rules[0].key: has fewer than 16 bytes"), "{warned:#?}");
+    }
+}
+
+#[test]
+fn what_is_suspicious_about_a_file_names_it() {
+    let site = Site::new();
+    let report = "egress_mode = 'report'";
+    site.write("customers.d/acme.toml", report);
+    site.write("customers.d/globex.toml", report);
+    site.write("customers.d/initech.toml", "");
+    let begins = |keys: &str| -> Vec<String> {
+        let warned = site.warned_with(keys);
+        warned.iter().map(|text| text.split(": what").next().unwrap().to_owned()).collect()
+    };
+    let files = ["acme.toml: egress_mode", "globex.toml: egress_mode"];
+    assert_eq!(begins(""), files);
+    // Nor is it swallowed by what is said of others.
+    assert_eq!(begins(report), [&["templates.customers.egress_mode"], &files[..]].concat());
+    let top = format!("{report}\n{}", site.text(""));
+    let loaded = parse(&top, Format::Toml, &site.path("t.toml").display().to_string(), &|_| Some("x".into())).unwrap();
+    let told = loaded.warnings.iter().filter(|warning| warning.path.ends_with("egress_mode")).count();
+    assert_eq!(told, 3, "{:#?}", loaded.warnings);
+    // What a file has of others alone is no word of each.
+    for id in ["acme", "globex", "initech"] {
+        site.write(&format!("customers.d/{id}.toml"), "");
+    }
+    let warned = site.warned_with("limits.wall_secs = 10");
+    assert!(
+        !warned.is_empty() && warned.iter().all(|text| text.starts_with("templates.customers.timeouts.")),
+        "{warned:#?}"
+    );
+    site.write("customers.d/acme.toml", "client_secret = 'SECRET[vault.open]'\n");
+    site.write("secrets/open", "s");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(site.path("secrets/open"), fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = site.read("").unwrap().warnings;
+    let warning = warnings.iter().find(|warning| warning.message.contains("secrets/open")).unwrap();
+    assert!(warning.path.ends_with("customers.d/acme.toml: client_secret"), "{warning}");
 }
 
 #[test]

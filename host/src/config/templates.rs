@@ -12,6 +12,7 @@
 //! template's keys, in which `{id}` stands for the id, and its own, which come first. What is wrong with a file is wrong
 //! with its source alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::declaration::{Group, Others, Table, text};
 use super::interpolate::{Environment, interpolate, join};
+use super::made::Customer;
 use super::problem::{Problem, Step};
 use super::secrets::Secrets;
 use super::section::Section;
@@ -53,15 +55,6 @@ pub struct Template {
     folder: PathBuf,
     /// The keys of a source.
     pub table: Map<String, Value>,
-}
-
-/// One file of a template's folder, with the keys of both, filled in.
-pub struct Customer {
-    pub id: String,
-    pub file: PathBuf,
-    pub table: Value,
-    /// Of which template, and what of it.
-    pub inherited: Inherited,
 }
 
 /// Reads the section `templates`. Folders are relative to `base`.
@@ -131,46 +124,74 @@ impl Template {
         let (mut customers, mut refused) = (Vec::new(), Vec::new());
         for file in files {
             let id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            match self.customer(&id, &file, secrets) {
-                Ok((table, inherited)) => customers.push(Customer { id, file, table, inherited }),
+            match own_keys(&file, secrets) {
+                Ok(own) => customers.push(self.customer(id, file, own)),
                 Err(found) => refused.push(RefusedFile::new(id, file, found)),
             }
         }
         (customers, refused)
     }
 
-    /// The table of one source.
-    fn customer(&self, id: &str, file: &Path, secrets: &mut Secrets<'_>) -> Result<(Value, Inherited), Vec<Problem>> {
-        let one = |message: String, hint: &str| vec![Problem::new(Step::Parse, "", message).hint(hint)];
-        secrets.files.note(file);
-        let cannot = |error: std::io::Error| {
-            one(format!("cannot read it: {error}"), "It must be UTF-8 text that this user may read")
-        };
-        if fs::metadata(file).map_err(cannot)?.len() > LONGEST {
-            return Err(one("it is longer than a source's file can be".into(), "Move it to another folder"));
+    /// One source, of a file with these keys.
+    fn customer(&self, id: String, file: PathBuf, own: Map<String, Value>) -> Customer {
+        let mut inherited = Inherited { template: self.path.clone(), keys: BTreeSet::new() };
+        lacking(&self.table, &own, "", &mut inherited.keys);
+        let (mut table, own, mut leaves) = (Value::Object(self.table.clone()), Value::Object(own), Vec::new());
+        paths(&own, "", &mut leaves);
+        put_id(&mut table, &id);
+        merge(&mut table, own);
+        Customer { id, file, table, own: leaves, inherited }
+    }
+}
+
+/// The keys that stand in a file.
+fn own_keys(file: &Path, secrets: &mut Secrets<'_>) -> Result<Map<String, Value>, Vec<Problem>> {
+    let one = |message: String, hint: &str| vec![Problem::new(Step::Parse, "", message).hint(hint)];
+    secrets.files.note(file);
+    let cannot = |error: std::io::Error| {
+        one(format!("cannot read it: {error}"), "It must be UTF-8 text that this user may read")
+    };
+    if fs::metadata(file).map_err(cannot)?.len() > LONGEST {
+        return Err(one("it is longer than a source's file can be".into(), "Move it to another folder"));
+    }
+    let text = Zeroizing::new(fs::read_to_string(file).map_err(cannot)?);
+    let format = Format::of(file).map_err(|problem| vec![problem])?;
+    let tree = tree::parse(&text, format, "").map_err(|problem| vec![problem])?;
+    let own = match tree {
+        Value::Object(own) => own,
+        // An empty file: all is in the template.
+        Value::Null => Map::new(),
+        _ => return Err(one("is not a table".into(), "Write the keys of one source, without a section")),
+    };
+    if let Some(key) = written_out(&own)
+        && let Some(mode) = is_open_to_all(file)
+    {
+        let path = format!("{}: {key}", file.display());
+        let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
+        let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key]", file.display());
+        secrets.warnings.push(Problem::new(Step::Sources, path, message).hint(hint));
+    }
+    Ok(own)
+}
+
+/// The paths of what `under` has and `over` has not, as [`merge`] sees it.
+fn lacking(under: &Map<String, Value>, over: &Map<String, Value>, path: &str, keys: &mut BTreeSet<String>) {
+    for (key, value) in under {
+        match (value, over.get(key)) {
+            (_, None) => {
+                keys.insert(join(path, key));
+            }
+            (Value::Object(under), Some(Value::Object(over))) => lacking(under, over, &join(path, key), keys),
+            (_, Some(_)) => {}
         }
-        let text = Zeroizing::new(fs::read_to_string(file).map_err(cannot)?);
-        let format = Format::of(file).map_err(|problem| vec![problem])?;
-        let tree = tree::parse(&text, format, "").map_err(|problem| vec![problem])?;
-        let own = match tree {
-            Value::Object(own) => own,
-            // An empty file: all is in the template.
-            Value::Null => Map::new(),
-            _ => return Err(one("is not a table".into(), "Write the keys of one source, without a section")),
-        };
-        if let Some(key) = written_out(&own)
-            && let Some(mode) = is_open_to_all(file)
-        {
-            let path = format!("{}: {key}", file.display());
-            let message = format!("a secret is written out in a file that everybody may read (mode {mode:04o})");
-            let hint = format!("Run: chmod 640 {}; or use SECRET[backend.key]", file.display());
-            secrets.warnings.push(Problem::new(Step::Sources, path, message).hint(hint));
-        }
-        let keys = self.table.keys().filter(|key| !own.contains_key(*key)).cloned().collect();
-        let mut table = Value::Object(self.table.clone());
-        put_id(&mut table, id);
-        merge(&mut table, Value::Object(own));
-        Ok((table, Inherited { template: self.path.clone(), keys }))
+    }
+}
+
+/// The paths of all that is in tables, and is none.
+fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, item)| paths(item, &join(path, key), found)),
+        _ => found.push(path.to_owned()),
     }
 }
 

@@ -174,6 +174,29 @@ fn hints_lead_to_what_is_meant() {
     // What nothing was filled in to is not judged.
     let open = sink("type = \"sumo\"\nendpoint = \"${SUMO_ENDPOINT}\"");
     assert!(open.len() == 1 && open[0].contains("SUMO_ENDPOINT is not set"), "{open:?}");
+    for lines in [
+        "type = \"elasticsearch\"\nbulk.index = \"i\"\nendpoints = [\"${ES_URL}\"]",
+        "type = \"http\"\nuri = \"https://a.example\"\ntls.alpn_protocols = [\"h2\", \"${ALPN}\"]",
+        "type = \"nats\"\nurl = [\"${URL}\"]",
+        "type = \"file\"\npath = \"${FOLDER}\"",
+        "type = \"stdout\"\nrules = [{ type = \"hash\", field = \"a\", key = \"${PEPPER}\" }]",
+    ] {
+        let text = GOOD.replace("[sinks.console]\ntype = \"stdout\"", &format!("[sinks.console]\n{lines}"));
+        let error = read(&text).unwrap_err();
+        let open = error.problems.iter().filter(|problem| problem.step == Step::Interpolate).count();
+        let built = !error.to_string().contains("is not in this build");
+        assert!(open == 1 && error.problems.len() == if built { 1 } else { 2 }, "{error}");
+        assert_eq!(error.warnings, [], "{lines}");
+    }
+    let error = read(&format!("data_dir = '${{UNSET}}'\n{}", GOOD.replace("data_dir", "#"))).unwrap_err();
+    assert!(error.problems.len() == 1 && error.warnings.is_empty(), "{error:?}");
+    // What stands beside it is judged.
+    let beside = sink("type = \"elasticsearch\"\nbulk.index = \"i\"\nendpoints = [\"${ES_URL}\", \"nowhere\"]");
+    assert!(beside.len() == 2 && beside[1].starts_with("sinks.console.endpoints[1]: has no https"), "{beside:?}");
+    let alone = sink("type = \"elasticsearch\"\nbulk.index = \"i\"\nendpoints = [\"nowhere\"]");
+    assert!(alone.len() == 1 && alone[0].starts_with("sinks.console.endpoints: has no https"), "{alone:?}");
+    let unclosed = problems(&GOOD.replace("${ACME_SECRET}", "SECRET[vault.x"));
+    assert!(unclosed.len() == 1 && unclosed[0].ends_with("Write `SECRET[backend.key]`"), "{unclosed:?}");
     let shut = sink("type = \"sumo\"\nendpoint = \"nowhere\"");
     assert!(shut.len() == 1 && shut[0].starts_with("sinks.console.endpoint: "), "{shut:?}");
 }

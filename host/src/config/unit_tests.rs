@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::declaration::{Group, Shape, Table, choice, key, table, text, texts, whole};
 use super::interpolate::{Environment, interpolate, join, wipe};
-use super::problem::{Problem, Step, suggestion};
+use super::problem::{self, Problem, Step, suggestion};
 use super::secrets::Secrets;
 use super::section::{Section, part};
 use super::shape::{takes, takes_alerts_alone};
@@ -141,38 +141,42 @@ pub enum Expected {
     Json(Value),
 }
 
-/// Reads the tests, and the rules and inputs that they are about. Variables are filled in, where they have a value; keys of rules
-/// stand as they are written, so that a hash is the same on every machine.
+/// Reads the tests, and the rules and inputs that they are about; nothing, if there is no test. Variables are filled in; keys of
+/// rules stand as they are written, so that a hash is the same on every machine.
 ///
 /// # Errors
 /// All problems at once.
 pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_>) -> Result<Suite, ConfigError> {
     let failed = ConfigError::new;
     let mut tree = tree::parse(text, format, name).map_err(|problem| failed(vec![problem]))?;
+    let Some(tests) = part(&mut tree, "tests").filter(|tests| !tests.is_null()) else {
+        wipe(&mut tree);
+        return Ok(Suite::default());
+    };
     let mut problems = Vec::new();
+    let mut secrets = Secrets::for_tests(tree.get("secret"), environment);
     let reader = rules::Reader::default();
     let mut suite = Suite::default();
     for (id, table) in tables(&mut tree, "sources") {
         let path = join("sources", &id);
-        let table = filled(table, &["rules"], &path, environment, &mut problems);
+        let table = filled(table, &["rules"], &path, environment, &mut secrets, &mut problems);
         if let Some(mut section) = Section::new(&source::SOURCE, path, Step::Sources, table, &mut problems) {
             suite.sources.insert(id, reader.take(&mut section));
         }
     }
     for (id, table) in tables(&mut tree, "sinks") {
         let path = join("sinks", &id);
-        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut problems);
+        let table = filled(table, &["rules", "inputs", "where"], &path, environment, &mut secrets, &mut problems);
         if let Some(mut section) = Section::new(sinks::ANY, path, Step::Sinks, table, &mut problems) {
             let inputs = section.texts("inputs").unwrap_or_default();
             let only = sinks::read_where(&mut section);
             suite.sinks.insert(id, Taker { inputs, only, rules: reader.take(&mut section) });
         }
     }
-    let tests = part(&mut tree, "tests");
     let templated = tree.get("templates").is_some();
     // Secrets may be written out in the rest.
     wipe(&mut tree);
-    let top = Map::from_iter(tests.map(|tests| ("tests".to_owned(), tests)));
+    let top = Map::from_iter([("tests".to_owned(), tests)]);
     if let Some(mut top) = Section::new(&judge::TOP, "", Step::Global, Value::Object(top), &mut problems) {
         top.tables("tests", |_, section| suite.tests.extend(test(section)));
     }
@@ -215,7 +219,12 @@ pub fn read(text: &str, format: Format, name: &str, environment: &Environment<'_
             }
         }
     }
-    if problems.is_empty() { Ok(suite) } else { Err(failed(problems)) }
+    if problems.is_empty() {
+        return Ok(suite);
+    }
+    let open = problem::open(&problems);
+    problem::leave_out_open(&mut problems, &open);
+    Err(failed(problems))
 }
 
 /// The tables of the table `kind`, taken out of `tree`.
@@ -235,17 +244,18 @@ fn filled(
     keys: &[&str],
     path: &str,
     environment: &Environment<'_>,
+    secrets: &mut Secrets<'_>,
     problems: &mut Vec<Problem>,
 ) -> Value {
     let mut kept = Value::Object(keys.iter().filter_map(|key| table.remove_entry(*key)).collect());
     wipe(&mut Value::Object(table));
-    let mut secrets: Vec<Option<Value>> = Vec::new();
+    let mut keys_of_rules: Vec<Option<Value>> = Vec::new();
     for rule in kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
-        secrets.push(rule.as_object_mut().and_then(|rule| rule.remove("key")));
+        keys_of_rules.push(rule.as_object_mut().and_then(|rule| rule.remove("key")));
     }
-    interpolate(&mut kept, path, environment, &mut Secrets::new(environment), problems);
+    interpolate(&mut kept, path, environment, secrets, problems);
     let rules = kept.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten();
-    for (rule, key) in rules.zip(secrets) {
+    for (rule, key) in rules.zip(keys_of_rules) {
         if let (Some(rule), Some(key)) = (rule.as_object_mut(), key) {
             rule.insert("key".to_owned(), key);
         }
@@ -329,108 +339,4 @@ fn output(mut section: Section<'_>) -> Option<Output> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn suite(text: &str) -> Result<Suite, ConfigError> {
-        let base = r#"
-            [secret.vault]
-            type = "exec"
-            command = ["/no/such/program"]
-            [sources.acme]
-            type = "mimecast"
-            client_secret = "SECRET[vault.secret]"
-            tls.ca_file = "/no/such/file"
-            rules = [{ type = "hash", field = "a", key = "${PEPPER}" }, { type = "exclude", pattern = "${WORD}$" }]
-            [sinks.lake]
-            type = "file"
-            inputs = ["${WORD}*"]
-            path = "SECRET[vault.path]"
-            rules = [{ type = "hash", field = "b", key = "SECRET[vault.key]" }]
-        "#;
-        let environment = |name: &str| (name == "WORD").then(|| "acme".to_owned());
-        read(&format!("{base}\n{text}"), Format::Toml, "t.toml", &environment)
-    }
-
-    #[test]
-    fn only_what_tests_need_is_read() {
-        let suite = suite(
-            r#"
-            [[tests]]
-            name = "one"
-            input = { source = "acme", stream = "s", kind = "k", class = 4009, severity = "high", alert_key = "x", body = { b = 1, a = "$x" } }
-            outputs = [{ sink = "lake" }, { sink = "lake", body = "text" }, { sink = "lake", body = { a = 1 } }]
-            [[tests]]
-            name = "two"
-            input = { sink = "lake", body = '{"b": 1}' }
-            no_outputs_from = "lake"
-            "#,
-        )
-        .unwrap();
-        assert!(suite.sinks["lake"].takes("acme-eu") && !suite.sinks["lake"].takes("other"));
-        assert_eq!(
-            suite.sources["acme"].as_slice()[1].conditions.pattern,
-            crate::rules::Pattern::compile("acme$").ok()
-        );
-        let [one, two] = suite.tests.as_slice() else { panic!("{suite:?}") };
-        let body = json!({"a": "$x", "b": 1}).to_string();
-        let expected = Input {
-            from: From::Source("acme".into()),
-            stream: "s".into(),
-            kind: "k".into(),
-            class: 4009,
-            severity: 4,
-            alert_key: Some("x".into()),
-            body,
-        };
-        assert_eq!(one.input, expected);
-        let bodies: Vec<&Expected> = one.outputs.iter().map(|output| &output.body).collect();
-        assert_eq!(bodies, [&Expected::Anything, &Expected::Text("text".into()), &Expected::Json(json!({"a": 1}))]);
-        assert_eq!((two.name.as_str(), &two.input.from), ("two", &From::Sink("lake".into())));
-        assert_eq!(
-            (two.input.body.as_str(), two.no_outputs_from.as_slice()),
-            (r#"{"b": 1}"#, &["lake".to_owned()][..])
-        );
-        assert!(two.outputs.is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        let good = "name = 'a'\ninput = { source = 'acme', body = {} }\nno_outputs_from = ['lake']";
-        assert!(suite(&format!("[[tests]]\n{good}")).is_ok());
-        for (from, to, expected) in [
-            ("name = 'a'", "", "tests[0].name: is required"),
-            ("input", "imput", "tests[0].imput: unknown key. Did you mean `input`?"),
-            ("source = 'acme', ", "", "tests[0].input: must have either `source` or `sink`"),
-            ("body = {}", "", "tests[0].input.body: is required"),
-            ("body = {}", "body = \"a\\n\"", "tests[0].input.body: must be one line"),
-            ("'acme'", "'amce'", "tests[0].input.source: there is no source of that id. Did you mean `acme`?"),
-            (
-                "source = 'acme'",
-                "sink = 'lkae'",
-                "tests[0].input.sink: there is no sink of that id. Did you mean `lake`?",
-            ),
-            ("['lake']", "['x']", "tests[0].no_outputs_from[0]: there is no sink of that id"),
-            ("no_outputs_from = ['lake']", "", "tests[0]: says nothing about what must come of the event"),
-            ("no_outputs_from = ['lake']", "outputs = [{ sink = 'x' }]", "tests[0].outputs[0].sink: there is no sink"),
-            (
-                "no_outputs",
-                "outputs = [{ sink = 'lake' }]\nno_outputs",
-                "tests[0].no_outputs_from[0]: the sink is among",
-            ),
-            ("body = {}", "body = {}, severity = 'hgih'", "tests[0].input.severity: must be one of `unknown`"),
-        ] {
-            let error = suite(&format!("[[tests]]\n{}", good.replacen(from, to, 1))).unwrap_err();
-            assert!(
-                error.problems.iter().any(|problem| problem.to_string().starts_with(expected)),
-                "{expected}\n{error}"
-            );
-        }
-        let twice = suite(&format!("[[tests]]\n{good}\n[[tests]]\n{good}")).unwrap_err();
-        assert!(twice.to_string().starts_with("tests[1].name: another test"), "{twice}");
-        let rule = suite("[sinks.other]\ninputs = '*'\nrules = [{ type = 'exclude', pattern = '(' }]").unwrap_err();
-        assert!(rule.to_string().starts_with("sinks.other.rules[0].pattern: is no regular expression"), "{rule}");
-    }
-}
+mod tests;

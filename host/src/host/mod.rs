@@ -86,8 +86,8 @@ pub struct SourceError {
 pub enum SourceReason {
     #[error(transparent)]
     Guest(#[from] GuestError),
-    #[error("quotas.{name}: there is no quota of that name. Remove it, or choose from {known}")]
-    Quota { name: String, known: String },
+    #[error("there are no quotas of these names: {}. Remove them, or choose from {known}", .names.join(", "))]
+    Quotas { names: Vec<String>, known: String },
     #[error(transparent)]
     Component(#[from] Box<ComponentError>),
     #[error("the built-in component cannot be run: {0}")]
@@ -185,10 +185,15 @@ impl Host {
         let component = self.component_of(&source.kind).await?.with_limits(source.limits);
         let mut guest = component.instantiate(&sealed).await?;
         let plan = guest.plan_for(source.settings.as_json()).await;
-        let plan = plan.map_err(|error| refusal::with_host_keys(error, &component.descriptor().config_schema))?;
-        let known = || component.descriptor().quotas.iter().map(|quota| quota.name.as_str());
-        if let Some(name) = source.quotas.keys().find(|name| !known().any(|known| known == **name)) {
-            return Err(SourceReason::Quota { name: name.clone(), known: known().collect::<Vec<_>>().join(", ") });
+        let known: Vec<&str> = component.descriptor().quotas.iter().map(|quota| quota.name.as_str()).collect();
+        let names: Vec<String> = source.quotas.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+        let known = known.join(", ");
+        let plan = plan.map_err(|error| {
+            let error = refusal::with_host_keys(error, &component.descriptor().config_schema);
+            refusal::with_quotas(error, &names, &known)
+        })?;
+        if !names.is_empty() {
+            return Err(SourceReason::Quotas { names, known });
         }
         let egress = Egress::new(plan.hosts.iter().map(String::as_str))?.with(source.network.egress.clone());
         let (egress, notes) = (Arc::new(egress), self.notes.of(&source.id));
@@ -216,7 +221,7 @@ impl StartError {
                 SourceReason::NotLoaded { .. } | SourceReason::BuiltIn(_) => false,
                 SourceReason::Host(_)
                 | SourceReason::Network(_)
-                | SourceReason::Quota { .. }
+                | SourceReason::Quotas { .. }
                 | SourceReason::Component(_) => true,
             }),
             StartError::Component(_) | StartError::State(_) | StartError::Sink { .. } => false,

@@ -15,10 +15,9 @@ impl SourceError {
             SourceReason::Guest(GuestError::Fault(fault)) if fault.class == FaultClass::Configuration => {
                 mistakes(fault)
             }
-            SourceReason::Quota { name, known } => {
-                let path = format!("quotas.{name}");
-                let problem = Problem::new(Step::Sources, path, "there is no quota of that name");
-                vec![problem.hint(format!("Remove it, or choose from {known}"))]
+            SourceReason::Quotas { names, known } => {
+                let problem = |name| Problem::new(Step::Sources, format!("quotas.{name}"), NO_QUOTA);
+                names.iter().map(|name| problem(name).hint(other_quota(known))).collect()
             }
             reason => vec![Problem::new(Step::Sources, "", reason.to_string())],
         }
@@ -33,6 +32,12 @@ impl fmt::Display for SourceError {
         }
         Ok(())
     }
+}
+
+const NO_QUOTA: &str = "there is no quota of that name";
+
+fn other_quota(known: &str) -> String {
+    format!("Remove it, or choose from {known}")
 }
 
 /// The mistakes that a component tells: a line of its message for each, which begins with the key in backticks, and a line of
@@ -86,6 +91,22 @@ pub(super) fn with_host_keys(error: GuestError, schema: &str) -> GuestError {
     };
     let hints: Vec<String> = fault.message.lines().map(hint).collect();
     fault.hint = Some(hints.join("\n"));
+    fault.into()
+}
+
+/// The same, with the quotas of these names, which the component does not know: whoever mends the one must not meet the other
+/// after it. `known` are those that it knows.
+pub(super) fn with_quotas(error: GuestError, names: &[String], known: &str) -> GuestError {
+    let mut fault = match error {
+        GuestError::Fault(fault) if fault.class == FaultClass::Configuration && !names.is_empty() => fault,
+        other => return other,
+    };
+    let mut hints = fault.hint.iter().flat_map(|hint| hint.lines());
+    let told = fault.message.lines().filter(|line| !line.trim().is_empty());
+    let told = told.map(|line| (line.to_owned(), hints.next().unwrap_or_default().to_owned()));
+    let quotas = names.iter().map(|name| (format!("`quotas.{}` {NO_QUOTA}", name.escape_debug()), other_quota(known)));
+    let (messages, hints): (Vec<_>, Vec<_>) = told.chain(quotas).unzip();
+    (fault.message, fault.hint) = (messages.join("\n"), Some(hints.join("\n")));
     fault.into()
 }
 
@@ -143,8 +164,35 @@ mod tests {
         let kind = "other".to_owned();
         let text = error(SourceReason::NotLoaded { kind });
         assert_eq!(text, "sources.acme: its component `other` was not loaded. Restart tributary");
-        let (name, known) = ("siem-bach".to_owned(), "siem-batch, audit".to_owned());
-        let text = error(SourceReason::Quota { name, known });
-        assert!(text.starts_with("sources.acme.quotas.siem-bach: there is no quota of that name. Remove it"), "{text}");
+        let (names, known) = (vec!["siem-bach".to_owned(), "adit".to_owned()], "siem-batch, audit".to_owned());
+        let text = error(SourceReason::Quotas { names, known });
+        let said = |name| {
+            format!(
+                "sources.acme.quotas.{name}: there is no quota of that name. Remove it, or choose from siem-batch, audit"
+            )
+        };
+        assert_eq!(text, format!("{}\n{}", said("siem-bach"), said("adit")));
+    }
+
+    #[test]
+    fn unknown_quotas_stand_beside_the_components_mistakes() {
+        let told = |class, message: &str, hint: Option<&str>, names: &[&str]| {
+            let (code, hint) = ("bad-value".to_owned(), hint.map(str::to_owned));
+            let fault = Fault { class, code, message: message.into(), hint, status: None };
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let error = with_quotas(fault.into(), &names, "audit");
+            SourceError { id: "acme".into(), reason: error.into() }.to_string()
+        };
+        let configuration = FaultClass::Configuration;
+        assert_eq!(
+            told(configuration, "`region` is odd\n`tenant` too", Some("Set it"), &["x", "y"]),
+            "sources.acme.region: is odd. Set it\n\
+             sources.acme.tenant: too. Correct it in the source's table\n\
+             sources.acme.quotas.x: there is no quota of that name. Remove it, or choose from audit\n\
+             sources.acme.quotas.y: there is no quota of that name. Remove it, or choose from audit"
+        );
+        assert_eq!(told(configuration, "`region` is odd", Some("Set it"), &[]), "sources.acme.region: is odd. Set it");
+        assert_eq!(told(configuration, "it is wrong", None, &["a\nb"]).lines().count(), 2);
+        assert!(!told(FaultClass::Unavailable, "it is late", None, &["x"]).contains("quotas"));
     }
 }

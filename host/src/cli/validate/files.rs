@@ -1,6 +1,6 @@
 //! What is wrong with the files of customers. There may be thousands, and one mistake may be in them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,37 +24,65 @@ impl Files {
         files
     }
 
-    /// `problems` have the file in their paths, or are those of its template.
+    /// `problems` have the file in their paths.
     pub fn add(&mut self, file: &Path, problems: Vec<Problem>) {
         let texts = problems.iter().map(|problem| inside(problem.clone(), file).to_string());
         let key = texts.collect::<Vec<_>>().join("\n");
         self.0.entry(key).or_default().push((file.to_owned(), problems));
     }
 
-    /// Tells a step for each file, or for many that have the same mistakes. What is wrong with a template is a failure also
-    /// where files have only `warnings`.
+    /// Tells a step for each file, or for many that have the same mistakes.
     pub fn tell(self, what: &str, warnings: bool, report: &mut Report<'_, impl Write>) -> io::Result<()> {
-        let mut tell = |step: &str, problems: &[Problem]| {
-            let of_template = problems.iter().any(|problem| problem.path.starts_with("templates."));
-            match warnings && !of_template {
-                true => report.passable(step, problems),
-                false => report.line(step, Err(problems)),
-            }
+        let mut tell = |step: &str, problems: &[Problem]| match warnings {
+            true => report.passable(step, problems),
+            false => report.line(step, Err(problems)),
         };
         for files in self.0.into_values() {
-            let [first, second, third, _, ..] = files.as_slice() else {
+            let ([(file, problems), ..], true) = (files.as_slice(), files.len() > LINES) else {
                 for (file, problems) in &files {
                     tell(&format!("{what} {}", file.display()), problems)?;
                 }
                 continue;
             };
-            let names = [first, second, third].map(|(file, _)| file.display().to_string()).join(", ");
-            let step = format!("{what} {} files: {names} and {} more", files.len(), files.len() - LINES);
-            let (file, problems) = first;
             let problems: Vec<Problem> = problems.iter().map(|problem| inside(problem.clone(), file)).collect();
-            tell(&step, &problems)?;
+            tell(&format!("{what} {}", named(files.iter().map(|(file, _)| file.as_path()))), &problems)?;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with templates, and of which files the sources have it; the key is the template and the mistake as text.
+#[derive(Default)]
+pub struct Templates(BTreeMap<(String, String), (Problem, BTreeSet<PathBuf>)>);
+
+impl Templates {
+    /// `problem` has the template in its path.
+    pub fn add(&mut self, template: &str, file: &Path, problem: Problem) {
+        let key = (template.to_owned(), problem.to_string());
+        self.0.entry(key).or_insert_with(|| (problem, BTreeSet::new())).1.insert(file.to_owned());
+    }
+
+    /// Tells each mistake once, those of the same files in one step.
+    pub fn tell(self, what: &str, report: &mut Report<'_, impl Write>) -> io::Result<()> {
+        let mut steps: BTreeMap<(String, BTreeSet<PathBuf>), Vec<Problem>> = BTreeMap::new();
+        for ((template, _), (problem, files)) in self.0 {
+            steps.entry((template, files)).or_default().push(problem);
+        }
+        for ((template, files), problems) in steps {
+            let files = named(files.iter().map(PathBuf::as_path));
+            report.line(&format!("{what} {template} for {files}"), Err(&problems))?;
+        }
+        Ok(())
+    }
+}
+
+/// Files as a step names them: of many, the first.
+fn named<'a>(files: impl ExactSizeIterator<Item = &'a Path>) -> String {
+    let count = files.len();
+    let names = files.take(LINES).map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    match count {
+        0..=LINES => names,
+        _ => format!("{count} files: {names} and {} more", count - LINES),
     }
 }
 

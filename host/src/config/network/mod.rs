@@ -172,7 +172,12 @@ impl Networks {
         }
     }
 
-    /// Gives what is suspicious, and all files that were looked at.
+    /// Gives what is suspicious, and has not been given yet.
+    pub fn warnings(&self) -> Vec<Problem> {
+        std::mem::take(&mut self.reader.borrow_mut().warnings)
+    }
+
+    /// The same in the end, and all files that were looked at.
     pub fn close(self, warnings: &mut Vec<Problem>, files: &mut Files) {
         let mut reader = self.reader.into_inner();
         warnings.append(&mut reader.warnings);

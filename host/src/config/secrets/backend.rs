@@ -28,6 +28,8 @@ pub enum Backend {
     Exec(Program),
     /// Its section is wrong, which has been said.
     Broken,
+    /// It is there, and not asked for tests.
+    Unasked,
 }
 
 /// As Vector's.

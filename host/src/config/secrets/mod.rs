@@ -40,6 +40,19 @@ impl<'a> Secrets<'a> {
         Secrets { environment, backends, warnings: Vec::new(), files: Files::default() }
     }
 
+    /// The environment, and for what else the section `secret` names the word that tests do not ask it.
+    pub fn for_tests(section: Option<&Value>, environment: &'a Environment<'a>) -> Self {
+        let mut secrets = Self::new(environment);
+        for (name, entry) in section.and_then(Value::as_object).into_iter().flatten() {
+            let backend = match entry.get("type").and_then(Value::as_str) {
+                Some("env") => Backend::Environment,
+                _ => Backend::Unasked,
+            };
+            secrets.backends.insert(name.clone(), backend);
+        }
+        secrets
+    }
+
     /// Takes the section `secret` of the configuration.
     pub fn configure(&mut self, section: Value, problems: &mut Vec<Problem>) {
         let Value::Object(section) = section else {
@@ -108,6 +121,9 @@ impl<'a> Secrets<'a> {
             }),
             Some(Backend::Broken) => Err(fault(format!("the secret backend `{name}` is not configured correctly"))
                 .hint(format!("Mend the section `secret.{name}`"))),
+            Some(Backend::Unasked) => Err(fault(format!("tests do not ask the secret backend `{name}`")).hint(
+                "Write the text itself, or a variable as `${NAME}`; only the `key` of a rule may be such a secret",
+            )),
             None => {
                 let known: Vec<&str> = self.backends.keys().map(String::as_str).collect();
                 let hint = suggestion(name, &known).unwrap_or_else(|| format!("Add the section `secret.{name}`"));

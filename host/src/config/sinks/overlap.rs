@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{ElasticsearchOptions, Sink, SinkKind};
-use crate::config::problem::{Problem, Step};
+use crate::config::problem::{self, Problem, Step};
 
 /// Says of all sinks whether two share a place where they must not. `source_ids` are those that are known.
 pub fn overlaps(
@@ -21,10 +21,15 @@ pub fn overlaps(
 /// Two file sinks in one folder would finish each other's files.
 fn shared_folders(sinks: &BTreeMap<String, Sink>, data_dir: &Path, problems: &mut Vec<Problem>) {
     let mut seen: Vec<(&str, &Path)> = Vec::new();
+    // Of a folder that could not be filled in nobody knows where it is.
+    let open = problem::open(problems);
     for sink in sinks.values() {
         let SinkKind::File(options) = &sink.kind else { continue };
         let path = options.path.as_path();
         let at = format!("sinks.{}.path", sink.id);
+        if open.contains(&at) {
+            continue;
+        }
         if path == data_dir {
             problems.push(Problem::new(Step::Sinks, &at, "is also data_dir").hint("Use a folder of its own"));
         }
