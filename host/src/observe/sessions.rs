@@ -146,6 +146,8 @@ mod tests {
 
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_while_it_is_used_and_not_for_ever() {
         let sessions = Sessions::default();
@@ -181,7 +183,17 @@ mod tests {
         let goes_on =
             async |session| timeout(Duration::from_secs(1), sessions.over(session, since.clone())).await.is_err();
         assert!(goes_on(None).await && goes_on(Some(one)).await && goes_on(Some(key)).await);
-        sessions.end(one);
+        // How long somebody goes on watching while `end` happens, after a minute.
+        let watched = async |session, end: &dyn Fn()| {
+            let (begun, watching) = (Instant::now(), sessions.over(session, since.clone()));
+            let ending = async {
+                sleep(MINUTE).await;
+                end();
+            };
+            tokio::join!(watching, ending);
+            begun.elapsed()
+        };
+        assert_eq!(watched(Some(one), &|| sessions.end(one)).await, MINUTE);
         assert!(goes_on(None).await && !goes_on(Some(one)).await && goes_on(Some(key)).await);
         // Used meanwhile, it lasts longer; and then its time is over.
         let watching = sessions.over(Some(key), since.clone());
@@ -193,11 +205,13 @@ mod tests {
         tokio::join!(watching, using);
         assert!(begun.elapsed() >= IDLE + IDLE / 2);
         assert!(!goes_on(Some(key)).await && goes_on(None).await);
+        // One too many ends the oldest.
+        let three = sessions.find(&sessions.begin().unwrap()).unwrap();
+        assert_eq!(watched(Some(three), &|| (0..MOST).for_each(|_| drop(sessions.begin()))).await, MINUTE);
         // Another token ends all, also what began just before it was known.
-        let three = sessions.begin().unwrap();
-        let three = sessions.find(&three).unwrap();
-        sessions.end_all();
-        assert!(!goes_on(None).await && !goes_on(Some(three)).await);
+        let four = sessions.find(&sessions.begin().unwrap()).unwrap();
+        assert_eq!(watched(None, &|| sessions.end_all()).await, MINUTE);
+        assert!(!goes_on(None).await && !goes_on(Some(four)).await);
         let since = sessions.since();
         assert!(timeout(Duration::from_secs(1), sessions.over(None, since)).await.is_err());
     }
