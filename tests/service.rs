@@ -173,6 +173,9 @@ fn the_configuration_of_the_container_is_accepted() {
     for mount in ["./configuration:/etc/tributary:ro", "./secrets:/etc/tributary-secrets:ro"] {
         assert!(compose.contains(mount), "{mount}");
     }
+    // They are no part of what is built.
+    let ignored = std::fs::read_to_string(root().join(".dockerignore")).unwrap();
+    assert!(ignored.lines().any(|line| line == "packaging/docker/secrets"));
     assert!(text.contains("\"/etc/tributary-secrets\""));
     let placed = text.replace("/etc/tributary-secrets", secrets.path().to_str().unwrap());
     config::parse(&placed, Format::Toml, "", &|_| None).expect_err("the secrets are not there");
@@ -183,4 +186,22 @@ fn the_configuration_of_the_container_is_accepted() {
     }
     let loaded = config::parse(&placed, Format::Toml, "", &|_| None).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn an_upgrade_leaves_the_folder_of_secrets_as_its_operator_has_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("tributary");
+    let script = std::fs::read_to_string(root().join("packaging/debian/postinst")).unwrap();
+    // Its user is not here, and nothing outside the folder is touched.
+    let script = script.replace("/etc/tributary", place.to_str().unwrap()).replace("-o root -g tributary ", "");
+    let script = script.replace("systemd-sysusers tributary.conf", "true");
+    let install = || Command::new("sh").args(["-c", &script, "postinst", "configure"]).status().unwrap().success();
+    let secrets = place.join("secrets");
+    let mode = || std::fs::metadata(&secrets).unwrap().permissions().mode() & 0o777;
+    assert!(install());
+    assert_eq!(mode(), 0o750);
+    std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(0o500)).unwrap();
+    assert!(install());
+    assert_eq!(mode(), 0o500);
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tributary_tests::certificates::certificates;
-use tributary_tests::process::until;
+use tributary_tests::process::{command, output, until};
 
+use crate::BINARY;
 use crate::site::{Answer, MINUTE, RIGHT, Site, TOKEN, exchange};
 
 /// Asks over TLS, and trusts the tests' authority alone.
@@ -71,6 +72,41 @@ fn a_handshake_that_never_ends_delays_no_stop() {
     // A handshake may take ten seconds.
     assert!(begun.elapsed().as_secs() < 8, "{log}");
     drop(silent);
+}
+
+#[test]
+fn a_key_of_another_certificate_is_a_wrong_configuration() {
+    let site = site();
+    let (at, file) = (site.folder.path(), site.file());
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path());
+    let exchange = |name| fs::copy(other.path().join(name), at.join(name)).unwrap();
+    exchange("server.key");
+    for verb in [&["validate", "--no-environment"][..], &["run"]] {
+        let line = [&["--config", file.to_str().unwrap()], verb].concat();
+        output(&mut command(BINARY, &line)).expect(78, &["api.tls.key_file", "is not the key of the certificate"]);
+    }
+
+    // While it runs, it goes on with what it has.
+    certificates(at);
+    let process = site.begin();
+    assert!(is_ready(&site), "{}", process.log());
+    let reloaded = |well: bool| {
+        let line = format!("\ntributary_config_last_reload_successful {}\n", u8::from(well));
+        until(MINUTE, || ask(&site, "GET /metrics", &RIGHT).is_ok_and(|answer| answer.body.contains(&line)))
+    };
+    assert!(reloaded(true), "{}", process.log());
+    exchange("server.key");
+    process.signal("HUP");
+    assert!(reloaded(false), "{}", process.log());
+    assert!(process.log().contains("is not the key of the certificate"), "{}", process.log());
+    assert_eq!(ask(&site, "GET /v1/sources", &RIGHT).unwrap().status, 200);
+    // With its certificate and authority it is lawful again.
+    exchange("server.pem");
+    exchange("ca.pem");
+    process.signal("HUP");
+    assert!(reloaded(true), "{}", process.log());
+    drop(process);
 }
 
 #[test]

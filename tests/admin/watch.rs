@@ -5,7 +5,7 @@ use serde_json::Value;
 use tributary_tests::process::{Output, command, output, until};
 
 use crate::BINARY;
-use crate::site::{MINUTE, Site};
+use crate::site::{MINUTE, Site, TOKEN};
 
 impl Site {
     fn call(&self, line: &str) -> Output {
@@ -109,4 +109,33 @@ fn a_tap_ends_at_its_limit_and_with_the_host_and_knows_names() {
     assert!(said.stdout.lines().count() > 3 && said.stdout.lines().all(|line| line.starts_with("{\"")), "{said:?}");
     let said = other.join().unwrap().expect(69, &[]);
     assert_eq!(said.text(), "");
+}
+
+#[test]
+fn who_watches_with_a_token_that_was_exchanged_sees_no_more() {
+    let site = Site::new("");
+    let process = site.run();
+    assert!(site.is_in("collecting"));
+    let mut lines = site.watch("/v1/tap", &[]);
+    let mut passes = || {
+        site.pass_again();
+        lines.by_ref().any(|line| line.starts_with('{'))
+    };
+    assert!(passes());
+    // A reload with the same token ends nothing.
+    let reload = |times| {
+        process.signal("HUP");
+        assert!(until(MINUTE, || process.log().matches("SIGHUP: ").count() == times), "{}", process.log());
+    };
+    reload(1);
+    assert!(passes());
+    let new = "an0ther-token-0123456789abcdef";
+    fs::write(site.file(), fs::read_to_string(site.file()).unwrap().replace(TOKEN, new)).unwrap();
+    reload(2);
+    // Signs of life would go on for ever.
+    let rest = std::thread::spawn(move || lines.count());
+    assert!(until(MINUTE, || rest.is_finished()), "it goes on");
+    let authorization = format!("Bearer {new}");
+    let right = [("Host", "localhost"), ("Authorization", authorization.as_str())];
+    assert_eq!(site.ask_with("GET /v1/sources", &right).status, 200);
 }

@@ -63,12 +63,12 @@ impl Reload {
             let (well, status) = match read {
                 Ok(Some(loaded)) => {
                     let sources = loaded.config.sources.len();
-                    let reloaded = self.apply(cause, loaded).await;
+                    let (reloaded, api_is_well) = self.apply(cause, loaded).await;
                     let refused = match reloaded.refused() {
                         0 => String::new(),
                         refused => format!(", {refused} refused: see the log"),
                     };
-                    (!reloaded.is_wrong, format!("{sources} sources{refused}"))
+                    (!reloaded.is_wrong && api_is_well, format!("{sources} sources{refused}"))
                 }
                 _ => (false, "the new configuration cannot be run, and the old one goes on: see the log".to_owned()),
             };
@@ -151,7 +151,8 @@ impl Reload {
         }
     }
 
-    async fn apply(&mut self, cause: Cause, loaded: Loaded) -> Reloaded {
+    /// What became of it, and whether the API could take over what is its own.
+    async fn apply(&mut self, cause: Cause, loaded: Loaded) -> (Reloaded, bool) {
         if cause == Cause::Hangup {
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
@@ -167,16 +168,18 @@ impl Reload {
         for what in &reloaded.restart_news {
             tracing::warn!("restart tributary for this change to take effect: {what}");
         }
-        if let (Some(api), Some(options)) = (&mut self.api, &loaded.config.api.tcp)
-            && let Err(error) = api.apply(options)
-        {
+        let applied = match (&mut self.api, &loaded.config.api.tcp) {
+            (Some(api), Some(options)) => api.apply(options),
+            _ => Ok(()),
+        };
+        if let Err(error) = &applied {
             tracing::error!("the API goes on with the certificate that it had: {error}");
         }
         if cause == Cause::Hangup {
             let again = self.reloader.retry();
             tracing::info!(again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
         }
-        reloaded
+        (reloaded, applied.is_ok())
     }
 }
 

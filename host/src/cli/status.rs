@@ -82,7 +82,7 @@ pub fn status(config: &Path, arguments: &Status, runtime: &Runtime, out: &mut im
     if let Err(text) = arguments.select(&mut shown) {
         return Ok(refused(exit::USAGE, &text));
     }
-    let summary = rows::summary(&shown.sources);
+    let summary = rows::summary(&shown.sources, &shown.sinks);
     if arguments.json {
         if arguments.trouble {
             keep_trouble(&mut shown);

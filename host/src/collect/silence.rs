@@ -43,7 +43,12 @@ fn hour(ms: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::collect::Board;
+    use crate::observe::Health;
+    use crate::outside::Clock;
 
     const START: u64 = 495_000 * HOUR;
 
@@ -74,5 +79,24 @@ mod tests {
         assert_eq!(hours, heard([50]));
         hours.heard(u64::MAX);
         assert!(!hours.fell_silent(0) && !hours.fell_silent(u64::MAX));
+    }
+
+    /// Polled once in an hour or less often, it does not seem unread between two polls.
+    #[test]
+    fn what_is_read_as_often_as_it_should_be_is_known_to_be_silent() {
+        let board = Board::new(Health::new(Clock::System));
+        let entry = board.entry(&"acme".into(), &"acme".into(), &"threat-intel".into());
+        let now = START + 40 * HOUR;
+        for (interval, known_for) in [(HOUR / 12, HOUR), (HOUR, 2 * HOUR), (3 * HOUR, 6 * HOUR)] {
+            let is_silent = |ago: u64| {
+                entry.update(|status| {
+                    (status.hours, status.interval) = (heard(0..20), Duration::from_millis(interval));
+                    status.succeeded_ms = Some(now - ago);
+                });
+                board.all()[0].fell_silent(now * 1_000_000)
+            };
+            assert!(is_silent(0) && is_silent(interval + 1) && is_silent(known_for - 1), "{interval}");
+            assert!(!is_silent(known_for), "{interval}");
+        }
     }
 }

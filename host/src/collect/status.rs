@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -72,6 +73,8 @@ pub struct StreamStatus {
     /// Chunks between pull and store.
     pub in_flight: u64,
     pub polls: u64,
+    /// From the start of a poll to that of the next.
+    pub interval: Duration,
     pub faults: u64,
     /// The last fault, with what to do about it; cleared by a success.
     pub fault: Option<String>,
@@ -97,8 +100,9 @@ pub struct StreamStatus {
     pub next: Option<u64>,
 }
 
-/// A stream whose last good answer is older than this is not known to be silent.
-const WELL_FOR_MS: u64 = 3_600_000;
+/// A stream whose last good answer is older than this, and than two of its intervals, is not known to be silent: between two
+/// good answers lies an interval, and as much as the second took longer than the first.
+const WELL_FOR: Duration = Duration::from_secs(3_600);
 
 /// Codes of faults that are told apart in one stream.
 const CODES: usize = 32;
@@ -116,7 +120,8 @@ impl StreamStatus {
     /// Unix epoch.
     pub fn fell_silent(&self, now: u64) -> bool {
         let now_ms = now / 1_000_000;
-        let is_read = self.succeeded_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < WELL_FOR_MS);
+        let well_for = WELL_FOR.max(self.interval.saturating_mul(2)).as_millis();
+        let is_read = self.succeeded_ms.is_some_and(|at_ms| u128::from(now_ms.saturating_sub(at_ms)) < well_for);
         is_read && self.hours.fell_silent(now_ms)
     }
 
@@ -195,6 +200,7 @@ impl Board {
             stored: Counts::default(),
             in_flight: 0,
             polls: 0,
+            interval: Duration::ZERO,
             faults: 0,
             fault: None,
             cause: None,

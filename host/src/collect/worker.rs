@@ -170,6 +170,7 @@ impl Worker {
             let now_ms = self.around.clock.millis();
             self.entry.update(|status| {
                 status.polls += 1;
+                status.interval = self.schedule.interval();
                 status.polled_ms = Some(now_ms);
                 status.next = None;
             });

@@ -14,10 +14,12 @@ use sha2::{Digest, Sha256};
 use super::Repeats;
 use super::page;
 use super::server::{Answer, refusal};
-use super::sessions::{Key, Sessions};
+use super::sessions::{Key, Sessions, Since};
 use crate::config::{Secret, canonical_host};
 
-/// What a wrong token costs: with the bound on connections, nobody tries more than some hundred in a second.
+/// How long a wrong token waits for its answer, so that a slip in a loop is no storm. It is no bound for who guesses: his next
+/// connection takes the place of the one that waits. That there are too many tokens to guess is one: they have 16 bytes or
+/// more.
 const WRONG_TOKEN_TIME: Duration = Duration::from_millis(250);
 
 /// How often wrong tokens are a line in the log.
@@ -139,7 +141,7 @@ impl Access {
         }
     }
 
-    /// From now on this token must be shown. Sessions that an older one has begun are over.
+    /// From now on this token must be shown. Sessions that an older one has begun are over, and so is what is watched by it.
     pub fn exchange(&self, token: Secret) {
         if let Some(known) = &self.0.token {
             let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
@@ -150,6 +152,21 @@ impl Access {
 
     fn token(&self) -> Option<RwLockReadGuard<'_, Secret>> {
         self.0.token.as_ref().map(|token| token.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The moment before who asks is judged.
+    pub fn since(&self) -> Since {
+        self.0.sessions.since()
+    }
+
+    /// Comes back once what `caller` has shown after `since` does not hold any more: the token is another, or the session is
+    /// over.
+    pub async fn over(&self, caller: Caller, since: Since) {
+        match caller {
+            Caller::Local | Caller::Anyone => std::future::pending().await,
+            Caller::Token => self.0.sessions.over(None, since).await,
+            Caller::Session(key) => self.0.sessions.over(Some(key), since).await,
+        }
     }
 
     /// Ends a session.

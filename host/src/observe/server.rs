@@ -1,10 +1,10 @@
 //! HTTP/1.1 over the Unix socket and over TCP: each request is bounded in size and time, and so are connections.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use tokio::time::{sleep, timeout};
 use super::access::{Access, Caller};
 use super::patient::Patient;
 use super::places::{Place, Places};
+use super::sessions::Since;
 use super::socket::Socket;
 use super::tcp::Tcp;
 
@@ -156,22 +157,21 @@ async fn connection<S: Service>(
     service: &S,
     stop: watch::Receiver<bool>,
 ) {
-    let watched = Arc::new(AtomicBool::new(false));
+    let (watching, watched) = watch::channel(None);
     let patience = {
-        let watched = Arc::clone(&watched);
-        move || if watched.load(Ordering::Relaxed) { WATCHED_TIME } else { ANSWER_TIME }
+        let watched = watched.clone();
+        move || if watched.borrow().is_some() { WATCHED_TIME } else { ANSWER_TIME }
     };
     let io = TokioIo::new(Patient::new(stream, patience));
-    let answer = service_fn(|request| {
-        let watched = Arc::clone(&watched);
-        async move {
-            let mut answer = handle(request, place, access, service).await;
-            watched.store(answer.extensions().get::<Watched>().is_some(), Ordering::Relaxed);
-            for (name, value) in GUARDS {
-                answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
-            }
-            Ok::<_, Infallible>(answer)
+    let watching = &watching;
+    let answer = service_fn(|request| async move {
+        let since = access.since();
+        let (caller, mut answer) = handle(request, place, access, service).await;
+        watching.send_replace(answer.extensions().get::<Watched>().map(|_| Watcher { caller, since }));
+        for (name, value) in GUARDS {
+            answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
         }
+        Ok::<_, Infallible>(answer)
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).max_buf_size(HEAD_BYTES).keep_alive(keep_alive);
@@ -183,9 +183,39 @@ async fn connection<S: Service>(
             connection.as_mut().graceful_shutdown();
             timeout(END_TIME, connection).await.unwrap_or(Ok(()))
         }
+        () = over(watched, access) => {
+            tracing::debug!("a connection to the API ends: what it showed to watch does not hold any more");
+            Ok(())
+        }
     };
     if let Err(error) = ended {
         tracing::debug!("a connection to the API ended: {error}");
+    }
+}
+
+/// Who watches, by what he has shown after this moment.
+#[derive(Clone)]
+struct Watcher {
+    caller: Caller,
+    since: Since,
+}
+
+/// Comes back once what a watcher has shown does not hold any more. Other answers are soon at their end.
+async fn over(mut watched: watch::Receiver<Option<Watcher>>, access: &Access) {
+    loop {
+        let watcher = watched.borrow_and_update().clone();
+        let over = async {
+            match watcher {
+                Some(Watcher { caller, since }) => access.over(caller, since).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // The connection has the sender.
+            _ = watched.changed() => {}
+            () = over => return,
+        }
     }
 }
 
@@ -193,19 +223,26 @@ async fn connection<S: Service>(
 const GUARDS: [(header::HeaderName, &str); 2] =
     [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::CACHE_CONTROL, "no-store")];
 
-async fn handle(request: Request<Incoming>, place: &Place, access: &Access, service: &impl Service) -> Answer {
+/// Who asks, and the answer.
+async fn handle(
+    request: Request<Incoming>,
+    place: &Place,
+    access: &Access,
+    service: &impl Service,
+) -> (Caller, Answer) {
     let (head, body) = request.into_parts();
     let caller = match access.admit(&head).await {
         Ok(caller) => caller,
-        Err(refused) => return last(*refused),
+        Err(refused) => return (Caller::Anyone, last(*refused)),
     };
-    match caller {
+    let answer = match caller {
         Caller::Anyone => last(admitted(caller, head, body, access, service).await),
         Caller::Local | Caller::Token | Caller::Session(_) => {
             place.keep();
             admitted(caller, head, body, access, service).await
         }
-    }
+    };
+    (caller, answer)
 }
 
 /// Ends the connection of somebody who has proved nothing, so that it holds no place.
@@ -288,7 +325,8 @@ pub fn streamed(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Answer {
     answer
 }
 
-/// An answer that somebody watches: it goes on until the host stops, and its reader may pause.
+/// An answer that somebody watches: it goes on until the host stops or what he showed does not hold any more, and its reader
+/// may pause.
 pub fn watched(pieces: mpsc::Receiver<io::Result<Bytes>>, form: &'static str) -> Answer {
     let mut answer = streamed(pieces);
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(form));

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 /// A session that is not used for so long is over, and so is one that began so long ago.
 const IDLE: Duration = Duration::from_secs(12 * 3_600);
@@ -25,7 +26,18 @@ pub struct Key([u8; 32]);
 
 /// See the module.
 #[derive(Default)]
-pub struct Sessions(Mutex<HashMap<Key, Session>>);
+pub struct Sessions {
+    all: Mutex<HashMap<Key, Session>>,
+    /// How often all were ended. Whoever watches hears of each end.
+    ended: watch::Sender<u64>,
+}
+
+/// A moment, to know by what ended after it.
+#[derive(Debug, Clone)]
+pub struct Since {
+    before: u64,
+    ended: watch::Receiver<u64>,
+}
 
 struct Session {
     begun: Instant,
@@ -33,8 +45,12 @@ struct Session {
 }
 
 impl Session {
+    fn end(&self) -> Instant {
+        (self.used + IDLE).min(self.begun + LONGEST)
+    }
+
     fn is_over(&self, now: Instant) -> bool {
-        now.duration_since(self.used) >= IDLE || now.duration_since(self.begun) >= LONGEST
+        now >= self.end()
     }
 }
 
@@ -54,6 +70,7 @@ impl Sessions {
         if sessions.len() >= MOST {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
             oldest.and_then(|key| sessions.remove(&key));
+            self.ended.send_modify(|_| {});
         }
         sessions.insert(key(&secret), Session { begun: now, used: now });
         Some(secret)
@@ -74,14 +91,45 @@ impl Sessions {
 
     pub fn end(&self, key: Key) {
         self.lock().remove(&key);
+        self.ended.send_modify(|_| {});
     }
 
     pub fn end_all(&self) {
         self.lock().clear();
+        self.ended.send_modify(|times| *times += 1);
+    }
+
+    /// The moment before who asks is judged.
+    pub fn since(&self) -> Since {
+        let ended = self.ended.subscribe();
+        let before = *ended.borrow();
+        Since { before, ended }
+    }
+
+    /// Comes back once all were ended after `since`, or this one is over, if it is one: a token has none, and goes with all.
+    pub async fn over(&self, session: Option<Key>, mut since: Since) {
+        loop {
+            if *since.ended.borrow_and_update() != since.before {
+                return;
+            }
+            let end = match session {
+                None => None,
+                Some(key) => match self.lock().get(&key).map(Session::end) {
+                    Some(end) if end > Instant::now() => Some(end),
+                    _ => return,
+                },
+            };
+            tokio::select! {
+                // The sender is here.
+                _ = since.ended.changed() => {}
+                // It may have been used since.
+                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {}
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,9 +142,11 @@ fn key(secret: &str) -> Key {
 mod tests {
     use std::collections::HashSet;
 
-    use tokio::time::advance;
+    use tokio::time::{advance, sleep, timeout};
 
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_while_it_is_used_and_not_for_ever() {
@@ -122,6 +172,48 @@ mod tests {
         let (one, two) = (sessions.begin().unwrap(), sessions.begin().unwrap());
         sessions.end(sessions.find(&one).unwrap());
         assert!(sessions.find(&one).is_none() && sessions.find(&two).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_watches_hears_when_what_he_showed_is_over() {
+        let sessions = Sessions::default();
+        let (one, two) = (sessions.begin().unwrap(), sessions.begin().unwrap());
+        let (one, key) = (sessions.find(&one).unwrap(), sessions.find(&two).unwrap());
+        let since = sessions.since();
+        let goes_on =
+            async |session| timeout(Duration::from_secs(1), sessions.over(session, since.clone())).await.is_err();
+        assert!(goes_on(None).await && goes_on(Some(one)).await && goes_on(Some(key)).await);
+        // How long somebody goes on watching while `end` happens, after a minute.
+        let watched = async |session, end: &dyn Fn()| {
+            let (begun, watching) = (Instant::now(), sessions.over(session, since.clone()));
+            let ending = async {
+                sleep(MINUTE).await;
+                end();
+            };
+            tokio::join!(watching, ending);
+            begun.elapsed()
+        };
+        assert_eq!(watched(Some(one), &|| sessions.end(one)).await, MINUTE);
+        assert!(goes_on(None).await && !goes_on(Some(one)).await && goes_on(Some(key)).await);
+        // Used meanwhile, it lasts longer; and then its time is over.
+        let watching = sessions.over(Some(key), since.clone());
+        let begun = Instant::now();
+        let using = async {
+            sleep(IDLE / 2).await;
+            assert!(sessions.find(&two).is_some());
+        };
+        tokio::join!(watching, using);
+        assert!(begun.elapsed() >= IDLE + IDLE / 2);
+        assert!(!goes_on(Some(key)).await && goes_on(None).await);
+        // One too many ends the oldest.
+        let three = sessions.find(&sessions.begin().unwrap()).unwrap();
+        assert_eq!(watched(Some(three), &|| (0..MOST).for_each(|_| drop(sessions.begin()))).await, MINUTE);
+        // Another token ends all, also what began just before it was known.
+        let four = sessions.find(&sessions.begin().unwrap()).unwrap();
+        assert_eq!(watched(None, &|| sessions.end_all()).await, MINUTE);
+        assert!(!goes_on(None).await && !goes_on(Some(four)).await);
+        let since = sessions.since();
+        assert!(timeout(Duration::from_secs(1), sessions.over(None, since)).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -91,8 +91,7 @@ pub struct StreamView {
     /// As [`crate::collect::StreamState`] is written.
     pub state: String,
     /// Whether somebody on call wants to see it: it failed, what it read cannot be stored, or it is refused a log that is
-    /// asked for by name.
-    #[serde(default)]
+    /// asked for by name. Always there: where a release does not say it, nobody may take that for no.
     pub in_trouble: bool,
     /// Whether the last poll reached the end of what the vendor has.
     pub caught_up: bool,
@@ -289,5 +288,24 @@ fn write_lines(out: &mut impl Write, all: impl FnOnce(Put<'_>) -> Result<(), Bro
         Ok(()) => write(&StateLine::End(lines)),
         Err(Broken::State(error)) => write(&StateLine::Failed(error.to_string())),
         Err(Broken::Out(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_does_not_say_what_is_in_trouble_is_not_taken_for_good_news() {
+        let stream = |in_trouble: &str| {
+            let counts = serde_json::to_string(&Counts::default()).unwrap();
+            let text = format!(
+                r#"{{"stream":"audit","state":"error",{in_trouble}"caught_up":false,"lag_ms":null,"newest_ms":null,
+                "read":{counts},"stored":{counts},"in_flight":0,"polls":1,"faults":1,"fault":"no","held":null}}"#
+            );
+            serde_json::from_str::<StreamView>(&text)
+        };
+        assert!(stream(r#""in_trouble":true,"#).unwrap().in_trouble);
+        assert!(stream("").unwrap_err().to_string().contains("in_trouble"));
     }
 }

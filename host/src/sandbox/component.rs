@@ -152,12 +152,12 @@ impl Component {
     }
 }
 
-/// The second half of the eight first bytes tells a module (version 1, layer 0) from a component (layer 1).
 /// An error with its causes. Some show bytes, each on a line.
 fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The second half of the eight first bytes tells a module (version 1, layer 0) from a component (layer 1).
 fn is_core_module(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") && bytes.get(6..8) == Some(&[0, 0])
 }

@@ -30,7 +30,7 @@ pub use notes::{GuestUsage, NetworkCounts, Notebook, Notes};
 pub use provenance::{Provenance, sha256};
 pub use transport::{
     Body, Names, Network, NetworkError, RequestOptions, Resolving, Response, Sent, Sockets, Transport, TransportError,
-    Way, tls_client,
+    Way, look_up, tls_client,
 };
 pub use types::{
     Budget, Chunk, Descriptor, Fault, FaultClass, Gap, GuestError, Kind, LogStream, Malformed, Next, Pieces, Plan,

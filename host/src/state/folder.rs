@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{self as unix, DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::Access;
 use rustix::process::geteuid;
@@ -18,6 +20,11 @@ pub const SOCKET_FILE: &str = "socket";
 /// The folder of the dead letters.
 pub const DEAD_LETTERS: &str = "dead-letters";
 const LOCK_FILE: &str = "lock";
+
+/// [`is_free`] takes the lock for a moment, in which it must not keep a host from its start: it is tried so often, with so
+/// much time between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The data folder, held by this process until it is dropped.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ impl DataDir {
             // The folder is what has to be mended.
             StateError::io(path, &error)
         })?;
-        match lock.try_lock() {
+        match take(&lock, || thread::sleep(PAUSE)) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StateError::InUse { path: path.to_path_buf(), pid: process(&mut lock) });
@@ -59,6 +66,17 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Takes the lock, unless somebody does not give it back, with `pause` before each new try.
+fn take(lock: &File, mut pause: impl FnMut()) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(),
+            done => return done,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Whether nobody holds the folder at `path`. Nothing is made or taken.
@@ -226,6 +244,19 @@ mod tests {
         drop(held);
         assert!(is_free(folder.path()).is_ok() && is_free(&folder.path().join("none")).is_ok());
         DataDir::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_keeps_nobody_from_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = || private().read(true).create(true).truncate(false).open(folder.path().join(LOCK_FILE)).unwrap();
+        let (host, mut glance) = (file(), Some(file()));
+        glance.as_ref().unwrap().try_lock_shared().unwrap();
+        take(&host, || glance = None).unwrap();
+        // Who has it for good keeps it.
+        let mut pauses = 0;
+        assert!(matches!(take(&file(), || pauses += 1), Err(TryLockError::WouldBlock)));
+        assert_eq!(pauses + 1, TRIES);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::place::time;
-use crate::observe::view::{SourceView, StreamView};
+use crate::observe::view::{SinkView, SourceView, StreamView};
 
 /// What a row has.
 pub const TITLES: [&str; 8] = ["TENANT", "SOURCE", "STREAM", "STATE", "LAG", "EVENTS", "NEWEST", ""];
@@ -80,7 +80,8 @@ fn misconfigured(source: &SourceView) -> Option<Row> {
 }
 
 /// What there is, in one line: how many streams are in which state, most first, and what is in trouble.
-pub fn summary(sources: &[SourceView]) -> String {
+/// That a sink takes nothing is no trouble of a stream: it collects, and its positions wait.
+pub fn summary(sources: &[SourceView], sinks: &[SinkView]) -> String {
     let mut states: BTreeMap<&str, usize> = BTreeMap::new();
     let streams = || sources.iter().flat_map(|source| &source.streams);
     streams().for_each(|stream| *states.entry(&stream.state).or_default() += 1);
@@ -94,12 +95,19 @@ pub fn summary(sources: &[SourceView]) -> String {
         counted(streams().count(), "stream"),
         states.join(", ")
     );
-    match sources.iter().filter(|source| in_trouble(source)).count() {
-        0 => format!("{counted}. Nothing is in trouble"),
-        ill => {
-            let streams = streams().filter(|stream| stream.in_trouble).count();
-            format!("{counted}. In trouble: {}, {}", self::counted(ill, "source"), self::counted(streams, "stream"))
-        }
+    let mut ill = Vec::new();
+    let ill_sources = sources.iter().filter(|source| in_trouble(source)).count();
+    if ill_sources > 0 {
+        let streams = streams().filter(|stream| stream.in_trouble).count();
+        ill.extend([self::counted(ill_sources, "source"), self::counted(streams, "stream")]);
+    }
+    let ill_sinks = sinks.iter().filter(|sink| sink.trouble.is_some()).count();
+    if ill_sinks > 0 {
+        ill.push(self::counted(ill_sinks, "sink"));
+    }
+    match ill.is_empty() {
+        true => format!("{counted}. Nothing is in trouble"),
+        false => format!("{counted}. In trouble: {}", ill.join(", ")),
     }
 }
 
@@ -190,9 +198,15 @@ pub mod tests {
         let order: Vec<&str> = sources.iter().map(|source| &*source.id).collect();
         assert_eq!(order, ["initech", "zeta", "acme", "beta"]);
         let text = "4 sources, 4 streams: 3 collecting, 1 error. In trouble: 2 sources, 1 stream";
-        assert_eq!(summary(&sources), text);
-        assert_eq!(summary(&[well()]), "1 source, 2 streams: 2 collecting. Nothing is in trouble");
-        assert_eq!(summary(&[]), "0 sources, 0 streams. Nothing is in trouble");
+        assert_eq!(summary(&sources, &[]), text);
+        assert_eq!(summary(&[well()], &[]), "1 source, 2 streams: 2 collecting. Nothing is in trouble");
+        assert_eq!(summary(&[], &[]), "0 sources, 0 streams. Nothing is in trouble");
+        // A sink that takes nothing leaves its streams collecting.
+        let lake = SinkView { id: "lake".into(), holds: true, queued_bytes: 0, trouble: None };
+        let sinks = [SinkView { trouble: Some("401".into()), ..lake.clone() }, lake];
+        assert_eq!(summary(&sources, &sinks), format!("{text}, 1 sink"));
+        assert_eq!(summary(&[well()], &sinks), "1 source, 2 streams: 2 collecting. In trouble: 1 sink");
+        assert!(summary(&[well()], &sinks[1..]).ends_with("Nothing is in trouble"));
         let row = &rows(&sources[1], true)[0];
         assert_eq!((&*row[3], &*row[7]), ("not run", "its configuration is wrong: no key"));
     }

@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Reader;
@@ -71,6 +74,20 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// A secret.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// What rustls signs with. It takes a copy of the key otherwise, and drops that as it is.
+    ///
+    /// # Errors
+    /// When the certificate or the key is none that can be used, or they do not belong together.
+    pub fn certified(&self) -> Result<CertifiedKey, Error> {
+        let certified = CertifiedKey::new(self.chain.clone(), any_supported_type(&self.key)?);
+        match certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Drop for Identity {
@@ -137,15 +154,25 @@ pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSet
     TlsSettings { authorities, identity, verify_certificate, verify_hostname, protocols, min_version }
 }
 
-/// What a server says that it is: both files are required.
+/// What a server says that it is: both files are required, and belong together. What does not is said here, where it is the
+/// configuration that is wrong, and not where the address is listened on.
 pub(super) fn server(mut section: Section<'_>, reader: &RefCell<Reader>) -> Option<Arc<Identity>> {
     let (certificate, key) = (section.text("crt_file"), section.text("key_file"));
     if certificate.is_none() && key.is_none() {
         section.fault("crt_file", "is required", Some("Name the files of the server's certificate and key".into()));
     }
     let identity = identity(certificate, key, &mut section, reader);
+    let wrong = identity.as_ref().and_then(|identity| identity.certified().err());
+    if let Some(error) = &wrong {
+        let (file, message) = match error {
+            Error::InconsistentKeys(_) => ("key_file", "is not the key of the certificate in `crt_file`".to_owned()),
+            Error::InvalidCertificate(_) => ("crt_file", format!("cannot be used: {error}")),
+            _ => ("key_file", format!("cannot be used: {error}")),
+        };
+        section.fault(file, message, Some("Name the two files of one certificate and its key".into()));
+    }
     section.close();
-    identity
+    identity.filter(|_| wrong.is_none())
 }
 
 /// A certificate and its key, which come together.

@@ -67,14 +67,15 @@ fn totals(page: &mut Html, totals: &Totals) {
     put!(page, "<section id=\"totals\" aria-label=\"Totals\"><dl class=\"figures\">");
     let sources = format!("{} sources", Number(totals.sources as u64));
     figure(page, "tenants", "Tenants", &number(totals.tenants as u64), &sources, false);
-    let well = if totals.troubled == 0 { "all is well" } else { "sources" };
+    let ill = totals.sinks.iter().filter(|sink| sink.trouble.is_some()).count();
+    // The streams of a sink that takes nothing collect.
+    let well = if totals.troubled == 0 && ill == 0 { "all is well" } else { "sources" };
     figure(page, "trouble", "In trouble", &number(totals.troubled as u64), well, totals.troubled > 0);
     figure(page, "rate", "Events a minute", &PerMinute(totals.rate).to_string(), "last ten minutes", false);
     figure(page, "events", "Events", &number(totals.events), "new, and stored", false);
     figure(page, "gaps", "Gaps", &number(totals.gaps), "the vendor lost", totals.gaps > 0);
     let dead = totals.dead_letters;
     figure(page, "dead-letters", "Dead letters", &number(dead), "kept for a replay", dead > 0);
-    let ill = totals.sinks.iter().filter(|sink| sink.trouble.is_some()).count();
     let note = if ill == 0 { "all take events".to_owned() } else { format!("{ill} in trouble") };
     figure(page, "sinks", "Sinks", &number(totals.sinks.len() as u64), &note, ill > 0);
     put!(page, "</dl>");
@@ -308,4 +309,32 @@ fn sinks(page: &mut Html, sinks: &[SinkStatus]) {
         put!(page, (if sink.holds { "wait for it" } else { "do not wait for it" }), "</td></tr>");
     }
     put!(page, "</tbody></table></div></section>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well_only_if_sinks_are_too() {
+        let sink = |trouble: Option<&str>| SinkStatus {
+            id: "lake".into(),
+            holds: true,
+            queued_bytes: 0,
+            queued_events: 0,
+            deliveries: 0,
+            failures: 0,
+            events: 0,
+            bytes: 0,
+            succeeded_ms: None,
+            trouble: trouble.map(Into::into),
+        };
+        let is_well = |troubled, sinks: Vec<SinkStatus>| {
+            let mut page = Html::default();
+            super::totals(&mut page, &Totals { troubled, sinks, ..Totals::default() });
+            page.into_string().contains("all is well")
+        };
+        assert!(is_well(0, vec![sink(None)]) && is_well(0, Vec::new()));
+        assert!(!is_well(0, vec![sink(None), sink(Some("401"))]) && !is_well(1, vec![sink(None)]));
+    }
 }

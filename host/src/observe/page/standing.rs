@@ -7,7 +7,8 @@ use crate::collect::{StreamState, StreamStatus};
 pub enum Standing {
     /// Its configuration is wrong, it stopped, or its trouble has lasted too long: somebody has to act.
     Failed,
-    /// What was read cannot be stored, since a sink or the state is in trouble.
+    /// What was read cannot be stored, since the state or the dead letters are in trouble. A sink's trouble is its own: its
+    /// streams collect.
     Blocked,
     /// Its last poll failed, and it is tried again.
     Retrying,

@@ -7,6 +7,7 @@ mod body;
 mod client;
 mod connect;
 mod error;
+mod lookup;
 mod names;
 mod stream;
 mod tls;
@@ -24,6 +25,7 @@ use super::{Egress, Notes};
 use crate::config::network::{NetworkSettings, TimeoutSettings};
 pub use client::Sockets;
 pub use error::TransportError;
+pub use lookup::look_up;
 pub use names::{Names, Resolving};
 pub use tls::plain_client as tls_client;
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
+use super::lookup::look_up;
 use crate::sandbox::egress::address::Host;
 use crate::sandbox::{Egress, EgressMode, Notes, Refusal};
 
@@ -29,8 +30,8 @@ impl Names for System {
     fn resolve(&self, name: &str) -> Resolving {
         let name = name.to_owned();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            let found = look_up(&name).await?;
+            Ok(found.into_iter().map(|address| address.ip()).collect())
         })
     }
 }

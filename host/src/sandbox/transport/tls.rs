@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::NetworkError;
-use crate::config::network::{Authorities, Identity, Protocol, TlsSettings, TlsVersion};
+use crate::config::network::{Authorities, Protocol, TlsSettings, TlsVersion};
 
 /// Servers whose tickets are remembered for a source: the API, its region, a few of storage. Room is taken at once. rustls
 /// counts eight tickets for each.
@@ -64,7 +63,7 @@ pub(super) fn client(roots: Arc<RootCertStore>, settings: &TlsSettings) -> Resul
     };
     let mut config = match &settings.identity {
         Some(identity) => {
-            let certified = certified(identity).map_err(wrong("tls.crt_file, tls.key_file"))?;
+            let certified = identity.certified().map_err(wrong("tls.crt_file, tls.key_file"))?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
         None => builder.with_no_client_auth(),
@@ -72,15 +71,6 @@ pub(super) fn client(roots: Arc<RootCertStore>, settings: &TlsSettings) -> Resul
     config.resumption = Resumption::in_memory_sessions(TICKETS);
     config.alpn_protocols = settings.protocols.iter().map(|protocol| wire_name(*protocol).to_vec()).collect();
     Ok(config)
-}
-
-/// What rustls signs with. It takes a copy of the key otherwise, and drops that as it is.
-fn certified(identity: &Identity) -> Result<CertifiedKey, rustls::Error> {
-    let certified = CertifiedKey::new(identity.chain.clone(), any_supported_type(&identity.key)?);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
-        Err(error) => Err(error),
-    }
 }
 
 /// For a sink that speaks no HTTP, and so negotiates no protocol.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::config::SyslogOptions;
-use crate::sandbox::tls_client;
+use crate::sandbox::{look_up, tls_client};
 use crate::sinks::SinkError;
 
 /// For the last words of TLS.
@@ -69,7 +69,9 @@ impl Connector {
     }
 
     async fn open(&self) -> io::Result<Connection> {
-        let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let mut addresses = look_up(&self.host).await?;
+        addresses.iter_mut().for_each(|address| address.set_port(self.port));
+        let socket = TcpStream::connect(&*addresses).await?;
         // Each delivery is one write.
         socket.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Connection(Box::new(socket))) };
