@@ -91,7 +91,7 @@ fn a_service_manager_is_told_of_start_reload_and_stop() {
     let mut manager = Manager::new();
     let process = manager.start(Some(Duration::from_millis(200)));
     assert_eq!(manager.expect("READY=1"), Vec::<String>::new(), "nothing before it runs");
-    manager.expect("STATUS=1 sources");
+    manager.expect("STATUS=sources: 1");
     manager.expect("WATCHDOG=1");
     manager.expect("WATCHDOG=1");
 
@@ -100,7 +100,7 @@ fn a_service_manager_is_told_of_start_reload_and_stop() {
     let moment = manager.next(LONG).unwrap();
     assert!(moment.strip_prefix("MONOTONIC_USEC=").is_some_and(|now| now.parse::<u64>().is_ok()), "{moment}");
     manager.expect("READY=1");
-    manager.expect("STATUS=1 sources");
+    manager.expect("STATUS=sources: 1");
 
     // One that cannot be run: the old one goes on, and its keeper is told so.
     manager.write("no such sink");
@@ -122,7 +122,7 @@ fn a_service_manager_is_told_of_start_reload_and_stop() {
 fn a_watchdog_that_nobody_asked_for_is_not_fed() {
     let mut manager = Manager::new();
     let process = manager.start(None);
-    manager.expect("STATUS=1 sources");
+    manager.expect("STATUS=sources: 1");
     process.signal("HUP");
     let before = manager.expect("RELOADING=1");
     assert_eq!(before, Vec::<String>::new());

@@ -57,7 +57,7 @@ impl fmt::Display for Reloaded {
         let Self { added, removed, changed, restart, .. } = self;
         write!(
             f,
-            "{} sources added, {} removed, {} changed, {} refused, {} things need a restart",
+            "sources added: {}, removed: {}, changed: {}, refused: {}; changes that need a restart: {}",
             added.len(),
             removed.len(),
             changed.len(),

@@ -66,9 +66,9 @@ impl Reload {
                     let (reloaded, api_is_well) = self.apply(cause, loaded).await;
                     let refused = match reloaded.refused() {
                         0 => String::new(),
-                        refused => format!(", {refused} refused: see the log"),
+                        refused => format!(", refused: {refused}, see the log"),
                     };
-                    (!reloaded.is_wrong && api_is_well, format!("{sources} sources{refused}"))
+                    (!reloaded.is_wrong && api_is_well, format!("sources: {sources}{refused}"))
                 }
                 _ => (false, "the new configuration cannot be run, and the old one goes on: see the log".to_owned()),
             };
@@ -177,7 +177,7 @@ impl Reload {
         }
         if cause == Cause::Hangup {
             let again = self.reloader.retry();
-            tracing::info!(again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
+            tracing::info!(tried_again = again.len(), "SIGHUP: the configuration is read: {reloaded}");
         }
         (reloaded, applied.is_ok())
     }

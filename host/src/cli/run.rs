@@ -71,7 +71,7 @@ pub async fn run(path: &Path, arguments: &Run) -> u8 {
         let control = control.clone();
         move || supervisor::works(control.clone())
     };
-    let supervised = Supervised::ready(&format!("{} sources", loaded.config.sources.len()), probe);
+    let supervised = Supervised::ready(&format!("sources: {}", loaded.config.sources.len()), probe);
     let reload = Reload {
         path: path.to_owned(),
         document,

@@ -74,15 +74,6 @@ impl Queue {
         self.lock().events.drain(..).collect()
     }
 
-    /// Gives back what could not be delivered. What came meanwhile is newer.
-    pub fn give_back(&self, events: Vec<Arc<Told>>) {
-        let mut waiting = self.lock();
-        for event in events.into_iter().rev() {
-            waiting.events.push_front(event);
-        }
-        waiting.bound();
-    }
-
     /// How many were dropped since this was last asked.
     pub fn take_dropped(&self) -> u64 {
         std::mem::take(&mut self.lock().dropped)
