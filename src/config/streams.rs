@@ -2,7 +2,7 @@
 
 use super::mistakes::Mistakes;
 use super::span::{self, DAY, MINUTE, SECOND};
-use super::value::{Values, shown};
+use super::value::{Values, path, shown};
 use super::{Config, StartAt, fault};
 use crate::catalog::{self, Stream};
 use crate::chunk::Fault;
@@ -188,8 +188,8 @@ fn map<T: Copy>(
 ) -> Vec<(Stream, T)> {
     let (mut exact, mut by_group) = (Vec::new(), Vec::new());
     let entry = |name: &str, value| {
-        let full = format!("{key}.{}", shown(name));
-        let streams = named(key, name, generation)?.into_iter();
+        let full = path(key, name);
+        let streams = named(&full, name, generation)?.into_iter();
         streams.map(|stream| Ok((stream, read(&full, stream, value)?))).collect::<Result<Vec<_>, Fault>>()
     };
     for (name, value) in found.keep(values.map(key)).into_iter().flatten() {

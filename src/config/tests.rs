@@ -201,13 +201,13 @@ fn every_complaint_names_its_key_and_the_next_step() {
         (V2, r#""page_sizes":{"siem":"-1"}"#, "bad-value", "`page_sizes.siem`", r#""page_sizes":{"siem":" 1 "}"#),
         (V2, r#""page_sizes":{"siem":"NaN"}"#, "bad-value", "`page_sizes.siem`", ""),
         (V2, r#""page_sizes":{"siem":1e300}"#, "bad-value", "`page_sizes.siem`", ""),
-        (V2, r#""page_sizes":{"mail":1}"#, "unknown-stream", "`page_sizes`", r#""page_sizes":{"dlp":500}"#),
+        (V2, r#""page_sizes":{"mail":1}"#, "unknown-stream", "`page_sizes.mail`", r#""page_sizes":{"dlp":500}"#),
         (V2, r#""page_sizes":{"threat_intel":1}"#, "bad-value", "`page_sizes.threat_intel`", ""),
         (
             V1,
             r#""region":"eu","intervals":{"rejections":"1h"}"#,
             "wrong-generation",
-            "`intervals`",
+            "`intervals.rejections`",
             r#""region":"eu","intervals":{"dlp":"1h"}"#,
         ),
         (V2, r#""intervals":{"siem":"9s"}"#, "bad-value", "`intervals.siem`", r#""intervals":{"siem":"10s"}"#),
@@ -224,7 +224,9 @@ fn every_complaint_names_its_key_and_the_next_step() {
         (V2, r#""api":3.0"#, "bad-value", "`api`", r#""api":2"#),
         (V2, r#""api":true"#, "wrong-type", "`api`", r#""api":2.0"#),
         (V2, r#""insecure_http":"no""#, "wrong-type", "`insecure_http`", ""),
-        (V2, r#""fields":{"a":[]}"#, "wrong-type", "`fields`", r#""fields":{}"#),
+        (V2, r#""fields":{"a":[]}"#, "wrong-type", "`fields.a`", r#""fields":{"a":""}"#),
+        (V2, r#""fields":{"a `b":[]}"#, "wrong-type", "`fields`", r#""fields":{"a `b":1}"#),
+        (V2, r#""intervals":{"of all":"1h"}"#, "unknown-stream", "`intervals` names \"of all\"", ""),
     ] {
         let fault = parse(generation, bad).expect_err(bad);
         assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Configuration, code), "{bad}");
@@ -250,7 +252,7 @@ fn all_mistakes_are_told_at_once() {
     let many = r#""foo":1,"region":"eu","collect":["mail","audit","siem/events"],"start_at":"yesterday","output":"xml",
         "intervals":{"audit":"1s","dlp":"1h","nothing":"1h"},"page_sizes":{"siem":0},"tenant":5,"insecure_http":false"#;
     let expected = ["foo", "region", "tenant", "collect", "collect", "start_at", "output", "intervals.audit"];
-    assert_eq!(keys(V2, many), [&expected[..], &["intervals", "page_sizes.siem"]].concat());
+    assert_eq!(keys(V2, many), [&expected[..], &["intervals.nothing", "page_sizes.siem"]].concat());
     assert!(lines(V2, many).iter().all(|(_, hint)| !hint.is_empty()));
     // One mistake is not told as several: what follows from it is left out.
     assert_eq!(keys(r#""client_id":"x""#, r#""clientSecret":"x""#), ["clientSecret"]);

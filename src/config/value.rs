@@ -119,7 +119,7 @@ impl Values {
                 .map(|(name, value)| match value {
                     Value::String(text) => Ok((name.clone(), text.clone())),
                     Value::Number(_) | Value::Bool(_) => Ok((name.clone(), value.to_string())),
-                    _ => Err(wrong_type(key, expected)),
+                    _ => Err(wrong_type(&path(key, name), "a text, a number or a boolean")),
                 })
                 .collect(),
             Some(_) => Err(wrong_type(key, expected)),
@@ -157,6 +157,15 @@ pub fn shown(key: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// Of what is called `name` in the table `key`; of the table, where the name is odd.
+pub fn path(key: &str, name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    match !name.is_empty() && name.len() <= LONGEST && name.chars().all(is_plain) {
+        true => format!("{key}.{name}"),
+        false => key.to_owned(),
+    }
 }
 
 /// The known key that a slip of the finger most likely meant.
