@@ -135,7 +135,7 @@ pub fn judge(
         Err(_) => sink_tables.as_ref()?.get(id).map(|_| join("sinks", id)),
     };
     let templated = made.templated;
-    let made = made.judge(shared, others);
+    let made = made.judge(shared, others, warnings);
     sources.extend(made.sources);
     problems.extend(made.problems);
     warnings.extend(made.warnings);

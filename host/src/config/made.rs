@@ -92,15 +92,21 @@ impl Made {
         }
     }
 
-    /// Reads the sources. `others` says what else has an id, such as `sinks.acme`.
-    pub fn judge(self, shared: Shared<'_>, others: impl Fn(&str) -> Option<String>) -> Judged {
+    /// Reads the sources. `others` says what else has an id, such as `sinks.acme`; `known` is what was suspicious before: what the
+    /// top gives to all is not told again of each.
+    pub fn judge(self, shared: Shared<'_>, others: impl Fn(&str) -> Option<String>, known: &[Problem]) -> Judged {
+        let is_of_top = |path: &str, message: &str| known.iter().any(|top| top.path == path && top.message == message);
         let mut judged = Judged { refused: self.refused, ..Judged::default() };
         let mut suspicious = Vec::new();
         for mut keys in self.templates {
             let mut found = Vec::new();
             source(&keys.path, "id", keys.table.clone(), shared, &mut found);
             judged.problems.extend(found.into_iter().filter(|problem| keys.gives(&problem.path)));
-            suspicious.extend(shared.warnings().into_iter().filter(|warning| !keys.is_open(&warning.path)));
+            let is_new = |warning: &Problem| {
+                let path = warning.path.strip_prefix(&keys.path).map_or("", |path| path.trim_start_matches('.'));
+                !keys.is_open(&warning.path) && (keys.gives(&warning.path) || !is_of_top(path, &warning.message))
+            };
+            suspicious.extend(shared.warnings().into_iter().filter(is_new));
             wipe(&mut keys.table);
         }
         for mut customer in self.customers {
@@ -112,7 +118,11 @@ impl Made {
                 None => {
                     let source = source("", &customer.id, customer.table.take(), shared, &mut found);
                     let mut warnings = shared.warnings();
-                    warnings.retain(|warning| customer.says(&warning.path) || !customer.is_said(warning, &suspicious));
+                    warnings.retain(|warning| {
+                        let is_known =
+                            || customer.is_said(warning, &suspicious) || is_of_top(&warning.path, &warning.message);
+                        customer.says(&warning.path) || !is_known()
+                    });
                     judged.warnings.extend(warnings.into_iter().map(|warning| customer.placed(warning)));
                     found.retain(|problem| !customer.is_of_template(problem, &judged.problems));
                     if let Some(source) = source.filter(|_| found.is_empty()) {

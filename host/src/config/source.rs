@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::declaration::{Group, Others, Shape, Table, choice, key, names, table, text, whole};
-use super::interpolate::wipe;
+use super::interpolate::{join, wipe};
 use super::limits;
 use super::network::{self, Networks};
 use super::problem::{Problem, Step, listed, suggestion};
@@ -160,23 +160,35 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
     let mut quotas = BTreeMap::new();
     for (name, limit) in table {
         let mut found = Vec::new();
-        let limit = Section::new(&QUOTA, "", section.step(), limit, &mut found).and_then(|mut limit| {
-            let mut number =
-                |key| limit.take(key)?.as_f64().filter(|number| (f64::MIN_POSITIVE..=1e9).contains(number));
-            let (requests, window) = (number("requests"), number("window_secs"));
+        let limit = Section::new(&QUOTA, "", section.step(), limit, &mut found).map(|mut limit| {
+            let mut number = |key, is_good: fn(f64) -> bool| match limit.take(key) {
+                None => Err(None),
+                Some(value) => {
+                    let number = value.as_f64().filter(|n| (f64::MIN_POSITIVE..=1e9).contains(n) && is_good(*n));
+                    number.ok_or(Some(key))
+                }
+            };
+            let limit_of = (number("requests", |n| n.fract() == 0.0), number("window_secs", |_| true));
             limit.close();
-            let requests = requests.filter(|requests| requests.fract() == 0.0)? as u32;
-            Some(QuotaLimit { requests, window: Duration::from_secs_f64(window?).max(Duration::from_millis(1)) })
+            limit_of
         });
-        match limit.filter(|_| found.is_empty()) {
-            Some(limit) => {
-                quotas.insert(name, limit);
+        // Where a key is wrong that is there, it is that: the template may have it, or the file.
+        let wrong = match limit {
+            Some((Ok(requests), Ok(window))) if found.is_empty() => {
+                let window = Duration::from_secs_f64(window).max(Duration::from_millis(1));
+                quotas.insert(name, QuotaLimit { requests: requests as u32, window });
+                continue;
             }
-            None => {
-                let message = "must say how many requests, a whole number, in how many seconds";
-                section.fault(&format!("quotas.{name}"), message, Some(QUOTA_HINT.into()));
-            }
-        }
+            Some((requests, window)) => requests.err().flatten().or(window.err().flatten()),
+            None => None,
+        };
+        let path = format!("quotas.{name}");
+        let path = match wrong.or(found.first().map(|problem| &*problem.path)).filter(|key| !key.is_empty()) {
+            Some(key) => join(&path, key),
+            None => path,
+        };
+        let message = "must say how many requests, a whole number, in how many seconds";
+        section.fault(&path, message, Some(QUOTA_HINT.into()));
     }
     quotas
 }

@@ -173,6 +173,9 @@ fn the_keys_of_a_template_are_judged_once() {
         ("rules = [{ type = 'hash', field = 'a' }]", "templates.customers.rules[0].key: is required"),
         ("quota_share = 3", "templates.customers.quota_share: must be"),
         ("limits.cpu_secs = 0", "templates.customers.limits.cpu_secs: must be"),
+        ("quotas.x = { requests = 0.5 }", "templates.customers.quotas.x.requests: must say how many"),
+        ("quotas.x = { requests = 5, window_secs = 0 }", "templates.customers.quotas.x.window_secs: must say how"),
+        ("quotas.x = { requests = 5, of = 1 }", "templates.customers.quotas.x.of: must say how many"),
         ("region = '${NOBODY_SETS_IT}'", "templates.customers.region: the environment variable NOBODY_SETS_IT"),
         ("tenant = '{id}-${NOBODY_SETS_IT}'", "templates.customers.tenant: the environment variable NOBODY_SETS_IT"),
         ("category = 'SECRET[vault.none]'", "templates.customers.category: cannot read the secret file"),
@@ -284,6 +287,22 @@ fn what_is_suspicious_about_a_file_names_it() {
     let loaded = parse(&top, Format::Toml, &site.path("t.toml").display().to_string(), &|_| Some("x".into())).unwrap();
     let told = loaded.warnings.iter().filter(|warning| warning.path.ends_with("egress_mode")).count();
     assert_eq!(told, 3, "{:#?}", loaded.warnings);
+    // What the top gives is the top's, though the tables are one.
+    for id in ["acme", "globex"] {
+        site.write(&format!("customers.d/{id}.toml"), "tls.min_tls_version = '1.3'\n");
+    }
+    let told = |keys: &str| -> Vec<String> {
+        let text =
+            format!("tls.verify_certificate = false\n{}", site.text("")).replace("intervals = { audit = 600 }", keys);
+        let name = site.path("t.toml").display().to_string();
+        let warnings = parse(&text, Format::Toml, &name, &|_| Some("x".into())).unwrap().warnings;
+        warnings.into_iter().map(|warning| warning.path).filter(|path| path.contains("tls.")).collect()
+    };
+    let at = "templates.customers.tls.verify_certificate";
+    for keys in ["", "tls.min_tls_version = '1.2'"] {
+        assert_eq!(told(keys), ["tls.verify_certificate"], "{keys}");
+    }
+    assert_eq!(told("tls.verify_certificate = false"), ["tls.verify_certificate", at]);
     // What a file has of others alone is no word of each.
     for id in ["acme", "globex", "initech"] {
         site.write(&format!("customers.d/{id}.toml"), "");

@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::config::{Format, Loaded, parse};
@@ -224,17 +225,60 @@ fn a_password_that_is_written_out_is_found() {
 fn a_private_key_that_everybody_may_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("crt.pem"), folder.path().join("key.pem"));
-    fs::write(&certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
-    let keys = format!("tls.crt_file = '{}'\ntls.key_file = '{}'", certificate.display(), key.display());
+    let (certificate, key) = pair(folder.path(), "own");
+    let keys = format!("tls.crt_file = '{certificate}'\ntls.key_file = '{key}'");
     for (mode, warned) in [(0o644, 1), (0o600, 0)] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
         let found = warnings("", &keys);
         assert_eq!(found.len(), warned, "{found:?}");
         assert!(found.iter().all(|text| text.contains("tls.key_file") && text.contains("chmod 600")), "{found:?}");
     }
-    assert!(!format!("{:?}", network("", &keys)).contains("AAAA"));
+    let secret = fs::read_to_string(&key).unwrap().lines().nth(1).unwrap().to_owned();
+    assert!(!format!("{:?}", network("", &keys)).contains(&secret));
+}
+
+/// A certificate and its key, in two files.
+fn pair(folder: &Path, name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let path = |kind| folder.join(format!("{name}.{kind}")).display().to_string();
+    fs::write(path("pem"), certificate.pem()).unwrap();
+    fs::write(path("key"), key.serialize_pem()).unwrap();
+    (path("pem"), path("key"))
+}
+
+/// Said where it is configured, whoever was to use it: nothing is left for the start.
+#[test]
+fn a_certificate_and_a_key_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((ours, our_key), (theirs, their_key)) = (pair(folder.path(), "ours"), pair(folder.path(), "theirs"));
+    let broken = folder.path().join("broken.pem").display().to_string();
+    fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    let sink = "[sinks.far]\ntype = 'vector'\ninputs = ['a']\nuri = 'https://localhost:1'\n";
+    for (wrong, certificate, key) in [("", &ours, &our_key), ("", &theirs, &their_key)].into_iter().chain([
+        ("key_file: is not the key of the certificate in `crt_file`", &ours, &their_key),
+        ("key_file: is not the key of the certificate in `crt_file`", &theirs, &our_key),
+        ("crt_file: cannot be used: ", &broken, &our_key),
+    ]) {
+        let keys = format!("tls.crt_file = '{certificate}'\ntls.key_file = '{key}'");
+        for (place, top, source) in [
+            ("tls", keys.clone(), String::new()),
+            ("sources.a.tls", String::new(), keys.clone()),
+            ("sinks.far.tls", String::new(), format!("{sink}{keys}")),
+        ] {
+            match (loaded(&top, &source), wrong) {
+                (Ok(_), "") => {}
+                (Err(problems), wrong) if !wrong.is_empty() => {
+                    assert!(problems[0].starts_with(&format!("{place}.{wrong}")), "{problems:#?}");
+                    assert!(
+                        problems.len() == 1 && problems[0].contains("one certificate and its key"),
+                        "{problems:#?}"
+                    );
+                }
+                (result, _) => panic!("{place}: {wrong:?}: {:?}", result.err()),
+            }
+        }
+    }
 }
 
 #[test]
@@ -256,9 +300,7 @@ fn a_private_key_is_found_wherever_it_stands_in_its_file() {
         pkcs8.replace('\n', "\r\n"),
         pkcs8.trim_end().to_owned(),
     ] {
-        fs::write(&key, &text).unwrap();
-        let identity = network("", &keys).tls.identity.unwrap();
-        assert_eq!(identity.key.secret_der(), [1, 2, 3, 4, 5, 6], "{text}");
+        assert_eq!(tls::first_key(text.as_bytes()).unwrap().secret_der(), [1, 2, 3, 4, 5, 6], "{text}");
     }
     for text in [String::new(), chain, encrypted, pkcs8.replace("AQID", "A*ID"), pkcs8.replace("-----END", "-----ENDE")]
     {

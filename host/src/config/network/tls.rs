@@ -154,28 +154,19 @@ pub(super) fn read(mut section: Section<'_>, reader: &RefCell<Reader>) -> TlsSet
     TlsSettings { authorities, identity, verify_certificate, verify_hostname, protocols, min_version }
 }
 
-/// What a server says that it is: both files are required, and belong together. What does not is said here, where it is the
-/// configuration that is wrong, and not where the address is listened on.
+/// What a server says that it is: both files are required.
 pub(super) fn server(mut section: Section<'_>, reader: &RefCell<Reader>) -> Option<Arc<Identity>> {
     let (certificate, key) = (section.text("crt_file"), section.text("key_file"));
     if certificate.is_none() && key.is_none() {
         section.fault("crt_file", "is required", Some("Name the files of the server's certificate and key".into()));
     }
     let identity = identity(certificate, key, &mut section, reader);
-    let wrong = identity.as_ref().and_then(|identity| identity.certified().err());
-    if let Some(error) = &wrong {
-        let (file, message) = match error {
-            Error::InconsistentKeys(_) => ("key_file", "is not the key of the certificate in `crt_file`".to_owned()),
-            Error::InvalidCertificate(_) => ("crt_file", format!("cannot be used: {error}")),
-            _ => ("key_file", format!("cannot be used: {error}")),
-        };
-        section.fault(file, message, Some("Name the two files of one certificate and its key".into()));
-    }
     section.close();
-    identity.filter(|_| wrong.is_none())
+    identity
 }
 
-/// A certificate and its key, which come together.
+/// A certificate and its key, which come together and belong together. What does not is said here, where it is the
+/// configuration that is wrong, and not where a connection is made or an address listened on.
 fn identity(
     certificate: Option<String>,
     key: Option<String>,
@@ -186,7 +177,8 @@ fn identity(
         (Some(certificate), Some(key)) => {
             let chain = certificates(Path::new(&certificate), "crt_file", section, reader);
             let key = private_key(Path::new(&key), section, reader);
-            chain.zip(key).map(|(chain, key)| Arc::new(Identity { chain, key }))
+            let identity = chain.zip(key).map(|(chain, key)| Identity { chain, key });
+            identity.filter(|identity| is_whole(identity, section)).map(Arc::new)
         }
         (Some(_), None) => {
             section.fault("key_file", "is required with `crt_file`", Some("Name the file with its private key".into()));
@@ -201,6 +193,17 @@ fn identity(
     let hint = "Decrypt it: openssl pkey -in KEY_FILE -out NEW_FILE, and let only this user read it (chmod 600)";
     section.refuse("key_pass", "is not supported: the key must not be encrypted", hint);
     identity
+}
+
+fn is_whole(identity: &Identity, section: &mut Section<'_>) -> bool {
+    let Err(error) = identity.certified() else { return true };
+    let (file, message) = match error {
+        Error::InconsistentKeys(_) => ("key_file", "is not the key of the certificate in `crt_file`".to_owned()),
+        Error::InvalidCertificate(_) => ("crt_file", format!("cannot be used: {error}")),
+        _ => ("key_file", format!("cannot be used: {error}")),
+    };
+    section.fault(file, message, Some("Name the two files of one certificate and its key".into()));
+    false
 }
 
 fn protocols(section: &mut Section<'_>) -> Option<Vec<Protocol>> {
@@ -266,7 +269,7 @@ fn private_key(path: &Path, section: &mut Section<'_>, reader: &RefCell<Reader>)
 }
 
 /// The first private key of a PEM file. The parser of rustls would leave a copy of the text behind.
-fn first_key(pem: &[u8]) -> Option<PrivateKeyDer<'static>> {
+pub(super) fn first_key(pem: &[u8]) -> Option<PrivateKeyDer<'static>> {
     let mut lines = pem.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
     loop {
         let Some(label) = marked(lines.next()?, b"-----BEGIN ") else { continue };
