@@ -120,11 +120,12 @@ fn show(shown: &Sources, trouble: bool, out: &mut impl Write) -> io::Result<()> 
 
 /// What is wrong with a sink.
 fn sink_trouble(SinkView { id, holds, queued_bytes, trouble }: &SinkView) -> Option<String> {
-    let so = match holds {
-        true => format!("positions stand still, {} KiB wait", queued_bytes / 1024),
-        false => "what it does not take in time is lost to it".to_owned(),
+    let so = match (holds, queued_bytes) {
+        (true, 0) => "is in trouble; nothing waits for it now".to_owned(),
+        (true, bytes) => format!("takes nothing; positions stand still, {} KiB wait", bytes.div_ceil(1024)),
+        (false, _) => "takes nothing; what it does not take in time is lost to it".to_owned(),
     };
-    trouble.as_ref().map(|why| format!("sink {id} takes nothing; {so}: {why}"))
+    trouble.as_ref().map(|why| format!("sink {id} {so}: {why}"))
 }
 
 /// The host that runs with the state of `place`. Otherwise the exit code; why has been said.
@@ -254,6 +255,8 @@ mod tests {
         let ill = SinkView { trouble: Some("it answers 401. Mend `token`".into()), ..well };
         let text = "sink lake takes nothing; positions stand still, 4 KiB wait: it answers 401. Mend `token`";
         assert_eq!(sink_trouble(&ill).unwrap(), text);
-        assert!(sink_trouble(&SinkView { holds: false, ..ill }).unwrap().contains("is lost to it"));
+        assert!(sink_trouble(&SinkView { holds: false, ..ill.clone() }).unwrap().contains("is lost to it"));
+        let idle = sink_trouble(&SinkView { queued_bytes: 0, ..ill }).unwrap();
+        assert_eq!(idle, "sink lake is in trouble; nothing waits for it now: it answers 401. Mend `token`");
     }
 }

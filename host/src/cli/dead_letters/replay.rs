@@ -20,6 +20,9 @@ use crate::outside::Outside;
 use crate::sinks::{self, Sink, SinkError, Verdict};
 use crate::state::{DeadLetter, DeadLetters, StateError, Store, StreamKey, rights};
 
+/// Letters that are sent one by one before it is noted which the sink took: the files are written anew for that.
+const ALONE: usize = 100;
+
 /// Bytes that a sink is given at once.
 const DELIVERY_BYTES: usize = 4 << 20;
 
@@ -150,7 +153,8 @@ async fn send(
             bytes += letter.head.len();
             bytes <= DELIVERY_BYTES && letter.unsure == first.unsure
         });
-        let (now, later) = rest.split_at(some.count().max(1));
+        let most = if first.unsure { ALONE } else { usize::MAX };
+        let (now, later) = rest.split_at(some.take(most).count().max(1));
         rest = later;
         // Each batch is one event.
         let batches: Vec<Arc<Batch>> = now.iter().filter_map(batch).collect();

@@ -88,11 +88,20 @@ impl SinkHealth {
 
     /// It takes them again.
     pub fn over(&mut self) {
+        self.end("the sink takes events again");
+    }
+
+    /// What it did not take has its answer, and nothing waits for it any more.
+    pub fn at_rest(&mut self) {
+        self.end("nothing waits for the sink any more");
+    }
+
+    fn end(&mut self, said: &str) {
         if self.trouble.take().is_none() {
             return;
         }
         self.show(None);
-        tracing::info!(sink = %self.sink, "the sink takes events again");
+        tracing::info!(sink = %self.sink, "{said}");
         for source in self.sources() {
             self.health.clear(&source, &Place::Sink(Arc::clone(&self.sink)));
         }

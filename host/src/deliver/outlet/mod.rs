@@ -67,6 +67,8 @@ pub struct SinkTask {
     gatherer: Gatherer,
     pace: Pace,
     refusals: Refusals,
+    /// Of events of which nobody knows which they are.
+    unsure: Refusals,
     wholes: Wholes,
     flights: FuturesUnordered<Pin<Box<dyn Future<Output = Landed> + Send>>>,
     /// Deliveries among the flights.
@@ -105,6 +107,7 @@ impl SinkTask {
             gatherer: Gatherer::new(terms),
             pace: Pace::new(terms.concurrency),
             refusals: Refusals::new(max_refused_share),
+            unsure: Refusals::new(max_refused_share),
             wholes: Wholes::default(),
             flights: FuturesUnordered::new(),
             flying: 0,
@@ -264,7 +267,9 @@ impl SinkTask {
         if !unsure.is_empty() {
             tracing::warn!(sink = %self.id, events = unsure.len(), "the sink refuses some events for good, and does not say which; all that it may be are kept. See `tributary dead-letters list`");
         }
-        let too_many = self.refusals.are_too_many_unsure(load.events(), sorted.refused_of_unsure);
+        let too_many = self.unsure.are_too_many(load.events(), sorted.refused_of_unsure);
+        // They do not come again.
+        self.unsure.count(load.events(), sorted.refused_of_unsure);
         let doubtful = unsure.values().next().filter(|_| too_many).map(|reason| doubtful(reason));
         let (mut rest, mut kept) = (Load::default(), Vec::new());
         for (number, (batch, ticket)) in load.batches.iter().zip(&load.tickets).enumerate() {
@@ -319,6 +324,8 @@ impl SinkTask {
                 // One that refuses all of it may be as it was.
                 if taken > 0 {
                     self.succeeded();
+                } else if self.flying == 0 && self.gatherer.is_empty() {
+                    self.health.at_rest();
                 }
             }
         }

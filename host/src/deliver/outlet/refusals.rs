@@ -17,17 +17,10 @@ impl Refusals {
     }
 
     /// Whether `refused` of the `events` of one delivery are to be held rather than given up. Then they come again, and are
-    /// [counted](Self::count) when they no longer are.
+    /// [counted](Self::count) when they no longer are; what nobody can hold is counted at once.
     pub fn are_too_many(&self, events: usize, refused: usize) -> bool {
         let (answered, all) = (self.answered + events as u64, self.refused + refused as u64);
         self.max_share < 1.0 && refused > 0 && all as f64 > self.max_share * answered.max(WINDOW) as f64
-    }
-
-    /// The same of events of which nobody knows which they are. They do not come again, and are counted now.
-    pub fn are_too_many_unsure(&mut self, events: usize, refused: usize) -> bool {
-        let too_many = self.are_too_many(events, refused);
-        self.refused += refused as u64;
-        too_many
     }
 
     /// Counts a delivery that has come to its end.
@@ -69,16 +62,16 @@ mod tests {
     }
 
     #[test]
-    fn those_that_nobody_knows_are_counted_together_too() {
+    fn what_does_not_come_again_is_counted_though_it_is_too_much() {
         let mut refusals = Refusals::new(0.05);
-        let mut unsure = |events, refused| {
-            let too_many = refusals.are_too_many_unsure(events, refused);
-            refusals.count(events, 0);
+        let mut too_many = |events, refused| {
+            let too_many = refusals.are_too_many(events, refused);
+            refusals.count(events, refused);
             too_many
         };
-        assert!(!unsure(1_000, 50) && unsure(1_000, 51), "each by itself, if it is large");
-        assert!(!unsure(10, 3) && !unsure(10, 2) && unsure(10, 1), "or with those before");
-        assert!(!unsure(10, 0), "none is not too many");
-        assert!(!Refusals::new(1.0).are_too_many_unsure(1_000, 999));
+        assert!(!too_many(1_000, 50) && too_many(1_000, 51), "each by itself, if it is large");
+        assert!((0..100).all(|_| !too_many(250, 4)), "the parts of a large one too");
+        assert!(!too_many(10, 3) && !too_many(10, 2) && too_many(10, 1), "or with those before");
+        assert!(!too_many(10, 0), "none is not too many");
     }
 }

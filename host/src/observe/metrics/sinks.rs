@@ -41,8 +41,10 @@ pub fn write(
     });
     let help = "1 while the sink does not take events, since it last took any.";
     each(gauge("sink_in_trouble", help), &|sink| yes(sink.trouble.is_some()));
-    let help = "1 while positions stand still because the sink does not take events; one with acknowledgements = false holds none.";
-    each(gauge("sink_holding_positions", help), &|sink| yes(sink.holds && sink.trouble.is_some()));
+    let help = "1 while positions stand still because the sink does not take the events that wait for it; one with acknowledgements = false holds none.";
+    each(gauge("sink_holding_positions", help), &|sink| {
+        yes(sink.holds && sink.trouble.is_some() && sink.queued_bytes > 0)
+    });
     let help = "Deliveries that a sink took, since the start of the process.";
     each(counter("sink_deliveries_total", help), &|sink| Some(sink.deliveries as f64));
     let help = "Deliveries that a sink did not take and that are tried again, since the start of the process.";

@@ -116,9 +116,10 @@ fn bar(page: &mut Html, streams: &Tally) {
 fn sinks_in_trouble(page: &mut Html, sinks: &[SinkStatus]) {
     for sink in sinks {
         let Some(why) = &sink.trouble else { continue };
-        let so = match sink.holds {
-            true => "positions stand still, and nothing is lost",
-            false => "what it does not take in time is lost to it",
+        let (how, so) = match (sink.holds, sink.queued_bytes) {
+            (true, 0) => ("is in trouble", "nothing is lost"),
+            (true, _) => ("takes nothing", "positions stand still, and nothing is lost"),
+            (false, _) => ("takes nothing", "what it does not take in time is lost to it"),
         };
         put!(
             page,
@@ -126,7 +127,9 @@ fn sinks_in_trouble(page: &mut Html, sinks: &[SinkStatus]) {
             (sink.id),
             "\"><h2>Sink ",
             (sink.id),
-            " takes nothing</h2><p>"
+            " ",
+            (how),
+            "</h2><p>"
         );
         put!(
             page,

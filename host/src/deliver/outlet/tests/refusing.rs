@@ -108,7 +108,19 @@ async fn a_refusal_is_no_success() {
     let status = case.board.all().remove(0);
     assert_eq!((counts.delivered, counts.dead_lettered), (0, 1));
     assert_eq!((status.deliveries, status.failures, status.succeeded_ms), (0, 1, None));
-    assert!(status.trouble.is_some(), "it has taken nothing since");
+    assert_eq!(status.trouble, None, "nothing waits for it");
+    // While another waits, it is as it was.
+    let bad = Terms { max_events: 1, concurrency: Concurrency::Fixed(1), ..Terms::default() };
+    let fails = || Does::Fails(SinkError::new("nobody answers"));
+    let mut case = Case::new(bad, vec![fails(), says([0], refused()), fails()]);
+    case.send(0..2).await;
+    let seen = || (case.board.all()[0].trouble.is_some(), case.board.all()[0].queued_events);
+    while seen().1 == 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(seen(), (true, 1));
+    case.settled(2).await;
+    assert_eq!(case.board.all()[0].trouble, None);
     // One that takes some of it is.
     let mut case = Case::new(Terms::default(), vec![Does::Fails(SinkError::new("busy")), says([0], refused())]);
     case.send(0..2).await;
