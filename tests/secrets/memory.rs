@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -84,20 +84,51 @@ fn base64(secret: &[u8]) -> Vec<u8> {
     mask(encoded)
 }
 
+/// What makes a key has copies of it.
+#[test]
+#[ignore = "runs in a process of its own, for the test of keys"]
+fn a_key_is_made() {
+    let folder = std::env::var_os(KEY_FOLDER).expect("another test says where");
+    tributary_tests::certificates::certificates(Path::new(&folder));
+}
+
+const KEY_FOLDER: &str = "TRIBUTARY_KEY_FOLDER";
+
+/// Makes a certificate and its key in `folder`. Gives the key as it is used, up to where its public half begins, and the
+/// first line of its file, both masked.
+fn key(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "memory::a_key_is_made", "--ignored"]).env(KEY_FOLDER, folder);
+    assert!(child.output().unwrap().status.success());
+    let file = File::open(folder.join("server.key")).unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+    let mut letter = [0];
+    let mut at = 0..;
+    let read = std::iter::from_fn(|| {
+        let read = file.read_at(&mut letter, at.next().unwrap()).unwrap();
+        (read > 0).then_some(letter[0])
+    });
+    let text = mask(read);
+    let lines: Vec<&[u8]> = text.split(|byte| byte ^ MASK == b'\n').collect();
+    let of_body = |line: &&&[u8]| line.first().is_some_and(|byte| byte ^ MASK != b'-');
+    let letters = lines.iter().filter(of_body).copied().collect::<Vec<_>>().concat();
+    let plain = letters.chunks(4).flat_map(|four| {
+        let four: Vec<u8> = four.iter().map(|byte| byte ^ MASK).collect();
+        STANDARD.decode(four).unwrap()
+    });
+    // PKCS #8 of P-256: 36 bytes before the 32 that are secret.
+    (mask(plain.take(68)), lines[1].to_vec())
+}
+
 #[test]
 fn a_proxys_password_and_a_private_key_are_wiped_with_the_settings_that_hold_them() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let [top, own, key] = [5, 6, 7].map(masked);
+    let [top, own] = [5, 6].map(masked);
     write(&at("top"), 0o600, "", &top, "\n");
     write(&at("own"), 0o600, "", &own, "\n");
-    let [top_sent, own_sent, text] = [&top, &own, &key].map(|secret| base64(secret));
-    // Whether it is a key, whoever uses it finds out.
-    let (first, second) = text.split_at(64);
-    let line: Vec<u8> = first.iter().copied().chain([b'\n' ^ MASK]).chain(second.iter().copied()).collect();
-    write(&at("key.pem"), 0o600, "-----BEGIN PRIVATE KEY-----\n", &line, "\n-----END PRIVATE KEY-----\n");
-    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    fs::write(at("crt.pem"), certificate).unwrap();
+    let [top_sent, own_sent] = [&top, &own].map(|secret| base64(secret));
+    let (key, text) = key(folder.path());
     let path = folder.path().display();
     // Of three letters with the colon, so that the password's base64 stands by itself.
     let text_of = |more: &str| {
@@ -105,7 +136,7 @@ fn a_proxys_password_and_a_private_key_are_wiped_with_the_settings_that_hold_the
             "data_dir = '{path}/state'\nproxy.https = 'http://us:SECRET[d.top]@one.example:1'\n\
              proxy.http = 'http://us:SECRET[d.top]@one.example:1'\n[sources.a]\ntype = 'mimecast'\n\
              proxy.https = 'http://us:SECRET[d.own]@two.example:1'\n\
-             tls = {{ crt_file = '{path}/crt.pem', key_file = '{path}/key.pem' }}\n\
+             tls = {{ crt_file = '{path}/server.pem', key_file = '{path}/server.key' }}\n\
              [sources.b]\ntype = 'mimecast'\n{more}\n\
              [sinks.s]\ntype = 'stdout'\ninputs = ['*']\n[secret]\nd = {{ type = 'directory', path = '{path}' }}\n"
         )
