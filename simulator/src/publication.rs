@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::kind::{Generation, Kind};
 use crate::random::{combine, of_text};
-use crate::records::message::{Calendar, Plan, plan_cloud, plan_interval, single};
+use crate::records::message::{Calendar, Plan, Traffic, single};
 use crate::settings::{Settings, Tenant};
 use crate::time::Millis;
 
@@ -158,9 +158,11 @@ impl Publication {
     }
 
     fn plan_interval(&self, begin: Millis, plans: &mut Vec<Plan>) {
-        plan_interval(self.seed, self.calendar, begin, self.interval, self.events_per_day, plans);
+        let Self { seed, calendar, interval, events_per_day, .. } = *self;
+        let traffic = Traffic { seed, calendar, interval, events_per_day };
+        traffic.plan(begin, plans);
         if self.cloud_events_per_day > 0 {
-            plan_cloud(self.seed, self.calendar, begin, self.interval, self.cloud_events_per_day, plans);
+            Traffic { events_per_day: self.cloud_events_per_day, ..traffic }.plan_cloud(begin, plans);
         }
     }
 

@@ -193,7 +193,7 @@ fn quotas(table: Value, section: &mut Section<'_>) -> BTreeMap<String, QuotaLimi
     quotas
 }
 
-const QUOTA_HINT: &str = "For example: quotas.siem-batch = { requests = 50, window_secs = 900 }";
+const QUOTA_HINT: &str = "For example: quotas.NAME = { requests = 50, window_secs = 900 }";
 
 /// Takes the `type`, one of `known`; `otherwise` is the hint where none of them seems to be meant.
 pub fn component_type(section: &mut Section<'_>, known: &[&str], otherwise: &str) -> Option<String> {

@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::records::message::{Calendar, plan_interval};
+    use crate::records::message::{Calendar, Traffic};
     use crate::time::{HOUR, MINUTE};
 
     /// Mimecast cuts subjects at this many characters (E-fld); what is made here stays below, so no mark is cut.
@@ -119,7 +119,8 @@ mod tests {
 
     fn plans() -> Vec<Plan> {
         let mut plans = Vec::new();
-        plan_interval(3, Calendar::Working, 1_748_822_400_000 + 9 * HOUR, 15 * MINUTE, 200_000, &mut plans);
+        Traffic { seed: 3, calendar: Calendar::Working, interval: 15 * MINUTE, events_per_day: 200_000 }
+            .plan(1_748_822_400_000 + 9 * HOUR, &mut plans);
         plans
     }
 

@@ -104,31 +104,66 @@ pub fn share(calendar: Calendar, per_day: u64, hour: u64, random: &mut Random) -
 /// Records that a message leaves on average, in tenths: follows from the odds in [`plan_message`], checked by a test.
 const RECORDS_PER_TEN_MESSAGES: u64 = 37;
 
-/// How many messages arrive in the interval that begins at `begin`.
-pub fn messages_in(seed: u64, calendar: Calendar, begin: Millis, interval: Millis, events_per_day: u64) -> u64 {
-    let mut random = Random::new(combine(&[seed, 1, begin]));
-    let (share, weekend) = calendar.weight(begin);
-    let share = share * random.between(80, 120);
-    let wanted = u128::from(events_per_day) * u128::from(share) * u128::from(interval) * 10;
-    let unit = u128::from(HOUR * 1000 * 100 * RECORDS_PER_TEN_MESSAGES * weekend);
-    let rest = (wanted % unit) as u64;
-    (wanted / unit) as u64 + u64::from(random.below(unit as u64) < rest)
+/// The messages of one tenant, as they arrive.
+#[derive(Debug, Clone, Copy)]
+pub struct Traffic {
+    pub seed: u64,
+    pub calendar: Calendar,
+    /// They are planned in pieces of this length.
+    pub interval: Millis,
+    pub events_per_day: u64,
 }
 
-/// The records of the messages that arrive in the interval that begins at `begin`. Some are later than its end, but by
-/// less than one interval.
-pub fn plan_interval(
-    seed: u64,
-    calendar: Calendar,
-    begin: Millis,
-    interval: Millis,
-    events_per_day: u64,
-    out: &mut Vec<Plan>,
-) {
-    for index in 0..messages_in(seed, calendar, begin, interval, events_per_day) {
-        let message = combine(&[seed, 2, begin, index]);
-        let arrived = begin + Random::new(message).below(interval);
-        plan_message(message, arrived, interval, out);
+impl Traffic {
+    /// How many messages arrive in the interval that begins at `begin`.
+    fn messages_in(&self, begin: Millis) -> u64 {
+        let mut random = Random::new(combine(&[self.seed, 1, begin]));
+        let (share, weekend) = self.calendar.weight(begin);
+        let share = share * random.between(80, 120);
+        let wanted = u128::from(self.events_per_day) * u128::from(share) * u128::from(self.interval) * 10;
+        let unit = u128::from(HOUR * 1000 * 100 * RECORDS_PER_TEN_MESSAGES * weekend);
+        let rest = (wanted % unit) as u64;
+        (wanted / unit) as u64 + u64::from(random.below(unit as u64) < rest)
+    }
+
+    /// The records of the messages that arrive in the interval that begins at `begin`. Some are later than its end, but by
+    /// less than one interval.
+    pub fn plan(&self, begin: Millis, out: &mut Vec<Plan>) {
+        for index in 0..self.messages_in(begin) {
+            let message = combine(&[self.seed, 2, begin, index]);
+            let arrived = begin + Random::new(message).below(self.interval);
+            plan_message(message, arrived, self.interval, out);
+        }
+    }
+
+    /// The Cloud Integrated records of the messages that arrive in the interval that begins at `begin`.
+    pub fn plan_cloud(&self, begin: Millis, out: &mut Vec<Plan>) {
+        let interval = self.interval;
+        // Three records for a message, or two.
+        let events_per_day = self.events_per_day * 37 / 24;
+        let messages = Self { seed: combine(&[self.seed, 50]), events_per_day, ..*self };
+        for index in 0..messages.messages_in(begin) {
+            let message = combine(&[self.seed, 51, begin, index]);
+            let arrived_ms = begin + Random::new(message).below(interval);
+            let mut random = Random::new(combine(&[message, 52]));
+            let direction = if random.chance(800) { Direction::Inbound } else { Direction::Internal };
+            let outcome = match random.below(100) {
+                0..8 => Outcome::Spam,
+                8..12 => Outcome::Virus,
+                12..18 => Outcome::UrlClick,
+                _ => Outcome::Accepted,
+            };
+            let recipients = 1;
+            let mut planner =
+                Planner { message, arrived_ms, direction, outcome, recipients, interval, next: 0, random, out };
+            let delay = planner.random.between(SECOND, 20 * SECOND);
+            planner.add(Kind::CloudMailflow, 0, 0, 1, true);
+            planner.add(Kind::CloudEntities, delay, 0, 1, true);
+            if outcome == Outcome::UrlClick || planner.random.chance(200) {
+                let delay = delay + planner.random.below(6 * MINUTE);
+                planner.add(Kind::CloudUrlClick, delay, 0, 1, true);
+            }
+        }
     }
 }
 
@@ -257,40 +292,6 @@ impl Planner<'_> {
     }
 }
 
-/// The Cloud Integrated records of the messages that arrive in the interval that begins at `begin`.
-pub fn plan_cloud(
-    seed: u64,
-    calendar: Calendar,
-    begin: Millis,
-    interval: Millis,
-    events_per_day: u64,
-    out: &mut Vec<Plan>,
-) {
-    // Three records for a message, or two.
-    for index in 0..messages_in(combine(&[seed, 50]), calendar, begin, interval, events_per_day * 37 / 24) {
-        let message = combine(&[seed, 51, begin, index]);
-        let arrived_ms = begin + Random::new(message).below(interval);
-        let mut random = Random::new(combine(&[message, 52]));
-        let direction = if random.chance(800) { Direction::Inbound } else { Direction::Internal };
-        let outcome = match random.below(100) {
-            0..8 => Outcome::Spam,
-            8..12 => Outcome::Virus,
-            12..18 => Outcome::UrlClick,
-            _ => Outcome::Accepted,
-        };
-        let recipients = 1;
-        let mut planner =
-            Planner { message, arrived_ms, direction, outcome, recipients, interval, next: 0, random, out };
-        let delay = planner.random.between(SECOND, 20 * SECOND);
-        planner.add(Kind::CloudMailflow, 0, 0, 1, true);
-        planner.add(Kind::CloudEntities, delay, 0, 1, true);
-        if outcome == Outcome::UrlClick || planner.random.chance(200) {
-            let delay = delay + planner.random.below(6 * MINUTE);
-            planner.add(Kind::CloudUrlClick, delay, 0, 1, true);
-        }
-    }
-}
-
 /// A record of a kind of its own, for rows that a test inserts.
 pub fn single(seed: u64, kind: Kind, time_ms: Millis) -> Plan {
     let (direction, outcome) = match kind {
@@ -326,13 +327,16 @@ mod tests {
     use super::*;
     use crate::time::DAY;
 
+    const TRAFFIC: Traffic =
+        Traffic { seed: 9, calendar: Calendar::Working, interval: 15 * MINUTE, events_per_day: 40_000 };
+
     #[test]
     fn the_rate_is_the_rate_asked_for_and_every_kind_occurs() {
         let monday = 1_748_822_400_000;
         assert_eq!(weekday(monday), 0);
         let mut plans = Vec::new();
         for slot in 0..96 {
-            plan_interval(9, Calendar::Working, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000, &mut plans);
+            TRAFFIC.plan(monday + slot * 15 * MINUTE, &mut plans);
         }
         assert!((36_000..44_000).contains(&plans.len()), "{}", plans.len());
         let kinds: BTreeSet<Kind> = plans.iter().map(|plan| plan.kind).collect();
@@ -343,12 +347,8 @@ mod tests {
         assert!(plans.iter().any(|plan| plan.attempt > 1));
         assert!(plans.iter().all(|plan| plan.time_ms < plan.arrived_ms + 15 * MINUTE));
 
-        let sunday: u64 = (0..96)
-            .map(|slot| messages_in(9, Calendar::Working, monday - DAY + slot * 15 * MINUTE, 15 * MINUTE, 40_000))
-            .sum();
-        let working: u64 = (0..96)
-            .map(|slot| messages_in(9, Calendar::Working, monday + slot * 15 * MINUTE, 15 * MINUTE, 40_000))
-            .sum();
+        let sunday: u64 = (0..96).map(|slot| TRAFFIC.messages_in(monday - DAY + slot * 15 * MINUTE)).sum();
+        let working: u64 = (0..96).map(|slot| TRAFFIC.messages_in(monday + slot * 15 * MINUTE)).sum();
         assert!(sunday * 4 < working, "{sunday} {working}");
     }
 }

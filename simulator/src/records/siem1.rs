@@ -321,13 +321,14 @@ fn internal_email_protect(details: &Details, fields: &mut Fields) {
 mod tests {
     use super::*;
     use crate::records::Mark;
-    use crate::records::message::{Calendar, plan_interval};
+    use crate::records::message::{Calendar, Traffic};
     use crate::time::{HOUR, MINUTE};
 
     #[test]
     fn both_forms_hold_the_mark_once() {
         let mut plans = Vec::new();
-        plan_interval(3, Calendar::Working, 1_748_822_400_000 + 9 * HOUR, 30 * MINUTE, 200_000, &mut plans);
+        Traffic { seed: 3, calendar: Calendar::Working, interval: 30 * MINUTE, events_per_day: 200_000 }
+            .plan(1_748_822_400_000 + 9 * HOUR, &mut plans);
         let tenant = Tenant { utc_offset_minutes: 60, ..Tenant::v1("one", 1) };
         for plan in &plans {
             let fields = fields(plan, &tenant);
@@ -345,7 +346,8 @@ mod tests {
     #[test]
     fn lines_are_spoilt_when_asked() {
         let mut plans = Vec::new();
-        plan_interval(3, Calendar::Working, 1_748_822_400_000 + 9 * HOUR, 30 * MINUTE, 50_000, &mut plans);
+        Traffic { seed: 3, calendar: Calendar::Working, interval: 30 * MINUTE, events_per_day: 50_000 }
+            .plan(1_748_822_400_000 + 9 * HOUR, &mut plans);
         let plan = plans.iter().find(|plan| plan.kind == Kind::Delivery && plan.succeeded).unwrap();
         let fields = fields(plan, &Tenant::v1("one", 1));
         let plain = line(&fields, LineStyle::default());

@@ -395,13 +395,14 @@ mod tests {
 
     use super::*;
     use crate::records::Mark;
-    use crate::records::message::{Calendar, plan_interval};
+    use crate::records::message::{Calendar, Traffic};
     use crate::time::{HOUR, MINUTE};
 
     #[test]
     fn each_record_is_json_with_its_mark_once_and_about_a_kilobyte() {
         let mut plans = Vec::new();
-        plan_interval(3, Calendar::Working, 1_748_822_400_000 + 9 * HOUR, 15 * MINUTE, 400_000, &mut plans);
+        Traffic { seed: 3, calendar: Calendar::Working, interval: 15 * MINUTE, events_per_day: 400_000 }
+            .plan(1_748_822_400_000 + 9 * HOUR, &mut plans);
         let (mut bytes, mut keys, mut details) = (0, BTreeSet::new(), BTreeSet::new());
         for plan in &plans {
             let line = line(plan, "CUSA1A100");

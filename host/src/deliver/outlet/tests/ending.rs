@@ -14,14 +14,8 @@ async fn at_the_end_nobody_waits_for_a_sink_that_holds_nothing_and_is_left_alone
             case.send(0..3).await;
             sleep(before).await;
             let begun = Instant::now();
-            let Case { route, tasks, kept, far, board, .. } = case;
-            drop(route);
-            for task in tasks {
-                task.await.unwrap();
-            }
-            sleep(Duration::from_secs(1)).await;
-            let counts = kept.counts.lock().unwrap().clone();
-            assert_eq!(counts.imbalances(), [""; 0]);
+            let (far, board) = (Arc::clone(&case.far), case.board.clone());
+            let (counts, _) = ended(case).await;
             let (counts, took) = (&counts.sinks["far"], begun.elapsed());
             assert_eq!((counts.delivered, counts.lost), if holds { (3, 0) } else { (0, 3) });
             assert_eq!(far.stored.lock().unwrap().len(), if holds { 3 } else { 0 });
